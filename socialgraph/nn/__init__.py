@@ -1,0 +1,16 @@
+"""Layers and networks: a shared xLSTM encoder, social pooling, fusion and regression head."""
+
+from socialgraph.nn.embedding import NodeEmbedding
+from socialgraph.nn.encoder import XLSTMEncoder
+from socialgraph.nn.head import GatedFusion, RegressionHead
+from socialgraph.nn.network import SocialGraphNet
+from socialgraph.nn.pooling import SocialPooling
+
+__all__ = [
+    "GatedFusion",
+    "NodeEmbedding",
+    "RegressionHead",
+    "SocialGraphNet",
+    "SocialPooling",
+    "XLSTMEncoder",
+]

@@ -1,0 +1,139 @@
+"""The whole network: encoder, pooling, fusion, head."""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from socialgraph.nn.embedding import NodeEmbedding
+from socialgraph.nn.encoder import XLSTMEncoder
+from socialgraph.nn.head import GatedFusion, RegressionHead
+from socialgraph.nn.pooling import SocialPooling
+from socialgraph.nn.positions import check_positions
+
+__all__ = ["SocialGraphNet"]
+
+
+class SocialGraphNet(nn.Module):
+    r"""Forecast of every detector from its own history and its neighbours' states.
+
+    One encoder with shared weights reads all histories at once,
+    :math:`(B, T, N, C) \to (B \cdot N, T, C) \to (B, N, E)`; social pooling adds the context of each
+    detector; a head regresses the next steps. Readings are scaled (zero mean, unit deviation) on the
+    way in and out.
+
+    Args:
+        in_channels: features per reading.
+        horizon: predicted steps.
+        encoder: makes the encoder from its number of input channels.
+        pooling: makes the pooling from the encoder's width (as ``in_channels`` and
+            ``out_channels``); None for none, then no positions are needed and the context is zero.
+        out_channels: predicted features, the first of the readings' features; None for all.
+        use_mask: give the encoder the mask of observed readings.
+        use_time_of_day: give it sine and cosine of the time of day.
+        use_day_of_week: give it the day of the week, one channel per day.
+        node_channels: width of a learned embedding per detector; 0 for none, then the network also
+            serves detectors that it has never seen.
+        num_nodes: detectors in training; only needed for ``node_channels`` above 0.
+        from_last: predict the change from the last observed reading (from the mean, where a window
+            has none) instead of the reading itself.
+
+    Shapes:
+        - **features:** scaled readings :math:`(B, T, N, F)`, 0 where missing
+        - **mask:** True where observed :math:`(B, T, N, F)`
+        - **time_of_day:** share of the day that has passed :math:`(B, T)`, in :math:`[0, 1)`
+        - **day_of_week:** 0 for Monday :math:`(B, T)`, integer
+        - **positions_xy:** metres :math:`(N, 2)`
+        - **edge_index:** :math:`(2, E)`; **distance:** metres :math:`(E)`
+        - **vd_ids:** ids of the detectors, N
+        - **output:** scaled forecasts :math:`(B, P, N, F)`
+
+    Raises:
+        RuntimeError: with pooling, where positions are missing or invalid (strict mode).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        horizon: int,
+        encoder: Callable[[int], XLSTMEncoder] = XLSTMEncoder,
+        pooling: Callable[[int, int], SocialPooling] | None = None,
+        out_channels: int | None = None,
+        use_mask: bool = True,
+        use_time_of_day: bool = True,
+        use_day_of_week: bool = True,
+        node_channels: int = 0,
+        num_nodes: int = 0,
+        from_last: bool = True,
+    ) -> None:
+        super().__init__()
+        self.use_mask = use_mask
+        self.use_time_of_day = use_time_of_day
+        self.use_day_of_week = use_day_of_week
+        self.from_last = from_last
+        self.out_channels = in_channels if out_channels is None else out_channels
+        self.embedding = NodeEmbedding(num_nodes, node_channels) if node_channels else None
+        covariates = 2 * use_time_of_day + 7 * use_day_of_week + node_channels
+        self.encoder = encoder(in_channels * (1 + use_mask) + covariates)
+        width = self.encoder.out_channels
+        self.pooling = pooling(width, width) if pooling else None
+        self.fusion = GatedFusion(width, width) if pooling else None
+        self.head = RegressionHead(width, self.out_channels, horizon)
+
+    def forward(
+        self,
+        features: Tensor,
+        mask: Tensor,
+        time_of_day: Tensor | None = None,
+        day_of_week: Tensor | None = None,
+        positions_xy: Tensor | None = None,
+        edge_index: Tensor | None = None,
+        distance: Tensor | None = None,
+        vd_ids: list[str] | None = None,
+    ) -> Tensor:
+        batch, window, nodes, _ = features.shape
+        if self.pooling is not None:
+            check_positions(positions_xy, nodes, vd_ids)
+        x = self._inputs(features, mask, time_of_day, day_of_week, vd_ids)  # [B, T, N, C]
+        x = x.transpose(1, 2).reshape(batch * nodes, window, -1)  # [B * N, T, C]
+        state = self.encoder(x).view(batch, nodes, -1)  # [B, N, E]
+        if self.pooling is not None:
+            state = self.fusion(state, self.pooling(state, edge_index, distance=distance))
+        forecast = self.head(state)  # [B, P, N, F]
+        if self.from_last:
+            last = _last_observed(features, mask)[:, None, :, : self.out_channels]
+            forecast = forecast + last
+        return forecast
+
+    def _inputs(
+        self,
+        features: Tensor,
+        mask: Tensor,
+        time_of_day: Tensor | None,
+        day_of_week: Tensor | None,
+        vd_ids: list[str] | None,
+    ) -> Tensor:
+        batch, window, nodes, _ = features.shape
+        parts = [features]
+        if self.use_mask:
+            parts.append(mask.to(features.dtype))
+        shared = []
+        if self.use_time_of_day:
+            angle = 2 * math.pi * time_of_day.to(features.dtype)
+            shared += [torch.stack([angle.sin(), angle.cos()], dim=-1)]
+        if self.use_day_of_week:
+            shared += [F.one_hot(day_of_week.long(), 7).to(features.dtype)]
+        parts += [part[:, :, None].expand(-1, -1, nodes, -1) for part in shared]
+        if self.embedding is not None:
+            parts.append(self.embedding(vd_ids, batch)[:, None].expand(-1, window, -1, -1))
+        return torch.cat(parts, dim=-1)
+
+
+def _last_observed(features: Tensor, mask: Tensor) -> Tensor:
+    """Last observed reading of each window, 0 where it has none ``[B, N, F]``."""
+    steps = torch.arange(1, features.size(1) + 1, device=features.device).view(1, -1, 1, 1)
+    last = (steps * mask).amax(dim=1, keepdim=True) - 1  # [B, 1, N, F]
+    value = features.gather(1, last.clamp(min=0)).squeeze(1)
+    return value * (last.squeeze(1) >= 0)
