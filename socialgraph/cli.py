@@ -59,6 +59,7 @@ class ForecastCLI(LightningCLI):
         parser.link_arguments("data.features", f"{network}.in_channels", compute_fn=len)
         parser.link_arguments("data.num_targets", f"{network}.out_channels")
         parser.link_arguments("data.horizon", f"{network}.horizon")
+        parser.link_arguments("data.max_radius", f"{network}.pooling.init_args.max_radius")
         parser.add_lightning_class_args(ErrorWriter, "errors")
         parser.add_lightning_class_args(ForecastWriter, "forecast")
 

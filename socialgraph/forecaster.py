@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import time
 import warnings
 
 import pytorch_lightning as pl
@@ -151,8 +152,13 @@ class Forecaster(pl.LightningModule):
         self.data = checkpoint["data"]
         self._random_state = checkpoint.get("random_state")
 
+    def on_train_epoch_end(self) -> None:
+        """Log the wall time of the epoch, its validation included."""
+        self.log("epoch_seconds", time.perf_counter() - self._epoch_start)
+
     def on_train_epoch_start(self) -> None:
         """After loading, go on with the random numbers where the saved training stood."""
+        self._epoch_start = time.perf_counter()
         if self._random_state is not None:
             torch.set_rng_state(self._random_state["cpu"].cpu())
             if "cuda" in self._random_state and torch.cuda.is_available():

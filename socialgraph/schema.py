@@ -37,6 +37,7 @@ __all__ = [
     "infer_interval",
     "read",
     "read_positions",
+    "read_vdids",
     "replacing",
     "write",
     "write_position",
@@ -191,6 +192,12 @@ def read_positions(file: h5py.File, vdids: list[str]) -> tuple[np.ndarray, np.nd
     found = [_position(info[vdid] if vdid in info else None) for vdid in vdids]
     lat, lon, status = zip(*found, strict=True)
     return np.array(lat, dtype=np.float64), np.array(lon, dtype=np.float64), list(status)
+
+
+def read_vdids(path: str | Path) -> list[str]:
+    """The detector ids ``[N]`` of a file, without its readings; raises as :func:`read` does."""
+    with _open(path) as file:
+        return _strings(file, "metadata/vdids")
 
 
 def infer_interval(timestamps: np.ndarray) -> float:

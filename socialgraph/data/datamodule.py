@@ -111,7 +111,7 @@ class TrafficDataModule(pl.LightningDataModule):
         self.starts, train_steps = split_windows(
             starts, len(series.timestamps), self.window, self.horizon, self.split, self.border
         )
-        self._train_values = series.values[:train_steps]
+        self.train_values = series.values[:train_steps]
         self.graph = self._build_graph(series)
         self.collator = WindowCollator(
             torch.from_numpy(series.values),
@@ -125,7 +125,7 @@ class TrafficDataModule(pl.LightningDataModule):
 
     def fit_scaler(self) -> Scaler:
         """Scaler with the statistics of the observed readings of the training part."""
-        return Scaler.fit(self._train_values, self.features)
+        return Scaler.fit(self.train_values, self.features)
 
     def describe(self) -> dict:
         """What a forecast needs to know of the data, as plain values for a checkpoint."""
