@@ -1,0 +1,99 @@
+"""What is wrong with an HDF5 file, judged and told from the findings of ``inspect_file``."""
+
+from data_prep.report import enumerate_first, format_table
+
+__all__ = ["format_findings", "judge"]
+
+_POOLING_ADVICE = (
+    "Training with social pooling would be refused. Mend them with 'python -m data_prep backfill "
+    "FILE --detectors TABLE', or disable social pooling"
+)
+
+
+def format_findings(found: dict) -> str:
+    """Findings of :func:`data_prep.inspect_file.inspect_file` as an aligned table."""
+    rows = [("file", found["file"])]
+    if "num_steps" in found:
+        rows += _describe(found)
+    rows += [("problem", text) for text in found["problems"]]
+    rows += [("warning", text) for text in found["warnings"]]
+    rows.append(("verdict", "training would be refused" if found["problems"] else "fine"))
+    return format_table(rows)
+
+
+def _describe(found: dict) -> list[tuple[str, str]]:
+    gaps, silent, near = found["gaps"], found["silent_steps"], found["neighbours"]
+    positions = found["positions"]
+    units = [f"{name} ({unit})" if unit else name for name, unit in found["features"].items()]
+    worst = [
+        f"{entry['vdid']} {entry['missing']:.1%}"
+        for entry in found["worst_detectors"]
+        if entry["missing"]
+    ]
+    missing = [f"{name} {share:.1%}" for name, share in found["missing"].items()]
+    constant = [f"{len(ids)} in {name}" for name, ids in found["constant_detectors"].items() if ids]
+    status = [f"{count} {name}" for name, count in positions["status"].items()]
+    return [
+        ("data set", found["dataset_name"] or "(no name)"),
+        ("shape", f"{found['num_steps']} steps, {found['num_detectors']} detectors"),
+        ("features", ", ".join(units)),
+        ("time", f"{found['start']} to {found['end']}, zone {found['timezone'] or 'unknown'}"),
+        ("interval", f"{found['interval_minutes']:g} minutes"),
+        ("gaps", f"{gaps['count']}, longest {gaps['longest_steps']:g} steps"),
+        ("silent steps", f"{silent['count']}, longest run {silent['longest_run']}"),
+        ("missing", ", ".join(missing)),
+        ("most missing", ", ".join(worst) or "none"),
+        ("constant", ", ".join(constant) or "none"),
+        ("positions", ", ".join(status)),
+        ("same position", f"{positions['sharing']} detectors share one with another"),
+        ("far away", enumerate_first(positions["far"]) or "none"),
+        (
+            "neighbours",
+            f"within {near['radius']:g} m: minimum {near['minimum']}, median {near['median']:g}, "
+            f"maximum {near['maximum']}; {near['alone']} with none",
+        ),
+    ]
+
+
+def judge(found: dict, status: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Problems, for which training would be refused, and warnings.
+
+    Args:
+        found: sections of the findings.
+        status: detector to the status of its position, see ``schema.read_positions``.
+    """
+    problems, warnings = [], []
+    for kind in ("none", "malformed", "nan", "out of range"):
+        vdids = [vdid for vdid, value in status.items() if value == kind]
+        if vdids:
+            problems.append(
+                f"{len(vdids)} detectors have positions of status '{kind}': "
+                f"{enumerate_first(vdids)}. {_POOLING_ADVICE}."
+            )
+    missing, gaps = found["missing"], found["gaps"]
+    if all(share == 1 for share in missing.values()):
+        problems.append("All readings are missing. Check the null values of the conversion.")
+    if found["num_steps"] > 1 and not gaps["regular"]:
+        problems.append("No two neighbouring times are 'interval_minutes' apart. Correct it.")
+    return problems, warnings + _warnings(found)
+
+
+def _warnings(found: dict) -> list[str]:
+    positions, gaps = found["positions"], found["gaps"]
+    listed = {
+        "detectors have no reading at all": found["silent_detectors"],
+        "detectors lie at 0, 0": positions["impossible"],
+        "detectors lie far away": positions["far"],
+        "features have no reading at all": [n for n, s in found["missing"].items() if s == 1],
+    }
+    texts = [
+        f"{len(items)} {what}: {enumerate_first(items)}" for what, items in listed.items() if items
+    ]
+    for name, vdids in found["constant_detectors"].items():
+        if vdids:
+            texts.append(f"{len(vdids)} detectors never change in {name}: {enumerate_first(vdids)}")
+    if gaps["count"]:
+        texts.append(f"The time axis lacks steps in {gaps['count']} places; windows avoid them.")
+    if gaps["off_grid"]:
+        texts.append(f"{gaps['off_grid']} distances of times are no multiple of the interval.")
+    return texts

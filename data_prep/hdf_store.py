@@ -1,0 +1,113 @@
+"""Frames that pandas wrote with ``HDFStore`` (fixed format), read with h5py."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from data_prep.timestamps import to_seconds
+
+__all__ = ["read_frame"]
+
+
+def read_frame(
+    path: str | Path, key: str | None = None
+) -> tuple[np.ndarray | None, list[str], np.ndarray]:
+    """The index, columns and values of a stored frame.
+
+    Args:
+        path: HDF5 file.
+        key: group of the frame; None takes the only one.
+
+    Returns:
+        Index as ``datetime64[s]`` ``[T]`` (None where it holds no times), columns as text ``[N]``,
+        and values as float64 ``[T, N]`` in the order of the columns.
+
+    Raises:
+        KeyError: where there is no frame at ``key``, or there are several and no key.
+        ValueError: where the frame is stored in a way that is not read here.
+    """
+    with h5py.File(path, "r") as file:
+        group = _find_frame(path, file, key)
+        for name in ("axis0", "axis1"):
+            if not isinstance(group.get(name), h5py.Dataset):
+                raise ValueError(_unreadable(group, f"has no array {name!r}"))
+        columns = _labels(group, "axis0")
+        return _times(group), columns, _values(group, columns)
+
+
+def _find_frame(path: str | Path, file: h5py.File, key: str | None) -> h5py.Group:
+    kinds: dict[str, str] = {}
+    file.visititems(lambda name, item: kinds.update({name: _attribute(item, "pandas_type")}))
+    frames = [name for name, kind in kinds.items() if kind == "frame"]
+    if key is None and len(frames) == 1:
+        return file[frames[0]]
+    if key is not None and key.strip("/") in frames:
+        return file[key]
+    other = {name: kind for name, kind in kinds.items() if kind and kind != "frame"}
+    raise KeyError(
+        f"Expected '{path}' to hold {'one pandas frame' if key is None else f'a frame {key!r}'} in "
+        f"fixed format; it holds the frames {frames}"
+        + (
+            f" and, of another kind, {other} (write these with to_hdf(format='fixed'))"
+            if other
+            else ""
+        )
+        + (". Set --key to one of the frames." if frames else ".")
+    )
+
+
+def _labels(group: h5py.Group, name: str) -> list[str]:
+    data, kind = group[name], _attribute(group[name], "kind")
+    if kind == "string" and data.dtype.kind == "S":
+        encoding = _attribute(group, "encoding") or "utf-8"
+        return [label.decode(encoding) for label in data[()].tolist()]
+    if kind == "integer" and data.dtype.kind in "iu":
+        return [str(label) for label in data[()].tolist()]
+    raise ValueError(
+        _unreadable(group, f"has labels {name!r} of kind {kind!r}, expected text or integers")
+    )
+
+
+def _times(group: h5py.Group) -> np.ndarray | None:
+    data, kind = group["axis1"], _attribute(group["axis1"], "kind")
+    if kind in ("integer", "float"):
+        return None
+    if not kind.startswith("datetime64") or data.dtype.kind != "i":
+        raise ValueError(_unreadable(group, f"has an index of kind {kind!r}, expected datetime64"))
+    if _attribute(data, "tz"):
+        raise ValueError(_unreadable(group, "has an index with a zone, expected a local clock"))
+    unit = kind if "[" in kind else "datetime64[ns]"
+    return to_seconds(data[()].astype(unit), f"the index of '{group.file.filename}'")
+
+
+def _values(group: h5py.Group, columns: list[str]) -> np.ndarray:
+    position = {label: index for index, label in enumerate(columns)}
+    values = np.full((len(group["axis1"]), len(columns)), np.nan)
+    for index in range(int(group.attrs.get("nblocks", 1))):
+        items, data = _labels(group, f"block{index}_items"), group[f"block{index}_values"]
+        if data.ndim != 2 or data.dtype.kind not in "fiu":
+            raise ValueError(_unreadable(group, f"has a block of {data.dtype}, expected numbers"))
+        block = data[()] if data.attrs.get("transposed", 0) else data[()].T
+        if block.shape != (len(values), len(items)):
+            raise ValueError(
+                _unreadable(
+                    group,
+                    f"has a block of shape {block.shape}, expected {(len(values), len(items))}",
+                )
+            )
+        values[:, [position[label] for label in items]] = block
+    return values
+
+
+def _attribute(item: h5py.HLObject, name: str) -> str:
+    value = item.attrs.get(name, b"")
+    text = value.decode() if isinstance(value, bytes) else str(value)
+    return "" if text == "N." or isinstance(value, h5py.Empty) else text
+
+
+def _unreadable(group: h5py.Group, problem: str) -> str:
+    return (
+        f"The frame {group.name!r} of '{group.file.filename}' {problem}. "
+        "Read it with pandas and write it with to_csv, which is read too."
+    )

@@ -1,0 +1,116 @@
+"""Positions of detectors joined to readings by id, and refused where they cannot be right."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_prep.detectors import DetectorTable
+from data_prep.plausibility import (
+    distance_to_median,
+    far_limit,
+    is_impossible,
+    is_swapped,
+    looks_exchanged,
+)
+from data_prep.report import Report, enumerate_first
+
+__all__ = ["far_detectors", "locate_detectors", "refuse_swapped", "report_positions"]
+
+
+def locate_detectors(table: DetectorTable, vdids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of ``vdids`` in degrees ``[N]``, ``[N]``, NaN for those that the table lacks.
+
+    A detector with several points lies at their mean.
+
+    Raises:
+        ValueError: where no id is in the table, or a position cannot be right.
+    """
+    row_of = {vdid: row for row, vdid in enumerate(table.vdids)}
+    rows = np.array([row_of.get(vdid, -1) for vdid in vdids])
+    if (rows < 0).all():
+        raise ValueError(
+            f"None of the {len(vdids)} ids of the readings ({enumerate_first(vdids)}) is in "
+            f"'{table.path}' ({enumerate_first(table.vdids)}). Set --detector-id-column."
+        )
+    points = [np.where(rows[:, None] < 0, np.nan, array[rows]) for array in (table.lat, table.lon)]
+    _refuse_impossible(table, vdids, *points)
+    lat, lon = (point.mean(axis=1) for point in points)
+    refuse_swapped(table.path, vdids, lat, lon)
+    return lat, lon
+
+
+def refuse_swapped(path: str, vdids: Sequence[str], lat: np.ndarray, lon: np.ndarray) -> None:
+    """Require that no detector comes near all others by exchanging its latitude and longitude.
+
+    Raises:
+        ValueError: naming those that do, and the table ``path``.
+    """
+    swapped = is_swapped(lat, lon)
+    if swapped.any():
+        named = enumerate_first(_describe(vdids, lat, lon, swapped))
+        raise ValueError(
+            f"'{path}' puts {swapped.sum()} of {len(swapped)} detectors far from all others, and "
+            f"near them with latitude and longitude exchanged: {named}. "
+            "Exchange the two in these rows."
+        )
+
+
+def report_positions(
+    table: DetectorTable, vdids: Sequence[str], lat: np.ndarray, lon: np.ndarray, report: Report
+) -> None:
+    """Report how ``vdids`` and the table fit, and which positions are lacking or far away."""
+    without = np.isnan(lat) | np.isnan(lon)
+    report.add("positions", f"{(~without).sum()} of {len(vdids)} detectors")
+    if without.any():
+        named = enumerate_first(np.array(vdids)[without])
+        report.add(
+            "no position",
+            f"{without.sum()} detectors: {named}; written without, to be filled by "
+            "'python -m data_prep backfill FILE --detectors TABLE'",
+        )
+    row_of = {vdid: row for row, vdid in enumerate(table.vdids)}
+    if (np.diff([row_of[vdid] for vdid in vdids if vdid in row_of]) < 0).any():
+        report.add("order", "detectors stand in another order in the table; joined by id")
+    unread = sorted(set(table.vdids) - set(vdids))
+    if unread:
+        report.add(
+            "no readings", f"{len(unread)} rows of the table, dropped: {enumerate_first(unread)}"
+        )
+    for name in far_detectors(vdids, lat, lon)[:5]:
+        report.add("far away", name)
+
+
+def far_detectors(vdids: Sequence[str], lat: np.ndarray, lon: np.ndarray) -> list[str]:
+    """Detectors far from the median position, each with its distance, the farthest first."""
+    distance = distance_to_median(lat, lon)
+    if np.isnan(distance).all():
+        return []
+    far = np.flatnonzero(distance > far_limit(distance))
+    far = far[np.argsort(-distance[far], kind="stable")]
+    return [f"{vdids[i]} ({distance[i] / 1000:.0f} km from the median position)" for i in far]
+
+
+def _refuse_impossible(
+    table: DetectorTable, vdids: Sequence[str], lat: np.ndarray, lon: np.ndarray
+) -> None:
+    bad = is_impossible(lat, lon).any(axis=1)
+    if not bad.any():
+        return
+    advice = "Correct the table, or empty the cells where the position is unknown."
+    if (looks_exchanged(lat, lon).any(axis=1) == bad).all():
+        known = np.isfinite(lat + lon).all(axis=1)
+        advice = "They look swapped: " + (
+            f"exchange the columns, --lat-column {' '.join(table.lon_columns)} "
+            f"--lon-column {' '.join(table.lat_columns)}."
+            if (bad == known).all()
+            else "exchange latitude and longitude in these rows."
+        )
+    named = enumerate_first(_describe(vdids, lat.mean(axis=1), lon.mean(axis=1), bad))
+    raise ValueError(
+        f"Expected latitudes within 90 and longitudes within 180 degrees, and no detector at 0, 0, "
+        f"in '{table.path}'; {bad.sum()} of {len(bad)} detectors break this: {named}. {advice}"
+    )
+
+
+def _describe(vdids: Sequence[str], lat: np.ndarray, lon: np.ndarray, bad: np.ndarray) -> list[str]:
+    return [f"{vdids[i]} (lat {lat[i]:.6g}, lon {lon[i]:.6g})" for i in np.flatnonzero(bad)]

@@ -1,0 +1,104 @@
+"""METR-LA and PEMS-BAY: DCRNN's HDF5 or CSV of speeds, and T-GCN's CSV without times."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from data_prep.hdf_store import read_frame
+from data_prep.tables import (
+    TableFormat,
+    read_blocks,
+    read_header,
+    replace_null_values,
+    to_matrix,
+)
+from data_prep.timestamps import count_from
+from data_prep.wide import WideTable, read_wide, unique_vdids
+
+__all__ = ["read_metr_la"]
+
+
+def read_metr_la(
+    path: str | Path,
+    located: Sequence[str],
+    table_format: TableFormat,
+    start: str | None = None,
+    interval_minutes: float | None = None,
+    key: str | None = None,
+) -> WideTable:
+    """Read speeds, time by detector, from pandas' HDF5 or from CSV.
+
+    Args:
+        path: the file.
+        located: ids of the table of detectors; a CSV whose first column is one of them has no
+            times.
+        table_format: format of a CSV, and the null values.
+        start: first time of a file without times (ISO 8601, local clock).
+        interval_minutes: step of a file without times, 5 if None.
+        key: group of the frame in HDF5.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        KeyError, ValueError: where the file is not in one of these layouts, or ``start`` is
+            lacking or contradicts times in the file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"No file '{path}'. Give the .h5 or .csv file of the speeds.")
+    if h5py.is_hdf5(path):
+        table = _read_hdf_store(path, table_format, key)
+    elif _has_times(path, located, table_format):
+        table = read_wide(path, table_format)
+    else:
+        table = _read_without_times(path, table_format)
+    if table.times is not None and start is not None:
+        raise ValueError(
+            f"'{path}' has times of its own (first {table.times[0]}). Leave out --start."
+        )
+    if table.times is None and start is None:
+        raise ValueError(
+            f"'{path}' has no times. Set --start to the time of its first row "
+            "(2012-03-01T00:00:00 for METR-LA), and --interval where it is not 5 minutes."
+        )
+    if table.times is None:
+        step = 5.0 if interval_minutes is None else interval_minutes
+        table = replace(table, times=count_from(start, step, len(table.values)))
+    return table
+
+
+def _read_hdf_store(path: str | Path, table_format: TableFormat, key: str | None) -> WideTable:
+    times, columns, values = read_frame(path, key)
+    infinite = int(np.isinf(values).sum())
+    if infinite:
+        raise ValueError(f"'{path}' holds {infinite} infinite readings. Write NaN where missing.")
+    num_null = int(replace_null_values(values, table_format.null_values).sum())
+    return WideTable(times, unique_vdids(path, columns), values.astype(np.float32), num_null)
+
+
+def _has_times(path: str | Path, located: Sequence[str], table_format: TableFormat) -> bool:
+    header = read_header(path, table_format.delimiter)
+    if table_format.time_column is not None:
+        return True
+    if header[0].strip() in set(located):
+        return False
+    first = next(read_blocks(path, [header[0]], (), table_format.delimiter), None)
+    text = first.column(0)[0].as_py() if first is not None and first.num_rows else ""
+    if not text.strip().replace(".", "", 1).isdecimal():
+        return True
+    raise ValueError(
+        f"The first column of '{path}', {header[0]!r}, is no detector of the locations file, and "
+        f"its first cell is {text!r}, no time. Drop the column, or set --time-column."
+    )
+
+
+def _read_without_times(path: str | Path, table_format: TableFormat) -> WideTable:
+    columns = read_header(path, table_format.delimiter)
+    vdids = unique_vdids(path, columns)
+    blocks = list(read_blocks(path, (), columns, table_format.delimiter))
+    if not blocks:
+        raise ValueError(f"'{path}' has column names and no rows. Expected one row for each time.")
+    values = np.concatenate([to_matrix(path, block, columns) for block in blocks])
+    num_null = int(replace_null_values(values, table_format.null_values).sum())
+    return WideTable(None, vdids, values.astype(np.float32), num_null)

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from socialgraph import schema
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+@pytest.fixture
+def shared():
+    def find(name):
+        path = SHARED / name
+        if not path.exists():
+            pytest.skip(f"no real data at '{path}'")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def write_file(tmp_path):
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def series():
+    rng = np.random.default_rng(0)
+    return schema.TrafficSeries(
+        values=rng.uniform(10, 90, (48, 4, 2)).astype(np.float32),
+        timestamps=np.datetime64("2024-01-01T00:00:00") + np.arange(48) * np.timedelta64(300, "s"),
+        vdids=["a", "b", "c", "d"],
+        feature_names=["speed", "flow"],
+        lat=np.array([24.0, 24.001, 24.002, 24.5]),
+        lon=np.array([121.0, 121.0, 121.0, 121.0]),
+        units=["km/h", "veh/h"],
+        interval_minutes=5.0,
+        timezone="Asia/Taipei",
+        dataset_name="four",
+    )
+
+
+@pytest.fixture
+def series_file(tmp_path, series):
+    path = tmp_path / "series.h5"
+    schema.write(path, series)
+    return path
+
+
+@pytest.fixture
+def write_frame():
+    """Write a frame as pandas' HDFStore does in fixed format."""
+
+    def write(path, key, times, columns, values, kind="datetime64[ns]", items=None, **attributes):
+        with h5py.File(path, "w") as file:
+            group = file.create_group(key)
+            group.attrs.update({"pandas_type": np.bytes_("frame"), "encoding": np.bytes_("UTF-8")})
+            group.attrs["nblocks"] = np.int64(1)
+            items = columns if items is None else items
+            for name, labels in (("axis0", columns), ("block0_items", items)):
+                labels = np.array(labels)
+                label_kind = "integer" if labels.dtype.kind == "i" else "string"
+                group[name] = labels if label_kind == "integer" else np.char.encode(labels)
+                group[name].attrs["kind"] = np.bytes_(label_kind)
+            group["axis1"] = times
+            group["axis1"].attrs["kind"] = np.bytes_(kind)
+            group["axis1"].attrs.update(attributes)
+            group["block0_values"] = values
+            group["block0_values"].attrs["transposed"] = np.uint8(1)
+        return path
+
+    return write

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from data_prep.detectors import read_detectors
+
+
+def test_table_with_usual_names_is_read(write_file):
+    path = write_file(
+        "d.csv", "index,sensor_id,latitude,longitude,lanes,road,km\n0,007,34,-118,3,010,1.5\n"
+    )
+    table = read_detectors(path)
+    assert table.vdids == ["007"]
+    assert (table.lat.tolist(), table.lon.tolist()) == ([[34.0]], [[-118.0]])
+    assert table.info == {"007": {"index": 0, "lanes": 3, "road": "010", "km": 1.5}}
+
+
+def test_table_without_header_is_read(write_file):
+    table = read_detectors(write_file("d.csv", "400001,37.36,-121.9\n400017,37.25,-121.94\n"))
+    assert table.vdids == ["400001", "400017"]
+    assert table.lat[:, 0].tolist() == [37.36, 37.25]
+    assert table.lon[:, 0].tolist() == [-121.9, -121.94]
+    assert table.info == {"400001": {}, "400017": {}}
+
+
+def test_several_points_of_a_detector_are_kept_as_columns_too(write_file):
+    path = write_file("d.csv", "id,y1,y2,x1,x2\na,56,57,10,11\n")
+    table = read_detectors(path, None, ["y1", "y2"], ["x1", "x2"])
+    assert table.lat.tolist() == [[56, 57]]
+    assert table.info["a"] == {"y1": 56, "y2": 57, "x1": 10, "x2": 11}
+
+
+def test_empty_coordinates_are_nan_and_empty_cells_no_attributes(write_file):
+    table = read_detectors(write_file("d.csv", "id,lat,lon,road\na,,NaN,\nb,1,2,x\n"))
+    assert np.isnan(table.lat[0, 0])
+    assert table.info == {"a": {}, "b": {"road": "x"}}
+
+
+def test_duplicate_ids_are_refused(write_file):
+    with pytest.raises(ValueError, match=r"d\.csv'.*1 occur twice: a"):
+        read_detectors(write_file("d.csv", "id,lat,lon\na,1,2\na,1,2\nb,1,2\n"))
+
+
+def test_table_without_rows_is_refused(write_file):
+    with pytest.raises(ValueError, match=r"no rows"):
+        read_detectors(write_file("d.csv", "id,lat,lon\n"))
+
+
+def test_unknown_columns_name_the_option(write_file):
+    path = write_file("d.csv", "station,y,x\na,1,2\n")
+    with pytest.raises(KeyError, match=r"--detector-id-column"):
+        read_detectors(path)
+    with pytest.raises(KeyError, match=r"--lat-column"):
+        read_detectors(path, "station")
+    with pytest.raises(KeyError, match=r"'z'.*--lon-column"):
+        read_detectors(path, "station", ["y"], ["z"])
+
+
+def test_as_many_latitudes_as_longitudes_are_required(write_file):
+    with pytest.raises(ValueError, match=r"as many --lat-column"):
+        read_detectors(write_file("d.csv", "id,a,b,c\nx,1,2,3\n"), "id", ["a", "b"], ["c"])
+
+
+def test_coordinate_that_is_no_number_is_named(write_file):
+    with pytest.raises(ValueError, match=r"column 'lat'.*'24N' for 'a'"):
+        read_detectors(write_file("d.csv", "id,lat,lon\na,24N,121\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("graph_sensor_locations.csv", 207), ("graph_sensor_locations_bay.csv", 325)],
+)
+def test_both_forms_of_dcrnn_are_read(shared, name, count):
+    table = read_detectors(shared(f"original/dcrnn/{name}"))
+    assert len(table.vdids) == count
+    assert np.isfinite(table.lat).all()
+    assert ((table.lon < -117) & (table.lon > -123)).all()

@@ -1,0 +1,145 @@
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from data_prep.findings import format_findings
+from data_prep.inspect_file import inspect_file
+from socialgraph import schema
+
+
+def set_position(path, vdid, lat, lon):
+    with h5py.File(path, "r+") as file:
+        attributes = file[f"metadata/vd_info/{vdid}"].attrs
+        attributes["position_lat"], attributes["position_lon"] = lat, lon
+
+
+def test_a_good_file_is_described(series_file):
+    found = inspect_file(series_file, radius=150)
+    assert (found["num_steps"], found["num_detectors"]) == (48, 4)
+    assert found["features"] == {"speed": "km/h", "flow": "veh/h"}
+    assert (found["start"], found["end"]) == ("2024-01-01T00:00:00", "2024-01-01T03:55:00")
+    assert found["gaps"]["count"] == 0
+    assert found["missing"] == {"speed": 0.0, "flow": 0.0}
+    assert found["positions"]["status"] == {"ok": 4}
+    assert found["positions"]["sharing"] == 0
+    assert found["neighbours"] == {
+        "radius": 150.0,
+        "minimum": 0,
+        "median": 1.0,
+        "maximum": 2,
+        "alone": 1,
+    }
+    assert found["problems"] == []
+    assert "fine" in format_findings(found)
+    json.dumps(found, allow_nan=False)
+
+
+def test_missing_readings_are_counted_by_feature_and_detector(tmp_path, series):
+    series.values[:12, 1, 0] = np.nan
+    series.values[:, 3] = np.nan
+    series.values[5:8] = np.nan
+    schema.write(tmp_path / "a.h5", series)
+    found = inspect_file(tmp_path / "a.h5")
+    assert found["missing"]["speed"] == pytest.approx((48 + 12 + 2 * 3) / (4 * 48))
+    assert [entry["vdid"] for entry in found["worst_detectors"]] == ["d", "b", "a", "c"]
+    assert found["silent_steps"] == {"count": 3, "longest_run": 3}
+    assert any("1 detectors have no reading at all: d" in text for text in found["warnings"])
+    assert found["problems"] == []
+
+
+def test_constant_detectors_are_named(tmp_path, series):
+    series.values[:, 2, 1] = 7
+    series.values[4, 2, 1] = np.nan
+    schema.write(tmp_path / "a.h5", series)
+    assert inspect_file(tmp_path / "a.h5")["constant_detectors"] == {"speed": [], "flow": ["c"]}
+
+
+def test_gaps_of_the_time_axis_are_counted(tmp_path, series):
+    series.timestamps[40:] += np.timedelta64(3600, "s")
+    series.timestamps[47] += np.timedelta64(60, "s")
+    schema.write(tmp_path / "a.h5", series)
+    found = inspect_file(tmp_path / "a.h5")
+    assert (found["gaps"]["longest_steps"], found["gaps"]["off_grid"]) == (12, 1)
+    assert len(found["warnings"]) >= 2
+
+
+def test_a_wrong_interval_is_a_problem(tmp_path, series):
+    series.interval_minutes = 15.0
+    schema.write(tmp_path / "a.h5", series)
+    assert "'interval_minutes'" in inspect_file(tmp_path / "a.h5")["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon", "status"),
+    [
+        ("north", 121.0, "malformed"),
+        (np.nan, 121.0, "nan"),
+        (95.0, 121.0, "out of range"),
+        (24.0, 200.0, "out of range"),
+        (90.0, 121.0, "out of range"),
+    ],
+)
+def test_bad_positions_are_problems_that_say_what_to_do(series_file, lat, lon, status):
+    set_position(series_file, "b", lat, lon)
+    (problem,) = inspect_file(series_file)["problems"]
+    assert f"1 detectors have positions of status '{status}': b" in problem
+    assert "data_prep backfill" in problem
+    assert "disable social pooling" in problem
+
+
+def test_a_file_without_positions_is_described_all_the_same(tmp_path, series):
+    series.lat[:] = np.nan
+    schema.write(tmp_path / "a.h5", series)
+    found = inspect_file(tmp_path / "a.h5")
+    assert found["positions"]["status"] == {"none": 4}
+    assert found["neighbours"]["maximum"] == 0
+    assert len(found["problems"]) == 1
+    assert "training would be refused" in format_findings(found)
+
+
+def test_shared_and_doubtful_positions_are_warned_of(series_file):
+    set_position(series_file, "b", 24.0, 121.0)
+    set_position(series_file, "d", 0.0, 0.0)
+    found = inspect_file(series_file)
+    assert found["positions"]["sharing"] == 2
+    assert found["positions"]["far"][0].startswith("d (")
+    assert any("0, 0" in text for text in found["warnings"])
+    assert found["problems"] == []
+
+
+def test_all_readings_missing_is_a_problem(tmp_path, series):
+    series.values[:] = np.nan
+    schema.write(tmp_path / "a.h5", series)
+    assert "All readings are missing" in inspect_file(tmp_path / "a.h5")["problems"][0]
+
+
+def test_infinite_readings_are_a_problem(series_file):
+    with h5py.File(series_file, "r+") as file:
+        file["data/features"][0, 0, 0] = np.inf
+    assert "1 infinite readings" in inspect_file(series_file)["problems"][0]
+
+
+def test_a_file_that_cannot_be_read_is_a_problem(tmp_path, series_file):
+    (tmp_path / "a.h5").write_text("no HDF5")
+    assert "not an HDF5 file" in inspect_file(tmp_path / "a.h5")["problems"][0]
+    with h5py.File(series_file, "r+") as file:
+        del file["metadata/vdids"]
+    found = inspect_file(series_file)
+    assert "lacks ['metadata/vdids']" in found["problems"][0]
+    assert "lacks" in format_findings(found)
+
+
+def test_a_damaged_block_of_readings_is_a_problem(tmp_path, series_file):
+    with h5py.File(series_file) as file:
+        offset = file["data/features"].id.get_chunk_info(0).byte_offset
+    damaged = bytearray(series_file.read_bytes())
+    damaged[offset : offset + 64] = bytes(64)
+    (tmp_path / "a.h5").write_bytes(damaged)
+    assert len(inspect_file(tmp_path / "a.h5")["problems"]) == 1
+
+
+def test_radius_must_be_positive(series_file):
+    with pytest.raises(ValueError, match=r"--radius above 0 metres \(got 0"):
+        inspect_file(series_file, 0)

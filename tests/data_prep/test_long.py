@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from data_prep.long import combine_long, expand_paths, read_long
+from data_prep.report import Report
+from data_prep.tables import TableFormat
+
+NAN = np.nan
+HEAD = "id,t,v,q\n"
+
+
+def convert(*paths, on_conflict="error", null_values=()):
+    report = Report()
+    table_format = TableFormat(time_column="t", null_values=null_values)
+    table = read_long(paths, "id", {"v": "speed", "q": "flow"}, table_format)
+    return combine_long(table, None, on_conflict, report), str(report)
+
+
+def test_rows_of_many_files_become_one_array(write_file):
+    first = write_file("1.csv", HEAD + "a,2024-01-01 00:00,1,10\nb,2024-01-01 00:00,2,20\n")
+    second = write_file("2.csv", HEAD + "b,2024-01-01 00:05,4,\na,2024-01-01 00:05,3,30\n")
+    readings, _ = convert(first, second)
+    assert readings.vdids == ["a", "b"]
+    assert readings.feature_names == ["speed", "flow"]
+    np.testing.assert_array_equal(readings.values[..., 0], [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(readings.values[..., 1], [[10, 20], [30, NAN]])
+
+
+def test_columns_may_differ_in_order_between_files(write_file):
+    first = write_file("1.csv", HEAD + "a,2024-01-01 00:00,1,10\n")
+    second = write_file("2.csv", "q,v,x,t,id\n30,3,z,2024-01-01 00:05,a\n")
+    readings, _ = convert(first, second)
+    assert readings.values[:, 0].tolist() == [[1, 10], [3, 30]]
+
+
+def test_disorder_duplicates_and_missing_rows_are_mended_and_counted(write_file):
+    rows = ["a,2024-01-01 00:10,3,1", "a,2024-01-01 00:00,1,1", "a,2024-01-01 00:00,1,1"]
+    rows += ["b,2024-01-01 00:05,7,1", "b,2024-01-01 00:25,0,1"]
+    readings, report = convert(write_file("1.csv", HEAD + "\n".join(rows) + "\n"))
+    np.testing.assert_array_equal(readings.values[:, 0, 0], [1, NAN, 3, NAN, NAN, NAN])
+    np.testing.assert_array_equal(readings.values[:, 1, 0], [NAN, 7, NAN, NAN, NAN, 0])
+    assert "1 rows stood after a later time of their detector; sorted" in report
+    assert "1 identical rows dropped" in report
+    assert "1, 2 steps filled with NaN" in report
+    assert "8 of 12 (id, time) pairs have no row" in report
+
+
+def test_pairs_that_differ_are_an_error_naming_them(write_file):
+    path = write_file("1.csv", HEAD + "a,2024-01-01 00:00,1,1\na,2024-01-01 00:00,2,1\n")
+    with pytest.raises(ValueError, match=r"a at 2024-01-01T00:00:00.*--on-conflict"):
+        convert(path)
+
+
+def test_null_values_are_counted_by_feature(write_file):
+    path = write_file("1.csv", HEAD + "a,2024-01-01 00:00,-99,1\na,2024-01-01 00:05,0,255\n")
+    readings, _ = convert(path, null_values=(-99.0, 255.0))
+    np.testing.assert_array_equal(readings.values[:, 0], [[NAN, 1], [0, NAN]])
+    assert readings.num_null == {"speed": 1, "flow": 1}
+
+
+def test_missing_column_names_the_file(write_file):
+    first = write_file("1.csv", HEAD + "a,2024-01-01 00:00,1,10\n")
+    with pytest.raises(KeyError, match=r"2\.csv' has no column 'q'.*--features"):
+        convert(first, write_file("2.csv", "id,t,v\na,2024-01-01 00:00,1\n"))
+
+
+def test_files_without_rows_are_refused(write_file):
+    with pytest.raises(ValueError, match=r"no rows"):
+        convert(write_file("1.csv", HEAD))
+
+
+def test_files_globs_and_folders_are_expanded_in_order(write_file, tmp_path):
+    names = [write_file(f"in/{name}", "x") for name in ("b.csv", "a.csv", "c.txt", ".hidden")]
+    folder = str(tmp_path / "in")
+    assert [path.name for path in expand_paths([folder])] == ["a.csv", "b.csv", "c.txt"]
+    assert [path.name for path in expand_paths([f"{folder}/*.csv"])] == ["a.csv", "b.csv"]
+    assert expand_paths([str(names[0]), f"{folder}/*.csv"])[0] == names[0]
+    with pytest.raises(FileNotFoundError, match=r"\*\.stream"):
+        expand_paths([f"{folder}/*.stream"])
