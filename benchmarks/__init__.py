@@ -1,0 +1,1 @@
+"""Measurements, each script answering one question; see README.md beside this file."""

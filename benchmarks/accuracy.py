@@ -1,0 +1,184 @@
+"""How well does each model forecast, under one protocol and one budget of epochs?
+
+``python -m benchmarks.accuracy --config configs/metr_la_week.yaml --epochs 10`` trains every model
+through the command line, tests its best checkpoint, tests the naive rivals on the same windows, and
+writes ``benchmarks/results/accuracy_<profile>.json``.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.csv
+import pytorch_lightning as pl
+import torch
+import yaml
+
+from benchmarks.baselines import LastValue, TimeOfDayMean
+from benchmarks.environment import ROOT, describe_environment
+from socialgraph.data import TrafficDataModule
+from socialgraph.forecaster import Forecaster
+from socialgraph.schema import replacing
+from socialgraph.writers import ErrorWriter
+
+__all__ = ["main", "run_model", "run_naive"]
+
+
+def run_command(words: list[str]) -> tuple[float, float]:
+    """Run ``python -m socialgraph`` in a process of its own.
+
+    Returns:
+        Seconds, and the peak of its resident memory in MiB.
+
+    Raises:
+        RuntimeError: where it fails, with the end of what it printed.
+    """
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "socialgraph", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"socialgraph {' '.join(words)} failed:\n{output[-3000:]}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def run_model(profile: Path, model: str, seed: int, folder: Path, options: list[str]) -> dict:
+    """Train and test one model.
+
+    Args:
+        profile: YAML with trainer and data.
+        model: name of a file in ``configs/model``.
+        seed: seed of weights and of the order of windows.
+        folder: where the run is kept.
+        options: further words for ``fit``.
+
+    Returns:
+        What the model is, what it cost, and its test errors.
+    """
+    fit = [
+        "fit",
+        f"--config={profile}",
+        f"--model={ROOT / 'configs' / 'model' / f'{model}.yaml'}",
+        f"--seed_everything={seed}",
+        f"--data.seed={seed}",
+        f"--trainer.logger.init_args.save_dir={folder}",
+        f"--trainer.logger.init_args.name={model}",
+        f"--trainer.logger.init_args.version=seed_{seed}",
+        "--trainer.enable_progress_bar=false",
+        *options,
+    ]
+    seconds, memory = run_command(fit)
+    run = folder / model / f"seed_{seed}"
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    run_command(["test", f"--ckpt_path={checkpoint}"])
+    forecaster = Forecaster.load_from_checkpoint(checkpoint, weights_only=True, map_location="cpu")
+    pooling = forecaster.network.pooling
+    metrics = pyarrow.csv.read_csv(run / "metrics.csv")
+    epochs = [s for s in metrics["epoch_seconds"].to_pylist() if s is not None]
+    return {
+        "model": model,
+        "seed": seed,
+        "parameters": sum(p.numel() for p in forecaster.network.parameters()),
+        "fit_seconds": seconds,
+        "epochs": len(epochs),
+        "epoch_seconds": sorted(epochs)[len(epochs) // 2] if epochs else None,
+        "peak_memory_mib": memory,
+        "radius": pooling.radius.tolist() if pooling is not None else None,
+        "configuration": yaml.safe_load((run / "config.yaml").read_text()),
+        "test": json.loads(checkpoint.with_suffix(".test.json").read_text()),
+    }
+
+
+def run_naive(datamodule: TrafficDataModule, folder: Path) -> list[dict]:
+    """Test the last value and the time-of-day mean on the same windows."""
+    datamodule.setup()
+    networks = {
+        "last value": LastValue(datamodule.horizon, datamodule.num_targets),
+        "time-of-day mean": TimeOfDayMean(datamodule),
+    }
+    results = []
+    for name, network in networks.items():
+        path = folder / f"{name.replace(' ', '_')}.test.json"
+        trainer = pl.Trainer(
+            logger=False,
+            accelerator="cpu",
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[ErrorWriter(str(path))],
+        )
+        trainer.test(Forecaster(network), datamodule=datamodule, verbose=False)
+        results.append({"model": name, "parameters": 0, "test": json.loads(path.read_text())})
+    return results
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run from the command line."""
+    args = _parse(argv)
+    torch.set_num_threads(os.cpu_count())
+    datamodule = _datamodule(args)
+    folder = Path(args.runs) / args.config.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    report = {
+        "question": "accuracy",
+        "profile": args.config.stem,
+        "budget_epochs": args.epochs,
+        "command": " ".join(["python -m benchmarks.accuracy", *(argv or sys.argv[1:])]),
+        "environment": describe_environment(),
+        "results": run_naive(datamodule, folder),
+    }
+    options = _budget(args) + ([f"--data.path={args.data}"] if args.data else [])
+    for seed in args.seeds:
+        for model in args.models:
+            print(f"{args.config.stem}: {model}, seed {seed}", flush=True)
+            report["results"].append(run_model(args.config, model, seed, folder, options))
+            _write(args.output or default_output(args.config), report)
+    _write(args.output or default_output(args.config), report)
+
+
+def default_output(profile: Path) -> Path:
+    """Where the results of a profile are kept."""
+    return ROOT / "benchmarks" / "results" / f"accuracy_{profile.stem}.json"
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks.accuracy", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="profile with trainer and data")
+    parser.add_argument("--data", help="another HDF5 file than the profile's")
+    parser.add_argument("--models", nargs="+", default=["alone", "mean", "attention"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--epochs", type=int, default=10, help="budget of each model")
+    parser.add_argument("--runs", default="runs/accuracy", help="folder of the trainings")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    parser.add_argument("--quick", action="store_true", help="two batches a model: does it run?")
+    return parser.parse_args(argv)
+
+
+def _budget(args: argparse.Namespace) -> list[str]:
+    if args.quick:
+        return ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
+    return [f"--trainer.max_epochs={args.epochs}"]
+
+
+def _datamodule(args: argparse.Namespace) -> TrafficDataModule:
+    data = yaml.safe_load(args.config.read_text())["data"]
+    options = yaml.safe_load((args.config.parent / data).read_text())
+    return TrafficDataModule(**{**options, "path": args.data or options["path"]})
+
+
+def _write(path: Path, report: dict) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
