@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pyarrow.csv
 import pytorch_lightning as pl
-import torch
 import yaml
 
 from benchmarks.baselines import LastValue, TimeOfDayMean
@@ -124,7 +123,6 @@ def run_naive(datamodule: TrafficDataModule, folder: Path) -> list[dict]:
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
     args = _parse(argv)
-    torch.set_num_threads(os.cpu_count())
     datamodule = _datamodule(args)
     folder = Path(args.runs) / args.config.stem
     folder.mkdir(parents=True, exist_ok=True)

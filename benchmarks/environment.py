@@ -6,6 +6,8 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 __all__ = ["describe_environment"]
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +22,7 @@ def describe_environment() -> dict:
         "machine": platform.machine(),
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _PACKAGES},
     }

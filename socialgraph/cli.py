@@ -38,8 +38,8 @@ class ConfigInCheckpoint(SaveConfigCallback):
     """Saves the configuration of a training beside its logs, and in every checkpoint."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write ``config.yaml``, in ``fit`` only."""
-        if stage == "fit":
+        """Write ``config.yaml`` beside the logs, in ``fit`` and where there are logs."""
+        if stage == "fit" and trainer.logger is not None:
             super().setup(trainer, pl_module, stage)
 
     def on_save_checkpoint(

@@ -18,13 +18,15 @@ _MUST_MATCH = ("features", "num_targets", "units", "interval_minutes", "window",
 
 
 class Forecaster(pl.LightningModule):
-    """Trains, tests and applies a network on batches of :class:`socialgraph.data.TrafficDataModule`.
+    """Trains, tests and applies a network on batches of
+    :class:`socialgraph.data.TrafficDataModule`.
 
-    The network is called with the entries of the batch that its ``forward`` names, with ``features``
-    scaled, and returns scaled forecasts ``[B, P, N, F]``. Loss and errors are in the units of the
-    file; of several targets, each error is weighted by (mean scale / own scale) so that none rules
-    the loss by its unit. A checkpoint holds the scaler and, under ``"data"``, features, units,
-    interval, detector ids, positions and graph options; prediction refuses a file that differs.
+    The network is called with the entries of the batch that its ``forward`` names, with
+    ``features`` scaled, and returns scaled forecasts ``[B, P, N, F]``. Loss and errors are in the
+    units of the file; of several targets, each error is weighted by (mean scale / own scale) so
+    that none rules the loss by its unit. A checkpoint holds the scaler and, under ``"data"``,
+    features, units, interval, detector ids, positions and graph options; prediction refuses a file
+    that differs.
 
     Args:
         network: the network.

@@ -10,16 +10,18 @@ __all__ = ["build_radius_graph", "project"]
 def project(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
     r"""Mercator XY in metres on the ground, with the origin at the network's mean position.
 
-    Mercator stretches lengths by :math:`1 / \cos(\text{lat})`. The projection (WGS84 ellipsoid) is scaled to be
-    true at the network's mean latitude (`lat_ts <https://proj.org/operations/projections/merc.html>`_); one
-    degree of latitude away from it the error is 1 to 2 %. The origin keeps millimetres in float32.
+    Mercator stretches lengths by :math:`1 / \cos(\text{lat})`. The projection (WGS84 ellipsoid) is
+    scaled to be true at the network's mean latitude (`lat_ts
+    <https://proj.org/operations/projections/merc.html>`_); one degree of latitude away from it the
+    error is 1 to 2 %. The origin keeps millimetres in float32.
 
     Args:
         lat: latitudes in degrees ``[N]``.
         lon: longitudes in degrees ``[N]``; they may lie on both sides of the 180th meridian.
 
     Returns:
-        Positions ``[N, 2]`` in metres, float64; NaN where ``lat`` or ``lon`` is not finite or no place on earth.
+        Positions ``[N, 2]`` in metres, float64; NaN where ``lat`` or ``lon`` is not finite or no
+        place on earth.
     """
     lat, lon = np.asarray(lat, dtype=np.float64), np.asarray(lon, dtype=np.float64)
     valid = np.isfinite(lat) & np.isfinite(lon) & (np.abs(lat) < 90) & (np.abs(lon) <= 180)
@@ -41,12 +43,12 @@ def build_radius_graph(
     Args:
         pos: positions ``[N, 2]`` in metres.
         radius: longest edge in metres; a pair exactly this far apart is joined.
-        max_num_neighbors: how many senders a receiver keeps, the nearest first (equal distances: the lower
-            index first); None keeps all. With a cap, an edge may lack its reverse.
+        max_num_neighbors: how many senders a receiver keeps, the nearest first (equal distances:
+            the lower index first); None keeps all. With a cap, an edge may lack its reverse.
 
     Returns:
-        ``edge_index`` ``[2, E]`` int64, senders in row 0 and receivers in row 1, sorted by receiver and then
-        sender, without self loops; and the edge lengths ``[E]`` in metres, float64.
+        ``edge_index`` ``[2, E]`` int64, senders in row 0 and receivers in row 1, sorted by receiver
+        and then sender, without self loops; and the edge lengths ``[E]`` in metres, float64.
 
     Raises:
         ValueError: where ``pos`` is not a finite ``[N, 2]`` array, or an option is out of range.

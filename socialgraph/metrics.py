@@ -18,8 +18,8 @@ def masked_loss(
 ) -> Tensor:
     r"""Mean loss over observed targets; 0, with a zero gradient, where none is observed.
 
-    ``mae``: :math:`|e|`; ``mse``: :math:`e^2`; ``huber``: :math:`e^2 / 2` up to :math:`\delta`, then
-    :math:`\delta (|e| - \delta / 2)`.
+    ``mae``: :math:`|e|`; ``mse``: :math:`e^2`; ``huber``: :math:`e^2 / 2` up to :math:`\delta`,
+    then :math:`\delta (|e| - \delta / 2)`.
 
     Args:
         forecast, target: any shape, in the same unit.
@@ -89,8 +89,9 @@ def errors_from_sums(sums: Tensor) -> dict[str, Tensor]:
 
     Returns:
         Per step and feature ``[P, F]``: ``mae`` and ``rmse`` in the unit of the target, ``mape`` in
-        percent, ``count``; over all steps together ``[F]``: ``mae_all``, ``rmse_all``, ``mape_all``.
-        The mean of ``rmse`` over the steps is the other average in use. NaN where nothing was observed.
+        percent, ``count``; over all steps together ``[F]``: ``mae_all``, ``rmse_all``,
+        ``mape_all``. The mean of ``rmse`` over the steps is the other average in use. NaN where
+        nothing was observed.
     """
     absolute, square, percentage, count, nonzero = sums
     return {

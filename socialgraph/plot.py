@@ -1,4 +1,4 @@
-"""A picture of a forecast table: ``python -m socialgraph.plot FORECAST.parquet DATA.h5 PICTURE.png``."""
+"""A picture of a forecast table, also as ``python -m socialgraph.plot``."""
 
 import argparse
 import sys

@@ -1,6 +1,6 @@
 """The HDF5 file that ``data_prep`` writes and ``socialgraph.data`` reads.
 
-=====================================  ==============================================================
+=====================================  ============================================================
 ``data/features``                      MUST: float ``[T, N, F]``, NaN where a reading is missing
 ``metadata/vdids``                     MUST: ``[N]`` UTF-8 strings, unique
 ``metadata/feature_names``             MUST: ``[F]`` UTF-8 strings, unique
@@ -8,13 +8,14 @@
 ``metadata/vd_info/<vdid>``            MAY: attributes ``position_lat``, ``position_lon`` (degrees,
                                        WGS84) and whatever else the source knows of the detector
 root attributes                        MAY: ``schema_version``, ``dataset_name``,
-                                       ``interval_minutes``, ``timezone``, ``units`` (one per feature),
+                                       ``interval_minutes``, ``timezone``, ``units`` (one per
+                                       feature),
                                        ``missing`` (how the source coded it), ``source``,
                                        ``created_by``
-=====================================  ==============================================================
+=====================================  ============================================================
 
-A file without the MAY entries is read with what can be inferred. A file is written to a temporary name
-and then renamed, so that a reader never meets half of one.
+A file without the MAY entries is read with what can be inferred. A file is written to a temporary
+name and then renamed, so that a reader never meets half of one.
 """
 
 import json
@@ -106,7 +107,8 @@ def write(path: str | Path, series: TrafficSeries) -> None:
     """Write ``series`` to ``path``, whole or not at all.
 
     Raises:
-        SchemaError: where the parts of ``series`` do not fit each other, or an id cannot be a name in HDF5.
+        SchemaError: where the parts of ``series`` do not fit each other, or an id cannot be a name
+            in HDF5.
     """
     _check(series)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
@@ -184,12 +186,13 @@ def read_positions(file: h5py.File, vdids: list[str]) -> tuple[np.ndarray, np.nd
     """Positions in degrees ``[N]``, ``[N]`` and, per detector, how they were found.
 
     Returns:
-        Latitudes, longitudes, and ``"ok"``, ``"none"`` (no attribute), ``"malformed"`` (not a number),
+        Latitudes, longitudes, and ``"ok"``, ``"none"`` (no attribute), ``"malformed"`` (not a
+        number),
         ``"nan"`` (NaN or infinite) or ``"out of range"`` (no place on earth). Only ``"ok"`` and
         ``"out of range"`` have finite numbers.
     """
     info = file.get("metadata/vd_info", {})
-    found = [_position(info[vdid] if vdid in info else None) for vdid in vdids]
+    found = [_position(info.get(vdid)) for vdid in vdids]
     lat, lon, status = zip(*found, strict=True)
     return np.array(lat, dtype=np.float64), np.array(lon, dtype=np.float64), list(status)
 
@@ -209,7 +212,8 @@ def infer_interval(timestamps: np.ndarray) -> float:
 def _open(path: str | Path) -> h5py.File:
     if not Path(path).is_file():
         raise FileNotFoundError(
-            f"No file '{path}'. Make one with 'python -m data_prep convert' or 'python -m data_prep simulate'."
+            f"No file '{path}'. Make one with 'python -m data_prep convert' or "
+            "'python -m data_prep simulate'."
         )
     try:
         file = h5py.File(path, "r")
@@ -276,7 +280,8 @@ def _choose(path: str | Path, names: list[str], features: Sequence[str] | None) 
     for name in features:
         if name not in names:
             raise KeyError(
-                f"'{path}' has no feature {name!r}; it holds {names}. Set 'data.features' to some of them."
+                f"'{path}' has no feature {name!r}; it holds {names}. "
+                "Set 'data.features' to some of them."
             )
     return [names.index(name) for name in features]
 
@@ -285,8 +290,8 @@ def _read_values(file: h5py.File, shape: tuple[int, int, int], chosen: list[int]
     data = file["data/features"]
     if data.shape != shape:
         raise SchemaError(
-            f"'{file.filename}': expected 'data/features' of shape {shape}, from the lengths of timestamps, "
-            f"vdids and feature_names (got {data.shape})."
+            f"'{file.filename}': expected 'data/features' of shape {shape}, from the lengths of "
+            f"timestamps, vdids and feature_names (got {data.shape})."
         )
     values = np.empty((*shape[:2], len(chosen)), dtype=np.float32)
     block = max(1, 2**24 // max(1, shape[1] * shape[2]))
@@ -344,7 +349,8 @@ def _check(series: TrafficSeries, path: str | Path = "series") -> None:
     for name, (got, expected) in lengths.items():
         if got != expected:
             raise SchemaError(
-                f"'{path}': expected {expected} {name} for values {series.values.shape} (got {got})."
+                f"'{path}': expected {expected} {name} for values {series.values.shape} "
+                f"(got {got})."
             )
     if min(steps, nodes, channels) < 1:
         raise SchemaError(

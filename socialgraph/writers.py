@@ -48,9 +48,9 @@ class ForecastWriter(BasePredictionWriter):
     """Writes forecasts as a table, one row per window, detector and step.
 
     Columns: ``issued`` (time of the last reading that the forecast knows), ``timestamp`` (of the
-    predicted step), ``step`` (from 1), ``vdid``, and for each target its forecast under its own name
-    and the truth under ``<name>_observed``, empty where it is not known. Tables are written batch by
-    batch and appear under their names when the last is in.
+    predicted step), ``step`` (from 1), ``vdid``, and for each target its forecast under its own
+    name and the truth under ``<name>_observed``, empty where it is not known. Tables are written
+    batch by batch and appear under their names when the last is in.
 
     Args:
         path: where to write, without ending; None for beside the checkpoint.

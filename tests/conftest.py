@@ -42,7 +42,7 @@ def make_series(steps=300, nodes=6, missing=0.05, seed=0) -> TrafficSeries:
     )
 
 
-@pytest.fixture()
+@pytest.fixture
 def traffic_file(tmp_path) -> Path:
     path = tmp_path / "traffic.h5"
     write(path, make_series())

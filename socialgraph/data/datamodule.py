@@ -35,7 +35,8 @@ class TrafficDataModule(pl.LightningDataModule):
             parts) or windows are cut and then split (``"window_first"``).
         max_radius: longest edge of the graph, in metres.
         max_num_neighbors: senders that a receiver keeps, the nearest first; None for all.
-        predict_on: what ``predict`` forecasts: ``"latest"`` for the steps after the end of the file,
+        predict_on: what ``predict`` forecasts: ``"latest"`` for the steps after the end of the
+            file,
             ``"test"`` for every window of the test part.
         batch_size: windows per batch.
         num_workers: processes that gather batches; 0 for none.
@@ -186,8 +187,8 @@ class TrafficDataModule(pl.LightningDataModule):
             window_starts(series.timestamps[-self.window :], series.interval_minutes, self.window)
         ):
             raise ValueError(
-                f"'{self.path}' has a gap in its last {self.window} steps, or fewer steps: nothing to "
-                "forecast from. Use 'predict_on: test', or a file whose end is whole."
+                f"'{self.path}' has a gap in its last {self.window} steps, or fewer steps: nothing "
+                "to forecast from. Use 'predict_on: test', or a file whose end is whole."
             )
         last = torch.from_numpy(series.values[-self.window :])
         future = last.new_full((self.horizon, *last.shape[1:]), torch.nan)

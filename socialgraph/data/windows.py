@@ -40,11 +40,11 @@ def split_windows(
 ) -> tuple[dict[str, np.ndarray], int]:
     """Divide windows into training, validation and test by time.
 
-    ``split_first`` divides the steps and keeps the windows that lie inside one part, so that no step
-    is in two parts. ``window_first`` divides the windows; those at a border share steps with the next
-    part, as in the files of DCRNN (https://arxiv.org/abs/1707.01926). Training and test get the
-    rounded share, validation the rest. On the whole of METR-LA (34,272 steps, 12 + 12, 70/10/20) the
-    test part has 6,831 windows with the first and 6,850 with the second.
+    ``split_first`` divides the steps and keeps the windows that lie inside one part, so that no
+    step is in two parts. ``window_first`` divides the windows; those at a border share steps with
+    the next part, as in the files of DCRNN (https://arxiv.org/abs/1707.01926). Training and test
+    get the rounded share, validation the rest. On the whole of METR-LA (34,272 steps, 12 + 12,
+    70/10/20) the test part has 6,831 windows with the first and 6,850 with the second.
 
     Args:
         starts: first step of each window ``[W]``, ascending.
@@ -55,8 +55,8 @@ def split_windows(
         border: ``"split_first"`` or ``"window_first"``.
 
     Returns:
-        The starts of each part under ``"train"``, ``"val"`` and ``"test"``, and the number of leading
-        steps that may be used for statistics.
+        The starts of each part under ``"train"``, ``"val"`` and ``"test"``, and the number of
+        leading steps that may be used for statistics.
 
     Raises:
         ValueError: where the shares are not shares.
@@ -104,8 +104,8 @@ class WindowCollator:
         window: input steps.
         horizon: target steps.
         num_targets: how many features, from the first, are targets.
-        graph: what every batch carries besides, the same for all (``vd_ids``, and where positions are
-            known ``positions_xy``, ``edge_index``, ``distance``).
+        graph: what every batch carries besides, the same for all (``vd_ids``, and where positions
+            are known ``positions_xy``, ``edge_index``, ``distance``).
 
     Shapes:
         - **features, mask:** :math:`(B, T, N, F)`; 0 and False where missing

@@ -29,8 +29,8 @@ class NodeEmbedding(nn.Module):
         super().__init__()
         if num_nodes < 1:
             raise ValueError(
-                f"Expected 'num_nodes' of 1 or more for node embeddings (got {num_nodes}). Set it to "
-                "the number of detectors, or 'node_channels' to 0."
+                f"Expected 'num_nodes' of 1 or more for node embeddings (got {num_nodes}). Set it "
+                "to the number of detectors, or 'node_channels' to 0."
             )
         self.weight = nn.Parameter(torch.empty(num_nodes, channels))
         nn.init.normal_(self.weight, std=0.1)

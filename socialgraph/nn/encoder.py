@@ -23,8 +23,8 @@ class XLSTMEncoder(nn.Module):
     A linear map to ``hidden_channels``, then the residual blocks of the `xlstm package
     <https://github.com/NX-AI/xlstm>`_ (Beck et al., `xLSTM: Extended Long Short-Term Memory
     <https://arxiv.org/abs/2405.04517>`_): mLSTM blocks, with sLSTM blocks at the positions
-    ``slstm_at``. The sLSTM runs on the package's PyTorch backend, which needs no compiler and serves
-    CPU and CUDA alike. Sequences of any length are read.
+    ``slstm_at``. The sLSTM runs on the package's PyTorch backend, which needs no compiler and
+    serves CPU and CUDA alike. Sequences of any length are read.
 
     Args:
         in_channels: features per step.
@@ -81,8 +81,8 @@ def _check_sizes(
         )
     if hidden_channels % heads or hidden_channels < 2 * heads:
         raise ValueError(
-            f"Expected 'hidden_channels' as a multiple of 'heads' = {heads}, at least twice as many "
-            f"(got {hidden_channels})."
+            f"Expected 'hidden_channels' as a multiple of 'heads' = {heads}, at least twice as "
+            f"many (got {hidden_channels})."
         )
     if not all(0 <= at < num_blocks for at in slstm_at):
         raise ValueError(

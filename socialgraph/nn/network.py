@@ -20,9 +20,9 @@ class SocialGraphNet(nn.Module):
     r"""Forecast of every detector from its own history and its neighbours' states.
 
     One encoder with shared weights reads all histories at once,
-    :math:`(B, T, N, C) \to (B \cdot N, T, C) \to (B, N, E)`; social pooling adds the context of each
-    detector; a head regresses the next steps. Readings are scaled (zero mean, unit deviation) on the
-    way in and out.
+    :math:`(B, T, N, C) \to (B \cdot N, T, C) \to (B, N, E)`; social pooling adds the context of
+    each detector; a head regresses the next steps. Readings are scaled (zero mean, unit deviation)
+    on the way in and out.
 
     Args:
         in_channels: features per reading.

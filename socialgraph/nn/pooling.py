@@ -35,14 +35,14 @@ class SocialPooling(MessagePassing):
     and ``max`` takes :math:`p_i \max_j (\mathbf{W} \mathbf{x}_j + \log w(d_{ji}))` in each channel.
 
     A *learned* radius :math:`r = r_{max}\,\sigma(\rho)` (one per head) weighs every edge with
-    :math:`w(d) = \sigma((r - d) / s)`; :math:`p_i` is the share of "somebody is within reach" in which
-    these weights add up, so that a neighbour who leaves the reach fades out even if it is the only
-    one. A *fixed* radius is the limit :math:`s \to 0`: :math:`w(d) = 1` for :math:`d \le r`, else 0,
-    and :math:`p_i` is 1 with a neighbour and 0 without.
+    :math:`w(d) = \sigma((r - d) / s)`; :math:`p_i` is the share of "somebody is within reach" in
+    which these weights add up, so that a neighbour who leaves the reach fades out even if it is the
+    only one. A *fixed* radius is the limit :math:`s \to 0`: :math:`w(d) = 1` for :math:`d \le r`,
+    else 0, and :math:`p_i` is 1 with a neighbour and 0 without.
 
     Social pooling after Alahi et al., `Social LSTM <https://doi.org/10.1109/CVPR.2016.110>`_, with
-    the grid of cells replaced by a graph; attention after Vaswani et al., `Attention Is All You Need
-    <https://arxiv.org/abs/1706.03762>`_.
+    the grid of cells replaced by a graph; attention after Vaswani et al., `Attention Is All You
+    Need <https://arxiv.org/abs/1706.03762>`_.
 
     Args:
         in_channels: width of a node's state.
@@ -58,13 +58,15 @@ class SocialPooling(MessagePassing):
     Shapes:
         - **x:** node states :math:`(*, N, C_{in})`; leading axes share one graph (a static graph),
           and PyG's mini-batches :math:`(B \cdot N, C_{in})` give the same numbers
-        - **edge_index:** :math:`(2, E)`, senders in row 0, receivers in row 1; self loops are ignored
+        - **edge_index:** :math:`(2, E)`, senders in row 0, receivers in row 1; self loops are
+          ignored
         - **distance:** edge lengths :math:`(E)`; or **pos:** positions :math:`(N, D)`, from which
           they are taken
         - **output:** :math:`(*, N, C_{out})`; zero for a node with nobody in reach
 
     Raises:
-        ValueError: where an option is out of range, or neither or both of ``distance`` and ``pos`` are given.
+        ValueError: where an option is out of range, or neither or both of ``distance`` and ``pos``
+            are given.
     """
 
     def __init__(

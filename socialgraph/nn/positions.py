@@ -25,8 +25,8 @@ def check_positions(positions_xy: Tensor | None, num_nodes: int, vd_ids: list[st
     """
     if positions_xy is None:
         raise RuntimeError(
-            "Social pooling is enabled but 'positions_xy' is missing from the batch: no detector of "
-            f"the HDF5 file has a 'position_lat' and 'position_lon' that can be used. {MEND}"
+            "Social pooling is enabled but 'positions_xy' is missing from the batch: no detector "
+            f"of the HDF5 file has a 'position_lat' and 'position_lon' that can be used. {MEND}"
         )
     if tuple(positions_xy.shape) != (num_nodes, 2):
         raise RuntimeError(

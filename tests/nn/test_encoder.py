@@ -77,7 +77,7 @@ def test_gradient_checkpointing_changes_no_number():
     x = torch.randn(4, 12, 3)
     outputs = [encoder(x) for encoder in (plain, saving)]
     torch.testing.assert_close(*outputs)
-    for encoder, output in zip((plain, saving), outputs, strict=True):
+    for output in outputs:
         output.square().sum().backward()
     for ours, theirs in zip(plain.parameters(), saving.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
