@@ -1,0 +1,58 @@
+# make demo: from nothing to a forecast and a picture.   make test: the whole test suite.
+
+PYTHON ?= python3
+# Installed first and alone: any torch>=2.4 serves, this is the one the tests ran with.
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+RUN := runs/demo
+
+.PHONY: install demo test test-scatter lint clean
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install "$(TORCH)"
+	$(BIN)/pip install --editable ".[test]"
+	touch $@
+
+demo: install
+	$(BIN)/python -m data_prep simulate data/demo.h5 --detectors 40 --days 14 --overwrite
+	$(BIN)/python -m data_prep inspect data/demo.h5
+	$(BIN)/socialgraph fit --config configs/simulated.yaml --data.path data/demo.h5 \
+		--trainer.max_epochs 5 --trainer.logger.init_args.name demo \
+		--trainer.logger.init_args.version ""
+	$(BIN)/socialgraph test --ckpt_path $(RUN)/checkpoints/best.ckpt
+	$(BIN)/socialgraph predict --ckpt_path $(RUN)/checkpoints/best.ckpt \
+		--data.predict_on test --forecast.path $(RUN)/forecast
+	$(BIN)/python -m socialgraph.plot $(RUN)/forecast.parquet data/demo.h5 $(RUN)/forecast.png
+	@echo
+	@echo "data        data/demo.h5"
+	@echo "checkpoint  $(RUN)/checkpoints/best.ckpt"
+	@echo "errors      $(RUN)/checkpoints/best.test.json"
+	@echo "forecasts   $(RUN)/forecast.csv and $(RUN)/forecast.parquet"
+	@echo "picture     $(RUN)/forecast.png"
+
+test: install
+	$(BIN)/python -m pytest
+
+# The pooling once more with torch-scatter, which torch-geometric uses where it is installed.
+test-scatter: .venv-scatter/.installed
+	.venv-scatter/bin/python -c "import torch_scatter"
+	.venv-scatter/bin/python -m pytest tests/nn/test_pooling.py
+
+.venv-scatter/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-scatter
+	.venv-scatter/bin/pip install "$(TORCH)"
+	.venv-scatter/bin/pip install ".[test]"
+	PATH="$(CURDIR)/.venv-scatter/bin:$$PATH" \
+		.venv-scatter/bin/pip install --no-build-isolation ".[scatter]"
+	touch $@
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf .venv .venv-scatter build *.egg-info runs/demo data/demo.h5

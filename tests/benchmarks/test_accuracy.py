@@ -1,0 +1,62 @@
+"""The accuracy script and the report, run as they are typed, on made data."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.report import accuracy_table, fill
+from data_prep.simulate import simulate
+from socialgraph.schema import write
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("accuracy")
+    write(folder / "data.h5", simulate(num_detectors=8, days=2, num_freeways=1))
+    command = [
+        *(sys.executable, "-m", "benchmarks.accuracy", "--quick"),
+        *("--config", ROOT / "configs" / "simulated.yaml", "--data", folder / "data.h5"),
+        *("--models", "alone", "attention", "--seeds", "3", "--runs", folder),
+        *("--output", folder / "result.json"),
+    ]
+    subprocess.run([str(word) for word in command], cwd=ROOT, check=True, env={**os.environ})
+    return json.loads((folder / "result.json").read_text())
+
+
+def test_the_result_says_what_was_measured_and_with_what(report):
+    assert set(report["environment"]) >= {"commit", "dirty", "processor", "cores", "versions"}
+    models = [result["model"] for result in report["results"]]
+    assert models == ["last value", "time-of-day mean", "alone", "attention"]
+    windows = {result["test"]["windows"] for result in report["results"]}
+    counts = {tuple(r["test"]["targets"]["speed"]["count"]) for r in report["results"]}
+    assert len(windows) == len(counts) == 1  # the same windows and masks for all
+    for result in report["results"][2:]:
+        assert result["seed"] == 3
+        assert result["peak_memory_mib"] > 100
+        assert result["configuration"]["data"]["seed"] == 3
+    assert report["results"][2]["radius"] is None
+    assert len(report["results"][3]["radius"]) == 4
+
+
+def test_the_table_holds_the_numbers_of_the_result(report):
+    table = accuracy_table(report)
+    speed = report["results"][0]["test"]["targets"]["speed"]
+    assert f"| last value | {speed['mae'][2]:.2f} / {speed['rmse'][2]:.2f} |" in table
+    assert "attention (radius 10" in table
+    text = fill("a\n<!-- results: x -->\nold\n<!-- end -->\nb", {"x": table})
+    assert text == f"a\n<!-- results: x -->\n{table}\n<!-- end -->\nb"
+    with pytest.raises(KeyError, match="No result file for 'y'"):
+        fill("<!-- results: y -->\n<!-- end -->", {"x": table})
+
+
+def test_the_readme_tables_are_those_of_the_result_files():
+    tables = {
+        path.stem: accuracy_table(json.loads(path.read_text()))
+        for path in (ROOT / "benchmarks" / "results").glob("accuracy_*.json")
+    }
+    readme = (ROOT / "README.md").read_text()
+    assert fill(readme, tables) == readme

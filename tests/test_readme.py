@@ -1,0 +1,47 @@
+"""The README's commands and code run as they stand."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def block(name, language):
+    return re.search(rf"<!-- tested: {name} -->\n```{language}\n(.*?)```", README, re.S)[1]
+
+
+def test_the_layer_example_runs(capsys):
+    exec(block("layer", "python"), {})
+    assert "torch.Size([8, 100, 32])" in capsys.readouterr().out
+
+
+def test_the_three_commands_run_one_after_the_other(tmp_path):
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    short = {"fit": " --trainer.max_epochs 1 --trainer.limit_train_batches 3"}
+    for line in block("commands", "bash").splitlines():
+        command = line + "".join(more for word, more in short.items() if f" {word} " in line)
+        run = subprocess.run(
+            command,
+            shell=True,
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, f"{command}\n{run.stdout[-1000:]}\n{run.stderr[-3000:]}"
+    rows = (tmp_path / "runs" / "forecast.csv").read_text().splitlines()
+    assert len(rows) == 1 + 40 * 12
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "test-scatter", "lint"])
+def test_make_knows_the_targets_that_are_named(target):
+    subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
