@@ -10,7 +10,9 @@ from data_prep.convert import convert_csv, convert_metr_la, refuse_existing
 from data_prep.detectors import read_detectors
 from data_prep.findings import format_findings
 from data_prep.inspect_file import inspect_file
+from data_prep.simulate import simulate
 from data_prep.timeline import CONFLICT_RULES
+from socialgraph import schema
 
 __all__ = ["main"]
 
@@ -170,9 +172,6 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
 
 
 def _simulate(args: argparse.Namespace) -> int:
-    from data_prep.simulate import simulate
-    from socialgraph import schema
-
     refuse_existing(args.out, args.overwrite)
     series = simulate(
         num_detectors=args.detectors,

@@ -22,11 +22,11 @@ def plot_forecast(
     picture: str | Path,
     radius: float = 2000.0,
     num_detectors: int = 3,
-    days: float = 1.0,
 ) -> None:
     """Draw forecast against truth for some detectors, and a map of all with the radius graph.
 
-    The detectors are those whose readings vary most; on the map, colour is the mean absolute error.
+    The day is the one on which readings vary most, and the detectors those where they do; on the
+    map, colour is the mean absolute error over the whole table.
 
     Args:
         forecast: Parquet table of ``socialgraph predict``, on windows with known truth
@@ -35,7 +35,6 @@ def plot_forecast(
         picture: file to write; its ending gives the format.
         radius: edges up to this length are drawn, in metres.
         num_detectors: how many detectors get a panel.
-        days: how much of the time axis is shown, from its end.
 
     Raises:
         ValueError: where the table has no forecast.
@@ -51,14 +50,14 @@ def plot_forecast(
     target = table.column_names[4]
     series = schema.read(data, [target])
     unit = series.units[0]
+    day, vdids = _liveliest(table, target, num_detectors)
     figure = pyplot.figure(figsize=(14, 3 * max(2, num_detectors)), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.5))
     _draw_map(left.subplots(), table, target, unit, series, radius)
     panels = right.subplots(num_detectors, 1, sharex=True, squeeze=False)[:, 0]
-    vdids = _liveliest(table, target, num_detectors)
     for axes, vdid in zip(panels, vdids, strict=False):
-        _draw_series(axes, table.filter(pc.field("vdid") == vdid), target, unit, vdid, days)
-    panels[0].legend(loc="lower left", ncols=3, fontsize=8)
+        _draw_series(axes, day.filter(pc.field("vdid") == vdid), target, unit, vdid)
+    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=8)
     with schema.replacing(picture) as temporary:
         figure.savefig(temporary, dpi=110, format=Path(picture).suffix[1:] or "png")
     pyplot.close(figure)
@@ -70,11 +69,15 @@ def _group(table: pa.Table, column: str, how: str) -> dict[str, float]:
     return dict(zip(grouped["vdid"].to_pylist(), values, strict=True))
 
 
-def _liveliest(table: pa.Table, target: str, count: int) -> list[str]:
-    spread = _group(table, f"{target}_observed", "stddev")
-    if all(value is None or np.isnan(value) for value in spread.values()):
-        spread = _group(table, target, "stddev")
-    return sorted(spread, key=lambda vdid: spread[vdid] or 0.0, reverse=True)[:count]
+def _liveliest(table: pa.Table, target: str, count: int) -> tuple[pa.Table, list[str]]:
+    """Rows of the day on which readings vary most, and the detectors where they do."""
+    shown = f"{target}_observed" if table[f"{target}_observed"].null_count < len(table) else target
+    days = pc.floor_temporal(table["timestamp"], unit="day")
+    spread = table.select([shown]).append_column("day", days).group_by("day")
+    spread = spread.aggregate([(shown, "stddev")]).sort_by([(f"{shown}_stddev", "descending")])
+    rows = table.filter(pc.equal(days, spread["day"][0]))
+    by_detector = _group(rows, shown, "stddev")
+    return rows, sorted(by_detector, key=lambda v: by_detector[v] or 0.0, reverse=True)[:count]
 
 
 def _draw_map(axes, table, target, unit, series, radius) -> None:
@@ -85,6 +88,8 @@ def _draw_map(axes, table, target, unit, series, radius) -> None:
     if known.any():
         pos_km = pos / 1000
         (sender, receiver), _ = build_radius_graph(pos[known], radius)
+        once = sender < receiver
+        sender, receiver = sender[once], receiver[once]
         lines = np.stack([pos_km[known][sender], pos_km[known][receiver]], axis=1)
         axes.add_collection(LineCollection(lines, colors="0.75", linewidths=0.6, zorder=1))
         table = table.append_column(
@@ -103,10 +108,8 @@ def _draw_map(axes, table, target, unit, series, radius) -> None:
     axes.set_title(f"{len(series.vdids)} detectors, edges up to {radius:g} m", fontsize=10)
 
 
-def _draw_series(axes, rows: pa.Table, target: str, unit: str, vdid: str, days: float) -> None:
-    end = pc.max(rows["timestamp"]).as_py()
-    start = np.datetime64(end) - np.timedelta64(round(days * 86400), "s")
-    rows = rows.filter(pc.field("timestamp") >= start).sort_by("timestamp")
+def _draw_series(axes, rows: pa.Table, target: str, unit: str, vdid: str) -> None:
+    rows = rows.sort_by("timestamp")
     steps = sorted(set(rows["step"].to_pylist()))
     if len(set(rows["issued"].to_pylist())) == 1:
         axes.plot(rows["timestamp"], rows[target], ".-", label="forecast")
@@ -131,12 +134,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("picture", help="file to write, .png, .pdf or .svg")
     parser.add_argument("--radius", type=float, default=2000.0, help="longest edge drawn, metres")
     parser.add_argument("--detectors", type=int, default=3, help="panels")
-    parser.add_argument("--days", type=float, default=1.0, help="days shown")
     args = parser.parse_args(argv)
     try:
-        plot_forecast(
-            args.forecast, args.data, args.picture, args.radius, args.detectors, args.days
-        )
+        plot_forecast(args.forecast, args.data, args.picture, args.radius, args.detectors)
     except (OSError, ValueError, KeyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

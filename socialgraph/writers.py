@@ -41,7 +41,7 @@ class ErrorWriter(Callback):
         report = _describe_test(trainer, pl_module.data, pl_module.test_errors)
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(report, indent=1) + "\n")
-        print(f"test errors: {path}")
+        print(f"\n{_format_errors(report)}\ntest errors: {path}")
 
 
 class ForecastWriter(BasePredictionWriter):
@@ -129,6 +129,25 @@ def _describe_test(trainer: pl.Trainer, data: dict, errors: dict[str, Tensor]) -
             for i, (name, unit) in enumerate(zip(names, data["units"], strict=False))
         },
     }
+
+
+def _format_errors(report: dict) -> str:
+    """Table of the errors at every quarter of the horizon."""
+    minutes = report["horizon_minutes"]
+    steps = sorted({max(1, len(minutes) * k // 4) for k in (1, 2, 3, 4)})
+    lines = []
+    for name, target in report["targets"].items():
+        heads = [f"{minutes[step - 1]:g} min" for step in steps]
+        lines.append(f"{name} [{target['unit']}]".ljust(20) + _cells([*heads, "all"]))
+        for error in ("mae", "rmse", "mape"):
+            values = [target[error][step - 1] for step in steps] + [target[f"{error}_all"]]
+            texts = ["-" if value is None else f"{value:.2f}" for value in values]
+            lines.append(f"  {error}{' %' if error == 'mape' else ''}".ljust(20) + _cells(texts))
+    return "\n".join(lines)
+
+
+def _cells(texts: list[str]) -> str:
+    return "".join(text.rjust(9) for text in texts)
 
 
 def _errors_of(errors: dict[str, Tensor], target: int) -> dict:

@@ -237,8 +237,9 @@ def test_two_processes_share_the_windows_and_sum_their_errors(traffic_file, tmp_
         )
         # an even number of validation windows: two processes take one half each, none twice
         data = make_data(traffic_file, split=(0.68, 0.12, 0.2), batch_size=7)
-        trainer.fit(Forecaster(Persistence(), learning_rate=0.0), data)
+        data.setup()
         assert len(data.starts["val"]) % 2 == 0
+        trainer.fit(Forecaster(Persistence(), learning_rate=0.0), data)
         return float(trainer.callback_metrics["val/mae"])
 
     alone = train(devices=1)
