@@ -103,7 +103,7 @@ def test_predict_forecasts_the_steps_after_the_end_of_the_file(traffic_file):
     assert csv.column_names == parquet.column_names == names
     end = make_series().timestamps[-1]
     rows = parquet.to_pylist()
-    assert {np.datetime64(row["issued"]) for row in rows} == {end}
+    assert {np.datetime64(row["issued"], "s") for row in rows} == {end}
     for row in rows:
         ahead = np.datetime64(row["timestamp"]) - end
         assert ahead == row["step"] * np.timedelta64(5, "m")
