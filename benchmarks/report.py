@@ -80,6 +80,11 @@ def _errors(result: dict) -> list[str]:
     return [*cells, f"{target['mae_all']:.2f} / {target['rmse_all']:.2f}"]
 
 
+def _share_of_windows(result: dict) -> str:
+    stride = result["configuration"]["data"]["stride"]
+    return "all training windows" if stride == 1 else f"one in {stride} training windows"
+
+
 def _footnote(report: dict) -> str:
     test = report["results"][0]["test"]
     ((name, target),) = test["targets"].items()
@@ -88,12 +93,15 @@ def _footnote(report: dict) -> str:
         for r in report["results"]
     )
     environment = report["environment"]
+    trained = [result for result in report["results"] if "seed" in result]
+    minutes = [result["fit_seconds"] / 60 for result in trained]
     seeds = sorted({r["seed"] for r in report["results"] if "seed" in r})
     return (
         f"MAE / RMSE of {name} in {target['unit']}, {test['detectors']} detectors, "
         f"{test['windows']:,} test windows ({test['border']}, split "
         f"{'/'.join(f'{100 * share:.0f}' for share in test['split'])}), missing targets left out; "
-        f"{report['budget_epochs']} epochs, best validation epoch, seed "
+        f"{report['budget_epochs']} epochs over {_share_of_windows(trained[0])} "
+        f"({min(minutes):.0f} to {max(minutes):.0f} minutes a model), best validation epoch, seed "
         f"{', '.join(map(str, seeds))}; {environment['threads']} thread of "
         f"{environment['processor']}, "
         f"torch {environment['versions']['torch']}, commit {environment['commit'][:8]}. "

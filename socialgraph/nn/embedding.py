@@ -22,7 +22,7 @@ class NodeEmbedding(nn.Module):
         - **output:** :math:`(B, N, C)`
 
     Raises:
-        ValueError: for detectors that were not in training.
+        ValueError: for detectors that were not in training, or a wrong ``num_nodes``.
     """
 
     def __init__(self, num_nodes: int, channels: int, swap: float = 0.1) -> None:
@@ -54,7 +54,12 @@ class NodeEmbedding(nn.Module):
         self.vd_ids = list(state)
 
     def _rows(self, vd_ids: list[str]) -> Tensor:
-        if not self.vd_ids and len(vd_ids) == len(self.weight):
+        if not self.vd_ids:
+            if len(vd_ids) != len(self.weight):
+                raise ValueError(
+                    f"Expected 'num_nodes' as {len(vd_ids)}, the number of detectors, for node "
+                    f"embeddings (got {len(self.weight)})."
+                )
             self.vd_ids = list(vd_ids)
         if list(vd_ids) == self.vd_ids:
             return torch.arange(len(vd_ids), device=self.weight.device)
@@ -63,7 +68,7 @@ class NodeEmbedding(nn.Module):
         if strangers:
             raise ValueError(
                 f"{len(strangers)} of {len(vd_ids)} detectors have no node embedding, among them "
-                f"{strangers[:5]}; it was made for {len(self.weight)} detectors. Train on them, or "
-                "train with 'node_channels' = 0 to forecast detectors never seen."
+                f"{strangers[:5]}. Train on them, or train with 'node_channels' = 0 to forecast "
+                "detectors never seen."
             )
         return torch.tensor([row[vdid] for vdid in vd_ids], device=self.weight.device)

@@ -153,7 +153,7 @@ def test_node_embeddings_go_with_the_id_not_with_the_place():
     torch.testing.assert_close(again(**part), whole[:, :, some])
     with pytest.raises(ValueError, match=r"have no node embedding.*'VD-9'"):
         network(**{**part, "vd_ids": ["VD-9", "VD-1"]})
-    with pytest.raises(ValueError, match="made for 7 detectors"):
+    with pytest.raises(ValueError, match=r"'num_nodes' as 5.*got 7"):
         make_network(None, node_channels=4, num_nodes=7)(**batch)
     with pytest.raises(ValueError, match="'num_nodes' of 1 or more"):
         make_network(None, node_channels=4)
