@@ -19,9 +19,9 @@ import yaml
 
 from benchmarks.baselines import LastValue, TimeOfDayMean
 from benchmarks.environment import ROOT, describe_environment
+from socialgraph.atomic import replacing
 from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import Forecaster
-from socialgraph.schema import replacing
 from socialgraph.writers import ErrorWriter
 
 __all__ = ["main", "run_model", "run_naive"]

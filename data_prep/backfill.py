@@ -10,6 +10,7 @@ from data_prep.detectors import DetectorTable
 from data_prep.joining import locate_detectors, refuse_swapped
 from data_prep.report import Report, enumerate_first
 from socialgraph import schema
+from socialgraph.atomic import replacing
 
 __all__ = ["backfill"]
 
@@ -57,7 +58,7 @@ def backfill(
 def _write_positions(
     path: Path, vdids: list[str], lat: np.ndarray, lon: np.ndarray, rows: np.ndarray
 ) -> None:
-    with schema.replacing(path) as temporary:
+    with replacing(path) as temporary:
         shutil.copy(path, temporary)
         with h5py.File(temporary, "r+") as file:
             info = file.require_group("metadata/vd_info")

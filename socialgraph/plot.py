@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from socialgraph import schema
+from socialgraph.atomic import replacing
 from socialgraph.graph import build_radius_graph, project
 
 __all__ = ["main", "plot_forecast"]
@@ -58,7 +59,7 @@ def plot_forecast(
     for axes, vdid in zip(panels, vdids, strict=False):
         _draw_series(axes, day.filter(pc.field("vdid") == vdid), target, unit, vdid)
     panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=8)
-    with schema.replacing(picture) as temporary:
+    with replacing(picture) as temporary:
         figure.savefig(temporary, dpi=110, format=Path(picture).suffix[1:] or "png")
     pyplot.close(figure)
 

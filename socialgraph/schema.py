@@ -19,9 +19,7 @@ name and then renamed, so that a reader never meets half of one.
 """
 
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +28,7 @@ import h5py
 import numpy as np
 
 from socialgraph import __version__
+from socialgraph.atomic import replacing
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -39,7 +38,6 @@ __all__ = [
     "read",
     "read_positions",
     "read_vdids",
-    "replacing",
     "write",
     "write_position",
 ]
@@ -83,24 +81,6 @@ class TrafficSeries:
     source: str = ""
     missing: str = ""
     vd_info: dict[str, dict] = field(default_factory=dict)
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
-
-    If the block fails, the temporary file is removed and ``path`` stays as it was.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write(path: str | Path, series: TrafficSeries) -> None:

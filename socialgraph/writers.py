@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter, Callback
 from torch import Tensor
 
-from socialgraph.schema import replacing
+from socialgraph.atomic import replacing
 
 __all__ = ["ErrorWriter", "ForecastWriter"]
 

@@ -11,7 +11,7 @@ from socialgraph.nn.embedding import NodeEmbedding
 from socialgraph.nn.encoder import XLSTMEncoder
 from socialgraph.nn.head import GatedFusion, RegressionHead
 from socialgraph.nn.pooling import SocialPooling
-from socialgraph.nn.positions import check_positions
+from socialgraph.nn.positions import check_edges, check_positions
 
 __all__ = ["SocialGraphNet"]
 
@@ -96,6 +96,7 @@ class SocialGraphNet(nn.Module):
         batch, window, nodes, _ = features.shape
         if self.pooling is not None:
             check_positions(positions_xy, nodes, vd_ids)
+            check_edges(edge_index, distance)
         x = self._inputs(features, mask, time_of_day, day_of_week, vd_ids)  # [B, T, N, C]
         x = x.transpose(1, 2).reshape(batch * nodes, window, -1)  # [B * N, T, C]
         state = self.encoder(x).view(batch, nodes, -1)  # [B, N, E]

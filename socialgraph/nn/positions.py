@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["check_positions"]
+__all__ = ["check_edges", "check_positions"]
 
 MEND = (
     "Inspect the file with 'python -m data_prep inspect FILE.h5' and write the missing positions "
@@ -40,4 +40,18 @@ def check_positions(positions_xy: Tensor | None, num_nodes: int, vd_ids: list[st
         raise RuntimeError(
             f"Social pooling is enabled but 'positions_xy' is NaN or infinite for {len(bad)} of "
             f"{num_nodes} VDs: {', '.join(names[:10])}{more}. {MEND}"
+        )
+
+
+def check_edges(edge_index: Tensor | None, distance: Tensor | None) -> None:
+    """Refuse a batch that has positions and no graph of them.
+
+    Raises:
+        RuntimeError: where ``edge_index`` or ``distance`` is None.
+    """
+    if edge_index is None or distance is None:
+        lacking = "edge_index" if edge_index is None else "distance"
+        raise RuntimeError(
+            f"Social pooling is enabled but '{lacking}' is missing from the batch. Build both from "
+            "'positions_xy' with socialgraph.graph.build_radius_graph."
         )

@@ -183,6 +183,12 @@ def test_strict_mode_names_the_detectors_at_fault(value):
         make_network()(**batch)
 
 
+@pytest.mark.parametrize("name", ["edge_index", "distance"])
+def test_positions_without_their_graph_are_refused(name):
+    with pytest.raises(RuntimeError, match=f"'{name}' is missing.*build_radius_graph"):
+        make_network()(**{**make_batch(), name: None})
+
+
 def test_without_pooling_no_position_is_needed():
     batch = make_batch()
     for name in ("positions_xy", "edge_index", "distance"):
