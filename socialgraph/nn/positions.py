@@ -8,7 +8,7 @@ __all__ = ["check_edges", "check_positions"]
 MEND = (
     "Inspect the file with 'python -m data_prep inspect FILE.h5' and write the missing positions "
     "into it with 'python -m data_prep backfill FILE.h5 --detectors TABLE.csv', or train without "
-    "pooling."
+    "pooling (in YAML 'pooling: null')."
 )
 
 
