@@ -63,6 +63,10 @@ class ForecastCLI(LightningCLI):
         parser.add_lightning_class_args(ErrorWriter, "errors")
         parser.add_lightning_class_args(ForecastWriter, "forecast")
 
+    def before_predict(self) -> None:
+        """Keep no forecasts in memory: the writer has them."""
+        self.config_init["predict"]["return_predictions"] = False
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand of the Trainer on a :class:`Forecaster` and a :class:`TrafficDataModule`.

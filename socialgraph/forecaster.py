@@ -31,7 +31,7 @@ class Forecaster(pl.LightningModule):
     Args:
         network: the network.
         loss: ``"mae"``, ``"huber"`` or ``"mse"``.
-        huber_delta: where the Huber loss turns linear, in the unit of the target.
+        huber_delta: where the Huber loss turns linear, in the unit of the (weighted) target.
         learning_rate: peak of the schedule of AdamW.
         weight_decay: decay of matrices; vectors (biases, norms, radii) have none.
         warmup_steps: steps of linear rise to the peak; after them a cosine falls to 1 % at the last
@@ -70,12 +70,23 @@ class Forecaster(pl.LightningModule):
         datamodule = self.trainer.datamodule
         if datamodule is None:
             raise ValueError("Expected a data module: trainer.fit(forecaster, datamodule=...).")
-        if self.scaler is None:
-            self.scaler = datamodule.fit_scaler().to(self.device)
+        if self.trainer.precision in ("bf16-true", "16-true"):
+            raise ValueError(
+                "Expected a precision that keeps readings and errors exact (got "
+                f"'{self.trainer.precision}'). Use 'bf16-mixed' or '16-mixed'."
+            )
+        if stage == "fit":
+            self._fit_scaler()
         if self.data is None:
             self.data = datamodule.describe()
         size = (datamodule.horizon, datamodule.num_targets)
         self.errors = nn.ModuleDict({"val": ForecastErrors(*size), "test": ForecastErrors(*size)})
+
+    def on_validation_start(self) -> None:
+        """Fit a scaler, where neither a training nor a checkpoint has brought one."""
+        self._fit_scaler()
+
+    on_test_start = on_predict_start = on_validation_start
 
     def forward(self, batch: dict) -> Tensor:
         """Forecasts ``[B, P, N, F]`` in real units for a batch in real units."""
@@ -151,7 +162,8 @@ class Forecaster(pl.LightningModule):
             _check_match(checkpoint["data"], self.trainer.datamodule.describe())
         weights = checkpoint["state_dict"]
         self.scaler = Scaler(weights["scaler.loc"], weights["scaler.scale"]).to(self.device)
-        self.data = checkpoint["data"]
+        if self._trainer is None or not self.trainer.training:
+            self.data = checkpoint["data"]
         self._random_state = checkpoint.get("random_state")
 
     def on_train_epoch_end(self) -> None:
@@ -161,11 +173,15 @@ class Forecaster(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """After loading, go on with the random numbers where the saved training stood."""
         self._epoch_start = time.perf_counter()
-        if self._random_state is not None:
+        if self._random_state is not None and self.trainer.world_size == 1:
             torch.set_rng_state(self._random_state["cpu"].cpu())
             if "cuda" in self._random_state and torch.cuda.is_available():
                 torch.cuda.set_rng_state(self._random_state["cuda"].cpu())
             self._random_state = None
+
+    def _fit_scaler(self) -> None:
+        if self.scaler is None:
+            self.scaler = self.trainer.datamodule.fit_scaler().to(self.device)
 
     def _target_weight(self) -> Tensor:
         scale = self.scaler.scale[: self.data["num_targets"]]
@@ -196,6 +212,13 @@ def _check_match(trained: dict, given: dict) -> None:
                 f"The checkpoint was trained with {name} = {trained[name]} on "
                 f"'{trained['path']}', but '{given['path']}' is used with {name} = {given[name]}. "
                 "Give the same options, or a file with the same features, units and interval."
+            )
+    same_file = trained["path"] == given["path"]
+    for name in ("split", "border") if same_file else ():
+        if trained[name] != given[name]:
+            raise ValueError(
+                f"The checkpoint was trained on '{trained['path']}' with {name} = {trained[name]}; "
+                f"with {given[name]} training windows would be tested. Use the same 'data.{name}'."
             )
     for name in ("max_radius", "max_num_neighbors"):
         if trained[name] != given[name]:

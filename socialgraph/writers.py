@@ -24,7 +24,8 @@ class ErrorWriter(Callback):
 
     The file is ``<checkpoint>.test.json``, or ``test.json`` in the trainer's root folder where no
     checkpoint was given. Errors are per target and step, in the unit of the target, and as the two
-    averages in use (over all targets at once, and the mean of the steps).
+    averages in use (over all targets at once, and the mean of the steps). A test that was limited
+    to some batches is not written.
 
     Args:
         path: another place for the file.
@@ -35,7 +36,8 @@ class ErrorWriter(Callback):
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the file, on the first process."""
-        if not trainer.is_global_zero or trainer.fast_dev_run:
+        whole = sum(trainer.num_test_batches) == len(trainer.test_dataloaders)
+        if not trainer.is_global_zero or trainer.fast_dev_run or not whole:
             return
         path = Path(self.path or _beside_checkpoint(trainer, "test.json"))
         report = _describe_test(trainer, pl_module.data, pl_module.test_errors)
@@ -72,11 +74,12 @@ class ForecastWriter(BasePredictionWriter):
         stem = self.path or str(_beside_checkpoint(trainer, "forecast"))
         if trainer.world_size > 1:
             stem += f".rank{trainer.global_rank}"
-        self.paths = [Path(f"{stem}.{name}") for name in self.formats]
+        formats = () if trainer.fast_dev_run else self.formats
+        self.paths = [Path(f"{stem}.{name}") for name in formats]
         targets = pl_module.data["features"][: pl_module.data["num_targets"]]
         self._schema = _table_schema(targets)
         self._writers = []
-        for path, name in zip(self.paths, self.formats, strict=True):
+        for path, name in zip(self.paths, formats, strict=True):
             temporary = self._stack.enter_context(replacing(path))
             make = pa.csv.CSVWriter if name == "csv" else pa.parquet.ParquetWriter
             self._writers.append(self._stack.enter_context(make(str(temporary), self._schema)))

@@ -13,6 +13,7 @@ from torch import nn
 from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import Forecaster
 from socialgraph.nn import SocialGraphNet, SocialPooling, XLSTMEncoder
+from socialgraph.schema import write
 from tests.conftest import make_series
 
 
@@ -153,6 +154,7 @@ def test_the_scaler_of_the_checkpoint_rules_on_another_file(traffic_file, tmp_pa
         ({"features": ["flow", "speed"]}, "trained with features"),
         ({"horizon": 2}, "trained with horizon = 3"),
         ({"max_radius": 900.0}, r"max_radius = 2000.0 \(got 900.0\)"),
+        ({"split": (0.1, 0.1, 0.8)}, "training windows would be tested"),
     ],
 )
 def test_a_checkpoint_refuses_data_that_differ(traffic_file, tmp_path, options, words):
@@ -235,12 +237,33 @@ def test_two_processes_share_the_windows_and_sum_their_errors(traffic_file, tmp_
         trainer = make_trainer(
             tmp_path, limit_train_batches=3, enable_checkpointing=False, **options
         )
-        # an even number of validation windows: two processes take one half each, none twice
-        data = make_data(traffic_file, split=(0.68, 0.12, 0.2), batch_size=7)
+        data = make_data(traffic_file, split=(0.68, 0.117, 0.203), batch_size=7)
         data.setup()
-        assert len(data.starts["val"]) % 2 == 0
+        assert len(data.starts["val"]) % 2 == 1  # no window may be repeated to fill a process
         trainer.fit(Forecaster(Persistence(), learning_rate=0.0), data)
         return float(trainer.callback_metrics["val/mae"])
 
     alone = train(devices=1)
     assert train(devices=2, strategy="ddp_fork") == pytest.approx(alone, rel=1e-9)
+
+
+def test_a_forecast_needs_no_training_part_in_the_new_file(traffic_file, tmp_path):
+    trainer = make_trainer(tmp_path)
+    trainer.fit(make_forecaster(), make_data(traffic_file, num_targets=1))
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    series = make_series(steps=6, missing=0.0)
+    series.values[:5] = np.nan
+    write(tmp_path / "new.h5", series)
+    data = make_data(tmp_path / "new.h5", num_targets=1)
+    (out,) = make_trainer(tmp_path).predict(
+        make_forecaster(), data, ckpt_path=str(tmp_path / "a.ckpt")
+    )
+    assert out["forecast"].isfinite().all()
+    assert data.target_times(int(out["first_step"][0]))[0] == np.datetime64("2024-01-01T00:30")
+
+
+def test_a_precision_that_rounds_readings_is_refused(traffic_file, tmp_path):
+    with pytest.raises(ValueError, match="Use 'bf16-mixed'"):
+        make_trainer(tmp_path, precision="bf16-true").fit(
+            make_forecaster(), make_data(traffic_file, num_targets=1)
+        )

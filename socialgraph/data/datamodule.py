@@ -1,11 +1,13 @@
 """The data module: one HDF5 file to loaders, the radius graph and the scaler."""
 
+import warnings
 from typing import Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, DistributedSampler
+from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 from socialgraph import schema
 from socialgraph.data.windows import Border, WindowCollator, split_windows, window_starts
@@ -144,6 +146,8 @@ class TrafficDataModule(pl.LightningDataModule):
             "position_lon": lon,
             "window": self.window,
             "horizon": self.horizon,
+            "split": list(self.split),
+            "border": self.border,
             "max_radius": self.max_radius,
             "max_num_neighbors": self.max_num_neighbors,
         }
@@ -151,35 +155,31 @@ class TrafficDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Loader of training windows, in an order that depends on ``seed`` and epoch alone."""
         starts = self._part("train")[:: self.stride].tolist()
-        world, rank = (
-            (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        )
-        sampler = DistributedSampler(starts, world, rank, shuffle=True, seed=self.seed)
-        return self._loader(starts, self.collator, sampler=sampler)
+        sampler = DistributedSampler(starts, *self._world(), shuffle=True, seed=self.seed)
+        return self._loader(starts, self.collator, sampler)
 
     def val_dataloader(self) -> DataLoader:
         """Loader of all validation windows, in order."""
-        return self._loader(self._part("val").tolist(), self.collator)
+        return self._loader_in_order(self._part("val").tolist(), self.collator)
 
     def test_dataloader(self) -> DataLoader:
         """Loader of all test windows, in order."""
-        return self._loader(self._part("test").tolist(), self.collator)
+        return self._loader_in_order(self._part("test").tolist(), self.collator)
 
     def predict_dataloader(self) -> DataLoader:
         """Loader of what ``predict_on`` names."""
         if self.predict_on == "test":
             return self.test_dataloader()
-        return self._loader([0], self._latest_collator())
+        return self._loader_in_order([0], self._latest_collator())
 
     def target_times(self, first_step: int) -> np.ndarray:
         """Times ``[P]`` of the predicted steps of a window, from the step that a batch carries.
 
-        The steps of ``predict_on="latest"`` follow the end of the file.
+        A step after the end of the file, as ``predict_on="latest"`` has it, counts on from there.
         """
         step = np.timedelta64(round(self.series.interval_minutes * 60), "s")
-        if self.trainer is not None and self.trainer.predicting and self.predict_on == "latest":
-            return self.series.timestamps[-1] + step * np.arange(1, self.horizon + 1)
-        return self.series.timestamps[first_step] + step * np.arange(self.horizon)
+        known = min(first_step, len(self.series.timestamps) - 1)
+        return self.series.timestamps[known] + step * (first_step - known + np.arange(self.horizon))
 
     def _latest_collator(self) -> WindowCollator:
         series = self.series
@@ -191,15 +191,34 @@ class TrafficDataModule(pl.LightningDataModule):
                 "to forecast from. Use 'predict_on: test', or a file whose end is whole."
             )
         last = torch.from_numpy(series.values[-self.window :])
+        self._report_silent(last.isnan().all(dim=2).all(dim=0))
         future = last.new_full((self.horizon, *last.shape[1:]), torch.nan)
         return WindowCollator(
             torch.cat([last, future]),
-            np.concatenate([series.timestamps[-self.window :], self.target_times(0)]),
+            np.concatenate(
+                [series.timestamps[-self.window :], self.target_times(len(series.values))]
+            ),
             self.window,
             self.horizon,
             self.num_targets,
             self.graph,
+            first_step=len(series.values) - self.window,
         )
+
+    def _report_silent(self, silent: torch.Tensor) -> None:
+        names = [vdid for vdid, s in zip(self.series.vdids, silent.tolist(), strict=True) if s]
+        if len(names) == len(silent):
+            raise ValueError(
+                f"'{self.path}' ends in {self.window} steps without any reading: nothing to "
+                "forecast from. Cut them off, or use 'predict_on: test'."
+            )
+        if names:
+            warnings.warn(
+                f"{len(names)} of {len(silent)} detectors have no reading in the last "
+                f"{self.window} steps, among them {names[:5]}; their forecasts know of neighbours "
+                "and the clock alone.",
+                stacklevel=2,
+            )
 
     def _build_graph(self, series: schema.TrafficSeries) -> dict:
         pos = project(series.lat, series.lon)
@@ -224,7 +243,15 @@ class TrafficDataModule(pl.LightningDataModule):
             )
         return starts
 
-    def _loader(self, starts: list[int], collator: WindowCollator, **options) -> DataLoader:
+    def _world(self) -> tuple[int, int]:
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+    def _loader_in_order(self, starts: list[int], collator: WindowCollator) -> DataLoader:
+        # Lightning's own sampler repeats windows to fill the last process, which counts them twice.
+        sampler = UnrepeatedDistributedSampler(starts, *self._world(), shuffle=False)
+        return self._loader(starts, collator, sampler)
+
+    def _loader(self, starts: list[int], collator: WindowCollator, sampler: Sampler) -> DataLoader:
         return DataLoader(
             starts,
             batch_size=self.batch_size,
@@ -234,5 +261,5 @@ class TrafficDataModule(pl.LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=self.pin_memory,
             generator=torch.Generator().manual_seed(self.seed),
-            **options,
+            sampler=sampler,
         )

@@ -106,6 +106,7 @@ class WindowCollator:
         num_targets: how many features, from the first, are targets.
         graph: what every batch carries besides, the same for all (``vd_ids``, and where positions
             are known ``positions_xy``, ``edge_index``, ``distance``).
+        first_step: place of ``values`` in the series, where they are a part of it.
 
     Shapes:
         - **features, mask:** :math:`(B, T, N, F)`; 0 and False where missing
@@ -122,6 +123,7 @@ class WindowCollator:
         horizon: int,
         num_targets: int,
         graph: dict,
+        first_step: int = 0,
     ) -> None:
         self.values = values
         self.time_of_day, self.day_of_week = time_covariates(timestamps)
@@ -129,6 +131,7 @@ class WindowCollator:
         self.horizon = horizon
         self.num_targets = num_targets
         self.graph = graph
+        self.first_step = first_step
 
     def __call__(self, starts: list[int]) -> dict:
         first = torch.as_tensor(starts)[:, None] + torch.arange(self.window + self.horizon)
@@ -141,6 +144,6 @@ class WindowCollator:
             "target_mask": ~targets.isnan(),
             "time_of_day": self.time_of_day[inputs],
             "day_of_week": self.day_of_week[inputs],
-            "first_step": outputs[:, 0],
+            "first_step": outputs[:, 0] + self.first_step,
             **self.graph,
         }

@@ -130,6 +130,8 @@ class SocialPooling(MessagePassing):
             raise ValueError("Expected either 'distance' or 'pos' (got both or neither).")
         if distance is None:
             distance = torch.linalg.vector_norm(pos[edge_index[0]] - pos[edge_index[1]], dim=-1)
+        if distance.dim() != 1:
+            raise ValueError(f"Expected 'distance' of shape [E] (got {tuple(distance.shape)}).")
         edge_index, distance = self._edges_in_reach(edge_index, distance)
         log_weight, reach = self._soft_radius(distance, edge_index[1], x.size(-2))
         value = self.lin_value(x)  # [*, N, H * C]

@@ -133,3 +133,14 @@ def test_a_part_without_a_window_is_named(traffic_file):
     module = make_module(traffic_file, window=40)
     with pytest.raises(ValueError, match=r"val part of .* has no window of 40 \+ 3 steps"):
         module.val_dataloader()
+
+
+def test_a_file_that_ends_in_silence_is_not_forecast(traffic_file):
+    with h5py.File(traffic_file, "r+") as file:
+        file["data/features"][-6:, 2] = np.nan
+    with pytest.warns(UserWarning, match=r"1 of 6 detectors have no reading.*'VD-2'"):
+        make_module(traffic_file).predict_dataloader()
+    with h5py.File(traffic_file, "r+") as file:
+        file["data/features"][-6:] = np.nan
+    with pytest.raises(ValueError, match="nothing to forecast from"):
+        make_module(traffic_file).predict_dataloader()
