@@ -1,5 +1,8 @@
 """Training, checkpoints and resuming with a real Trainer."""
 
+import os
+import subprocess
+import sys
 from functools import partial
 
 import h5py
@@ -14,7 +17,7 @@ from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import Forecaster
 from socialgraph.nn import SocialGraphNet, SocialPooling, XLSTMEncoder
 from socialgraph.schema import write
-from tests.conftest import make_series
+from tests.conftest import ROOT, make_series
 
 
 class Persistence(nn.Module):
@@ -232,19 +235,38 @@ def test_without_a_data_module_the_error_says_so(traffic_file, tmp_path):
         make_trainer(tmp_path).fit(make_forecaster(), data.train_dataloader())
 
 
-def test_two_processes_share_the_windows_and_sum_their_errors(traffic_file, tmp_path):
-    def train(**options):
-        trainer = make_trainer(
-            tmp_path, limit_train_batches=3, enable_checkpointing=False, **options
-        )
-        data = make_data(traffic_file, split=(0.68, 0.117, 0.203), batch_size=7)
-        data.setup()
-        assert len(data.starts["val"]) % 2 == 1  # no window may be repeated to fill a process
-        trainer.fit(Forecaster(Persistence(), learning_rate=0.0), data)
-        return float(trainer.callback_metrics["val/mae"])
+TWO_PROCESSES = """
+import sys
+import pytorch_lightning as pl
+from tests.test_forecaster import Forecaster, Persistence, make_data, make_trainer
 
-    alone = train(devices=1)
-    assert train(devices=2, strategy="ddp_fork") == pytest.approx(alone, rel=1e-9)
+path, devices = sys.argv[1], int(sys.argv[2])
+trainer = make_trainer(".", limit_train_batches=3, enable_checkpointing=False, devices=devices,
+    strategy="ddp_fork" if devices > 1 else "auto")
+data = make_data(path, split=(0.68, 0.117, 0.203), batch_size=7)
+data.setup()
+assert len(data.starts["val"]) % 2 == 1  # no window may be repeated to fill a process
+trainer.fit(Forecaster(Persistence(), learning_rate=0.0), data)
+print("MAE", float(trainer.callback_metrics["val/mae"]))
+"""
+
+
+def test_two_processes_share_the_windows_and_sum_their_errors(traffic_file):
+    found = []
+    for devices in ("1", "2"):  # in a fresh interpreter: a fork after OpenMP has run may hang
+        run = subprocess.run(
+            [sys.executable, "-c", TWO_PROCESSES, str(traffic_file), devices],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        lines = [line for line in run.stdout.splitlines() if line.startswith("MAE")]
+        assert lines, run.stderr[-2000:]
+        found.append(float(lines[0].split()[1]))
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
 
 
 def test_a_forecast_needs_no_training_part_in_the_new_file(traffic_file, tmp_path):
