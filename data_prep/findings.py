@@ -73,6 +73,12 @@ def judge(found: dict, status: dict[str, str]) -> tuple[list[str], list[str]]:
     missing, gaps = found["missing"], found["gaps"]
     if all(share == 1 for share in missing.values()):
         problems.append("All readings are missing. Check the null values of the conversion.")
+    else:
+        empty = [name for name, share in missing.items() if share == 1]
+        problems.extend(
+            f"Feature '{name}' has no reading at all. Leave it out of 'data.features'."
+            for name in empty
+        )
     if found["num_steps"] > 1 and not gaps["regular"]:
         problems.append("No two neighbouring times are 'interval_minutes' apart. Correct it.")
     return problems, warnings + _warnings(found)
@@ -84,7 +90,6 @@ def _warnings(found: dict) -> list[str]:
         "detectors have no reading at all": found["silent_detectors"],
         "detectors lie at 0, 0": positions["impossible"],
         "detectors lie far away": positions["far"],
-        "features have no reading at all": [n for n, s in found["missing"].items() if s == 1],
     }
     texts = [
         f"{len(items)} {what}: {enumerate_first(items)}" for what, items in listed.items() if items

@@ -7,6 +7,8 @@ import pytest
 from data_prep.findings import format_findings
 from data_prep.inspect_file import inspect_file
 from socialgraph import schema
+from socialgraph.schema import write
+from tests.conftest import make_series
 
 
 def set_position(path, vdid, lat, lon):
@@ -143,3 +145,11 @@ def test_a_damaged_block_of_readings_is_a_problem(tmp_path, series_file):
 def test_radius_must_be_positive(series_file):
     with pytest.raises(ValueError, match=r"--radius above 0 metres \(got 0"):
         inspect_file(series_file, 0)
+
+
+def test_a_feature_without_any_reading_is_a_problem(tmp_path):
+    series = make_series()
+    series.values[..., 1] = np.nan
+    write(tmp_path / "a.h5", series)
+    (problem,) = inspect_file(tmp_path / "a.h5")["problems"]
+    assert problem == "Feature 'flow' has no reading at all. Leave it out of 'data.features'."
