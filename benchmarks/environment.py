@@ -1,16 +1,21 @@
-"""What a result was measured with: code, machine and versions."""
+"""What a result was measured with, and the file that keeps both."""
 
+import json
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-__all__ = ["describe_environment"]
+from socialgraph.atomic import replacing
+
+__all__ = ["RESULTS", "ROOT", "describe_environment", "write_result"]
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 _PACKAGES = ("torch", "torch-geometric", "xlstm", "pytorch-lightning", "numpy")
 
 
@@ -23,9 +28,31 @@ def describe_environment() -> dict:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _PACKAGES},
     }
+
+
+def write_result(path: Path, question: str, configuration: dict, results: list[dict]) -> None:
+    """Write a result file, whole or not at all.
+
+    Args:
+        path: JSON file.
+        question: name of the benchmark.
+        configuration: every option of the run.
+        results: one entry per thing that was measured, with all repeats.
+    """
+    report = {
+        "question": question,
+        "command": " ".join([f"python -m benchmarks.{question}", *sys.argv[1:]]),
+        "configuration": configuration,
+        "environment": describe_environment(),
+        "results": results,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(report, indent=1, default=str) + "\n")
 
 
 def _git(*words: str) -> str:

@@ -14,6 +14,8 @@ from xlstm import (
     xLSTMBlockStackConfig,
 )
 
+from socialgraph.nn.slstm import SLSTMCell
+
 __all__ = ["XLSTMEncoder"]
 
 
@@ -23,8 +25,8 @@ class XLSTMEncoder(nn.Module):
     A linear map to ``hidden_channels``, then the residual blocks of the `xlstm package
     <https://github.com/NX-AI/xlstm>`_ (Beck et al., `xLSTM: Extended Long Short-Term Memory
     <https://arxiv.org/abs/2405.04517>`_): mLSTM blocks, with sLSTM blocks at the positions
-    ``slstm_at``. The sLSTM runs on the package's PyTorch backend, which needs no compiler and
-    serves CPU and CUDA alike. Sequences of any length are read.
+    ``slstm_at``. The recurrence of the sLSTM is :class:`socialgraph.nn.slstm.SLSTMCell`, in PyTorch
+    for CPU and CUDA alike. Sequences of any length are read.
 
     Args:
         in_channels: features per step.
@@ -111,4 +113,7 @@ def _build_stack(
         if hasattr(block.xlstm, "mlstm_cell"):
             # The stored mask is right for one length only; without it the cell makes one that fits.
             block.xlstm.mlstm_cell.causal_mask = None
+        else:
+            cell = block.xlstm.slstm_cell
+            block.xlstm.slstm_cell = SLSTMCell(cell._recurrent_kernel_, cell._bias_)
     return stack

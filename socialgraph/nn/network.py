@@ -1,15 +1,12 @@
 """The whole network: encoder, pooling, fusion, head."""
 
-import math
 from collections.abc import Callable
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from socialgraph.nn.embedding import NodeEmbedding
 from socialgraph.nn.encoder import XLSTMEncoder
 from socialgraph.nn.head import GatedFusion, RegressionHead
+from socialgraph.nn.inputs import NodeInputs, last_observed
 from socialgraph.nn.pooling import SocialPooling
 from socialgraph.nn.positions import check_edges, check_positions
 
@@ -69,14 +66,12 @@ class SocialGraphNet(nn.Module):
         from_last: bool = True,
     ) -> None:
         super().__init__()
-        self.use_mask = use_mask
-        self.use_time_of_day = use_time_of_day
-        self.use_day_of_week = use_day_of_week
         self.from_last = from_last
         self.out_channels = in_channels if out_channels is None else out_channels
-        self.embedding = NodeEmbedding(num_nodes, node_channels) if node_channels else None
-        covariates = 2 * use_time_of_day + 7 * use_day_of_week + node_channels
-        self.encoder = encoder(in_channels * (1 + use_mask) + covariates)
+        self.inputs = NodeInputs(
+            in_channels, use_mask, use_time_of_day, use_day_of_week, node_channels, num_nodes
+        )
+        self.encoder = encoder(self.inputs.out_channels)
         width = self.encoder.out_channels
         self.pooling = pooling(width, width) if pooling else None
         self.fusion = GatedFusion(width, width) if pooling else None
@@ -97,44 +92,13 @@ class SocialGraphNet(nn.Module):
         if self.pooling is not None:
             check_positions(positions_xy, nodes, vd_ids)
             check_edges(edge_index, distance)
-        x = self._inputs(features, mask, time_of_day, day_of_week, vd_ids)  # [B, T, N, C]
+        x = self.inputs(features, mask, time_of_day, day_of_week, vd_ids)  # [B, T, N, C]
         x = x.transpose(1, 2).reshape(batch * nodes, window, -1)  # [B * N, T, C]
         state = self.encoder(x).view(batch, nodes, -1)  # [B, N, E]
         if self.pooling is not None:
             state = self.fusion(state, self.pooling(state, edge_index, distance=distance))
         forecast = self.head(state)  # [B, P, N, F]
         if self.from_last:
-            last = _last_observed(features, mask)[:, None, :, : self.out_channels]
+            last = last_observed(features, mask)[:, None, :, : self.out_channels]
             forecast = forecast + last
         return forecast
-
-    def _inputs(
-        self,
-        features: Tensor,
-        mask: Tensor,
-        time_of_day: Tensor | None,
-        day_of_week: Tensor | None,
-        vd_ids: list[str] | None,
-    ) -> Tensor:
-        batch, window, nodes, _ = features.shape
-        parts = [features]
-        if self.use_mask:
-            parts.append(mask.to(features.dtype))
-        shared = []
-        if self.use_time_of_day:
-            angle = 2 * math.pi * time_of_day.to(features.dtype)
-            shared += [torch.stack([angle.sin(), angle.cos()], dim=-1)]
-        if self.use_day_of_week:
-            shared += [F.one_hot(day_of_week.long(), 7).to(features.dtype)]
-        parts += [part[:, :, None].expand(-1, -1, nodes, -1) for part in shared]
-        if self.embedding is not None:
-            parts.append(self.embedding(vd_ids, batch)[:, None].expand(-1, window, -1, -1))
-        return torch.cat(parts, dim=-1)
-
-
-def _last_observed(features: Tensor, mask: Tensor) -> Tensor:
-    """Last observed reading of each window, 0 where it has none ``[B, N, F]``."""
-    steps = torch.arange(1, features.size(1) + 1, device=features.device).view(1, -1, 1, 1)
-    last = (steps * mask).amax(dim=1, keepdim=True) - 1  # [B, 1, N, F]
-    value = features.gather(1, last.clamp(min=0)).squeeze(1)
-    return value * (last.squeeze(1) >= 0)

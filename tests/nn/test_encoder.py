@@ -46,8 +46,13 @@ def test_equals_the_package_with_its_own_context_length(slstm_at, steps):
     ).double()
     reference.load_state_dict(encoder.stack.state_dict())
     x = torch.randn(5, steps, 3, dtype=torch.double)
-    expected = reference(encoder.project(x))[:, -1]
-    torch.testing.assert_close(encoder(x), expected, rtol=1e-12, atol=1e-12)
+    state, expected = encoder(x), reference(encoder.project(x))[:, -1]
+    torch.testing.assert_close(state, expected, rtol=1e-12, atol=1e-12)
+    direction = torch.randn_like(state)
+    mine = torch.autograd.grad((state * direction).sum(), list(encoder.stack.parameters()))
+    theirs = torch.autograd.grad((expected * direction).sum(), list(reference.parameters()))
+    for gradient, truth in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(gradient, truth, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("slstm_at", [(), (0, 1)])
