@@ -16,6 +16,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import Forecaster
+from socialgraph.schema import read_vdids
 from socialgraph.writers import ErrorWriter, ForecastWriter
 
 __all__ = ["ForecastCLI", "main"]
@@ -62,6 +63,18 @@ class ForecastCLI(LightningCLI):
         parser.link_arguments("data.max_radius", f"{network}.pooling.init_args.max_radius")
         parser.add_lightning_class_args(ErrorWriter, "errors")
         parser.add_lightning_class_args(ForecastWriter, "forecast")
+
+    def before_instantiate_classes(self) -> None:
+        """Tell a network that asks for it which detectors there are.
+
+        They come from the file, unless they are given, as they are in a checkpoint.
+        """
+        config = self.config.get(str(self.subcommand), self.config)
+        network = config.model.network.get("init_args", {})
+        if "vd_ids" in network and not network.vd_ids:
+            network.vd_ids = read_vdids(config.data.path)
+        if network.get("node_channels") and not network.num_nodes:
+            network.num_nodes = len(read_vdids(config.data.path))
 
     def before_predict(self) -> None:
         """Keep no forecasts in memory: the writer has them."""

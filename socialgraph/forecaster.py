@@ -33,7 +33,8 @@ class Forecaster(pl.LightningModule):
         loss: ``"mae"``, ``"huber"`` or ``"mse"``.
         huber_delta: where the Huber loss turns linear, in the unit of the (weighted) target.
         learning_rate: peak of the schedule of AdamW.
-        weight_decay: decay of matrices; vectors (biases, norms, radii) have none.
+        weight_decay: decay of matrices; vectors (biases, norms, radii) have none, nor what the
+            network names in ``no_weight_decay()``, where it has that method.
         warmup_steps: steps of linear rise to the peak; after them a cosine falls to 1 % at the last
             step (constant, where training has no last step).
     """
@@ -131,11 +132,14 @@ class Forecaster(pl.LightningModule):
 
     def configure_optimizers(self) -> dict:
         """AdamW with warm-up and cosine decay, stepped per batch."""
-        named = [p for p in self.parameters() if p.requires_grad]
+        spared = getattr(self.network, "no_weight_decay", set)()
         groups = [
-            {"params": [p for p in named if p.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in named if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [], "weight_decay": self.weight_decay},
+            {"params": [], "weight_decay": 0.0},
         ]
+        for name, weight in self.network.named_parameters():
+            if weight.requires_grad:
+                groups[weight.ndim <= 1 or name in spared]["params"].append(weight)
         optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.learning_rate)
         total = self.trainer.estimated_stepping_batches
         schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -1,5 +1,6 @@
 """The command line as a user types it: every profile, every subcommand, and slips of the pen."""
 
+import dataclasses
 import json
 import math
 import os
@@ -17,6 +18,7 @@ import yaml
 
 from socialgraph.cli import main
 from socialgraph.forecaster import Forecaster
+from socialgraph.schema import write
 from tests.conftest import ROOT, make_series
 
 CONFIGS = ROOT / "configs"
@@ -158,6 +160,35 @@ def test_mixed_precision_accumulation_and_checkpointing_work_from_yaml(traffic_f
     config = yaml.safe_load(torch.load(checkpoint, weights_only=True)["config"])
     encoder = config["model"]["network"]["init_args"]["encoder"]["init_args"]
     assert encoder["gradient_checkpointing"] is True
+
+
+def forecasts(path) -> dict:
+    rows = pyarrow.parquet.read_table(path).to_pylist()
+    return {(row["vdid"], row["step"]): row["speed"] for row in rows}
+
+
+@pytest.mark.parametrize("model", ["distributed", "node_embedding"])
+def test_weights_of_single_detectors_serve_a_file_with_fewer_of_them(traffic_file, model):
+    alone = "--model.network.init_args.pooling=null"
+    checkpoint = fit(traffic_file, alone, "--trainer.precision=bf16-mixed", model=model)
+    series, order = make_series(), [4, 1]
+    vdids = [series.vdids[i] for i in order]
+    places = {"lat": series.lat[order], "lon": series.lon[order]}
+    fewer = dataclasses.replace(series, values=series.values[:, order], vdids=vdids, **places)
+    write("fewer.h5", fewer)
+    words = ["predict", f"--ckpt_path={checkpoint}", "--trainer.enable_progress_bar=false"]
+    main([*words, "--forecast.path=all"])
+    main([*words, "--data.path=fewer.h5", "--forecast.path=fewer"])
+    every, some = forecasts("all.parquet"), forecasts("fewer.parquet")
+    assert {vdid for vdid, _ in some} == set(vdids)
+    assert some == pytest.approx({key: every[key] for key in some}, rel=1e-5)
+
+
+def test_the_distributed_model_runs_detector_by_detector_from_yaml(traffic_file):
+    loop = "--model.network.init_args.vectorised=false"
+    checkpoint = fit(traffic_file, loop, model="distributed")
+    weights = torch.load(checkpoint, weights_only=True)["state_dict"]
+    assert sum(name.endswith(".project.weight") and "encoders" in name for name in weights) == 6
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,12 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/writers.py": ({"socialgraph.atomic"}, {"torch", "pytorch_lightning"}),
     "socialgraph/cli.py": (
-        {"socialgraph.data", "socialgraph.forecaster", "socialgraph.writers"},
+        {
+            "socialgraph.data",
+            "socialgraph.forecaster",
+            "socialgraph.schema",
+            "socialgraph.writers",
+        },
         {"torch", "pytorch_lightning"},
     ),
     "data_prep": (

@@ -1,5 +1,6 @@
 """Layers and networks: a shared xLSTM encoder, social pooling, fusion and regression head."""
 
+from socialgraph.nn.distributed import DistributedSocialGraphNet
 from socialgraph.nn.embedding import NodeEmbedding
 from socialgraph.nn.encoder import XLSTMEncoder
 from socialgraph.nn.head import GatedFusion, RegressionHead
@@ -7,6 +8,7 @@ from socialgraph.nn.network import SocialGraphNet
 from socialgraph.nn.pooling import SocialPooling
 
 __all__ = [
+    "DistributedSocialGraphNet",
     "GatedFusion",
     "NodeEmbedding",
     "RegressionHead",

@@ -14,6 +14,7 @@ from xlstm import (
     xLSTMBlockStackConfig,
 )
 
+from socialgraph.nn.convolution import CausalConvolution
 from socialgraph.nn.slstm import SLSTMCell
 
 __all__ = ["XLSTMEncoder"]
@@ -110,6 +111,7 @@ def _build_stack(
         )
     )
     for block in stack.blocks:
+        block.xlstm.conv1d = CausalConvolution(block.xlstm.conv1d.conv)
         if hasattr(block.xlstm, "mlstm_cell"):
             # The stored mask is right for one length only; without it the cell makes one that fits.
             block.xlstm.mlstm_cell.causal_mask = None
