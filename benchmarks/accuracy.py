@@ -1,30 +1,33 @@
 """How well does each model forecast, under one protocol and one budget of epochs?
 
-``python -m benchmarks.accuracy --config configs/metr_la_week.yaml --epochs 10`` trains every model
-through the command line, tests its best checkpoint, tests the naive rivals on the same windows, and
-writes ``benchmarks/results/accuracy_<profile>.json``.
+``python -m benchmarks.accuracy --config configs/metr_la_week.yaml --seeds 0 1 2`` trains every
+model through the command line, tests its best checkpoint, tests the naive rivals on the same
+windows, and writes ``benchmarks/results/accuracy_<profile>.json``.
 """
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.csv
 import pytorch_lightning as pl
 import yaml
 
-from benchmarks.baselines import LastValue, TimeOfDayMean
-from benchmarks.environment import ROOT, describe_environment
-from socialgraph.atomic import replacing
+from benchmarks.baselines import LastValue, Ridge, TimeOfDayMean
+from benchmarks.environment import RESULTS, ROOT, write_result
 from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import Forecaster
 from socialgraph.writers import ErrorWriter
 
-__all__ = ["main", "run_model", "run_naive"]
+__all__ = ["main", "run_command", "run_model", "run_naive"]
+
+MODELS = ["alone", "mean", "attention", "node_embedding", "distributed"]
 
 
 def run_command(words: list[str]) -> tuple[float, float]:
@@ -99,11 +102,12 @@ def run_model(profile: Path, model: str, seed: int, folder: Path, options: list[
 
 
 def run_naive(datamodule: TrafficDataModule, folder: Path) -> list[dict]:
-    """Test the last value and the time-of-day mean on the same windows."""
+    """Test the models that need no training on the same windows."""
     datamodule.setup()
     networks = {
         "last value": LastValue(datamodule.horizon, datamodule.num_targets),
         "time-of-day mean": TimeOfDayMean(datamodule),
+        "ridge": Ridge(datamodule),
     }
     results = []
     for name, network in networks.items():
@@ -123,38 +127,33 @@ def run_naive(datamodule: TrafficDataModule, folder: Path) -> list[dict]:
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
     args = _parse(argv)
-    datamodule = _datamodule(args)
+    output = args.output or default_output(args.config)
+    configuration = {**vars(args), "profile": args.config.stem}
     folder = Path(args.runs) / args.config.stem
     folder.mkdir(parents=True, exist_ok=True)
-    report = {
-        "question": "accuracy",
-        "profile": args.config.stem,
-        "budget_epochs": args.epochs,
-        "command": " ".join(["python -m benchmarks.accuracy", *(argv or sys.argv[1:])]),
-        "environment": describe_environment(),
-        "results": run_naive(datamodule, folder),
-    }
+    results = run_naive(_datamodule(args), folder)
     options = _budget(args) + ([f"--data.path={args.data}"] if args.data else [])
-    for seed in args.seeds:
-        for model in args.models:
-            print(f"{args.config.stem}: {model}, seed {seed}", flush=True)
-            report["results"].append(run_model(args.config, model, seed, folder, options))
-            _write(args.output or default_output(args.config), report)
-    _write(args.output or default_output(args.config), report)
+    trainings = itertools.product([args.config], args.models, args.seeds, [folder], [options])
+    with ThreadPoolExecutor(args.jobs) as executor:
+        for result in executor.map(run_model, *zip(*trainings, strict=True)):
+            print(f"{args.config.stem}: {result['model']}, seed {result['seed']}", flush=True)
+            results.append(result)
+            write_result(output, "accuracy", configuration, results)
 
 
 def default_output(profile: Path) -> Path:
     """Where the results of a profile are kept."""
-    return ROOT / "benchmarks" / "results" / f"accuracy_{profile.stem}.json"
+    return RESULTS / f"accuracy_{profile.stem}.json"
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="profile with trainer and data")
     parser.add_argument("--data", help="another HDF5 file than the profile's")
-    parser.add_argument("--models", nargs="+", default=["alone", "mean", "attention"])
+    parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--epochs", type=int, default=10, help="budget of each model")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at once")
     parser.add_argument("--runs", default="runs/accuracy", help="folder of the trainings")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--quick", action="store_true", help="two batches a model: does it run?")
@@ -171,11 +170,6 @@ def _datamodule(args: argparse.Namespace) -> TrafficDataModule:
     data = yaml.safe_load(args.config.read_text())["data"]
     options = yaml.safe_load((args.config.parent / data).read_text())
     return TrafficDataModule(**{**options, "path": args.data or options["path"]})
-
-
-def _write(path: Path, report: dict) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Naive rivals with the call of a network, so that they pass through the same loss and metrics."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from socialgraph.data import TrafficDataModule, time_covariates
 
-__all__ = ["LastValue", "TimeOfDayMean"]
+__all__ = ["LastValue", "Ridge", "TimeOfDayMean"]
 
 
 class LastValue(nn.Module):
@@ -65,6 +67,57 @@ class TimeOfDayMean(nn.Module):
         ahead = now + torch.arange(1, self.horizon + 1, device=now.device)  # [B, P]
         weekend = (ahead // self.slots) % 7 >= 5
         return self.profile[weekend.long(), ahead % self.slots]
+
+
+class Ridge(nn.Module):
+    r"""Ridge regression of each step of a detector on its own window and the clock.
+
+    .. math::
+        \hat{\mathbf{y}}_{pf} = \mathbf{x} \mathbf{w}_{pf}, \qquad
+        \mathbf{w}_{pf} = (\mathbf{X}^\top \mathbf{M} \mathbf{X} + \lambda \mathbf{I})^{-1}
+        \mathbf{X}^\top \mathbf{M} \mathbf{y}_{pf}
+
+    for each detector, step and target by itself, with :math:`\mathbf{x}` the scaled readings of the
+    window, their masks, sine and cosine of the time of day, and 1; :math:`\mathbf{M}` leaves out
+    the missing targets.
+
+    Args:
+        datamodule: data module after ``setup``; its training windows are fitted.
+        penalty: :math:`\lambda`.
+
+    Shapes:
+        - **features, mask:** scaled readings :math:`(B, T, N, F)`, True where observed
+        - **time_of_day:** of the input steps :math:`(B, T)`
+        - **output:** :math:`(B, P, N, F)`, scaled
+    """
+
+    def __init__(self, datamodule: TrafficDataModule, penalty: float = 1.0) -> None:
+        super().__init__()
+        scaler = datamodule.fit_scaler()
+        channels = slice(datamodule.num_targets)
+        gram = moment = 0
+        for batch in datamodule.train_dataloader():
+            features = torch.where(batch["mask"], scaler.transform(batch["features"]), 0.0)
+            x = _regressors(features, batch["mask"], batch["time_of_day"]).double()
+            known = batch["target_mask"].double()
+            scaled = (batch["targets"] - scaler.loc[channels]) / scaler.scale[channels]
+            gram = gram + torch.einsum("bnk,bpnf,bnl->npfkl", x, known, x)
+            moment = moment + torch.einsum("bnk,bpnf->npfk", x, known * scaled)
+        identity = penalty * torch.eye(gram.size(-1), dtype=gram.dtype)
+        self.register_buffer("weight", torch.linalg.solve(gram + identity, moment).float())
+
+    def forward(self, features: Tensor, mask: Tensor, time_of_day: Tensor) -> Tensor:
+        x = _regressors(features, mask, time_of_day)
+        return torch.einsum("bnk,npfk->bpnf", x, self.weight)
+
+
+def _regressors(features: Tensor, mask: Tensor, time_of_day: Tensor) -> Tensor:
+    """Regressors of each detector ``[B, N, K]``."""
+    own = torch.cat([features, mask.to(features.dtype)], dim=-1)  # [B, T, N, 2 * F]
+    own = own.transpose(1, 2).flatten(2)
+    angle = 2 * math.pi * time_of_day[:, -1:]
+    clock = torch.cat([angle.sin(), angle.cos(), torch.ones_like(angle)], dim=-1)
+    return torch.cat([own, clock[:, None].expand(-1, own.size(1), -1)], dim=-1)
 
 
 def _profile(values: np.ndarray, slot: np.ndarray, weekend: np.ndarray, slots: int) -> np.ndarray:

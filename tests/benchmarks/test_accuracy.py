@@ -20,7 +20,7 @@ def report(tmp_path_factory):
     command = [
         *(sys.executable, "-m", "benchmarks.accuracy", "--quick"),
         *("--config", ROOT / "configs" / "simulated.yaml", "--data", folder / "data.h5"),
-        *("--models", "alone", "attention", "--seeds", "3", "--runs", folder),
+        *("--models", "alone", "attention", "--seeds", "3", "--jobs", "2", "--runs", folder),
         *("--output", folder / "result.json"),
     ]
     subprocess.run([str(word) for word in command], cwd=ROOT, check=True, env={**os.environ})
@@ -30,16 +30,16 @@ def report(tmp_path_factory):
 def test_the_result_says_what_was_measured_and_with_what(report):
     assert set(report["environment"]) >= {"commit", "dirty", "processor", "cores", "versions"}
     models = [result["model"] for result in report["results"]]
-    assert models == ["last value", "time-of-day mean", "alone", "attention"]
+    assert models == ["last value", "time-of-day mean", "ridge", "alone", "attention"]
     windows = {result["test"]["windows"] for result in report["results"]}
     counts = {tuple(r["test"]["targets"]["speed"]["count"]) for r in report["results"]}
     assert len(windows) == len(counts) == 1  # the same windows and masks for all
-    for result in report["results"][2:]:
+    for result in report["results"][3:]:
         assert result["seed"] == 3
         assert result["peak_memory_mib"] > 100
         assert result["configuration"]["data"]["seed"] == 3
-    assert report["results"][2]["radius"] is None
-    assert len(report["results"][3]["radius"]) == 4
+    assert report["results"][3]["radius"] is None
+    assert len(report["results"][4]["radius"]) == 4
 
 
 def test_the_table_holds_the_numbers_of_the_result(report):
