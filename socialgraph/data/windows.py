@@ -98,6 +98,8 @@ def time_covariates(timestamps: np.ndarray) -> tuple[Tensor, Tensor]:
 class WindowCollator:
     """Gathers a batch from the one series in memory, all windows at once.
 
+    Missing readings are filled and masked once, at the start, which takes five bytes per reading.
+
     Args:
         values: readings ``[T, N, F]``, NaN where missing, in their units.
         timestamps: ``datetime64[s]`` ``[T]``.
@@ -125,7 +127,8 @@ class WindowCollator:
         graph: dict,
         first_step: int = 0,
     ) -> None:
-        self.values = values
+        self.values = values.nan_to_num(nan=0.0)
+        self.mask = ~values.isnan()
         self.time_of_day, self.day_of_week = time_covariates(timestamps)
         self.window = window
         self.horizon = horizon
@@ -136,14 +139,21 @@ class WindowCollator:
     def __call__(self, starts: list[int]) -> dict:
         first = torch.as_tensor(starts)[:, None] + torch.arange(self.window + self.horizon)
         inputs, outputs = first[:, : self.window], first[:, self.window :]
-        features, targets = self.values[inputs], self.values[outputs][..., : self.num_targets]
+        targets, target_mask = (
+            _gather(series[..., : self.num_targets], outputs) for series in (self.values, self.mask)
+        )
         return {
-            "features": features.nan_to_num(nan=0.0),
-            "mask": ~features.isnan(),
-            "targets": targets.nan_to_num(nan=0.0),
-            "target_mask": ~targets.isnan(),
+            "features": _gather(self.values, inputs),
+            "mask": _gather(self.mask, inputs),
+            "targets": targets,
+            "target_mask": target_mask,
             "time_of_day": self.time_of_day[inputs],
             "day_of_week": self.day_of_week[inputs],
             "first_step": outputs[:, 0] + self.first_step,
             **self.graph,
         }
+
+
+def _gather(series: Tensor, steps: Tensor) -> Tensor:
+    """Steps ``[B, T]`` of a series; whole rows are copied faster than by a two-axis index."""
+    return series.index_select(0, steps.flatten()).unflatten(0, steps.shape)
