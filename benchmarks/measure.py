@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import os
 import re
 import statistics
 import time
@@ -9,10 +10,19 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
 import torch
 
-__all__ = ["interleaved_seconds", "isolated", "peak_memory", "resident_mib", "summary"]
+__all__ = [
+    "growth",
+    "interleaved_seconds",
+    "isolated",
+    "peak_memory",
+    "resident_mib",
+    "summary",
+]
 
 
 def interleaved_seconds(
@@ -68,8 +78,19 @@ def resident_mib(entry: str = "VmRSS") -> float:
     return int(re.search(rf"{entry}:\s+(\d+) kB", status)[1]) / 1024
 
 
-def isolated(function: Callable, *args: object, timeout: float | None = None) -> object:
+def isolated(
+    function: Callable,
+    *args: object,
+    timeout: float | None = None,
+    environment: dict[str, str] | None = None,
+) -> object:
     """Value of ``function(*args)``, computed in a fresh process.
+
+    Args:
+        function: a function of a module.
+        args: what it is called with.
+        timeout: seconds after which it is ended; None for never.
+        environment: variables that the process gets besides those of this one.
 
     Raises:
         TimeoutError: where it takes more than ``timeout`` seconds; the process is ended.
@@ -78,7 +99,8 @@ def isolated(function: Callable, *args: object, timeout: float | None = None) ->
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send_value, args=(sender, function, args))
-    process.start()
+    with mock.patch.dict(os.environ, environment or {}):
+        process.start()
     sender.close()
     try:
         if not receiver.poll(timeout):
@@ -117,3 +139,18 @@ def summary(seconds: list[float]) -> dict:
 def _synchronize(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
+
+
+def growth(sizes: list[float], values: list[float]) -> dict[str, float]:
+    """Fit ``value ~ size ** exponent`` by least squares of the logarithms.
+
+    Returns:
+        ``exponent`` over all sizes, and ``tail_exponent`` between the last two.
+    """
+    x, y = np.log(sizes), np.log(values)
+    exponent, _ = np.polyfit(x, y, 1)
+    tail = (y[-1] - y[-2]) / (x[-1] - x[-2])
+    return {
+        "exponent": float(exponent),
+        "tail_exponent": float(tail),
+    }

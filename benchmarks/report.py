@@ -1,6 +1,7 @@
-"""Tables for the READMEs from ``benchmarks/results``: ``python -m benchmarks.report``.
+"""Tables and pictures from ``benchmarks/results``: ``python -m benchmarks.report``.
 
-A table stands between ``<!-- results: NAME -->`` and ``<!-- end -->`` and is replaced there.
+In the READMEs a table stands between ``<!-- results: NAME -->`` and ``<!-- end -->`` and is
+replaced there; ``NAME`` is the name of a result file. Pictures stand beside the result files.
 """
 
 import argparse
@@ -8,28 +9,19 @@ import json
 import re
 from pathlib import Path
 
-from benchmarks.environment import ROOT
+from benchmarks.environment import RESULTS, ROOT
+from benchmarks.plots import PLOTS
+from benchmarks.tables import TABLES
 
-__all__ = ["accuracy_table", "fill", "main"]
+__all__ = ["fill", "main", "make_tables"]
 
-_MINUTES = (15, 30, 45, 60)
+READMES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md")
 
 
-def accuracy_table(report: dict) -> str:
-    """Markdown table of a file that ``benchmarks.accuracy`` wrote."""
-    heads = [f"{m} min" for m in _MINUTES]
-    lines = [
-        "| model | " + " | ".join(heads) + " | all steps | parameters | s/epoch | peak MiB |",
-        "| --- |" + " ---: |" * (len(heads) + 4),
-    ]
-    for result in report["results"]:
-        cost = [
-            f"{result['parameters']:,}",
-            f"{result['epoch_seconds']:.0f}" if result.get("epoch_seconds") else "",
-            f"{result['peak_memory_mib']:.0f}" if result.get("peak_memory_mib") else "",
-        ]
-        lines.append(f"| {_name(result)} | " + " | ".join([*_errors(result), *cost]) + " |")
-    return "\n".join(lines) + "\n\n" + _footnote(report)
+def make_tables(folder: Path = RESULTS) -> dict[str, str]:
+    """Markdown table of every result file of a folder, by the name of the file."""
+    reports = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    return {name: TABLES[report["question"]](report) for name, report in reports.items()}
 
 
 def fill(text: str, tables: dict[str, str]) -> str:
@@ -48,66 +40,17 @@ def fill(text: str, tables: dict[str, str]) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Fill the READMEs."""
+    """Draw the pictures and fill the READMEs."""
     parser = argparse.ArgumentParser("python -m benchmarks.report", description=__doc__)
-    parser.add_argument("files", nargs="*", type=Path, default=[ROOT / "README.md"])
+    parser.add_argument("files", nargs="*", type=Path, default=READMES)
     args = parser.parse_args(argv)
-    results = ROOT / "benchmarks" / "results"
-    tables = {
-        path.stem: accuracy_table(json.loads(path.read_text()))
-        for path in sorted(results.glob("accuracy_*.json"))
-    }
+    for path in RESULTS.glob("*.json"):
+        report = json.loads(path.read_text())
+        if report["question"] in PLOTS:
+            PLOTS[report["question"]](report, path.with_suffix(".png"))
+    tables = make_tables()
     for path in args.files:
         path.write_text(fill(path.read_text(), tables))
-
-
-def _name(result: dict) -> str:
-    if not result.get("radius"):
-        return result["model"]
-    configuration = result["configuration"]["model"]["network"]["init_args"]["pooling"]["init_args"]
-    radii = ", ".join(f"{r:.0f}" for r in result["radius"])
-    learned = "learned" if configuration["learn_radius"] else "fixed"
-    return f"{result['model']} (radius {radii} m, {learned})"
-
-
-def _errors(result: dict) -> list[str]:
-    (target,) = result["test"]["targets"].values()
-    minutes = result["test"]["horizon_minutes"]
-    cells = []
-    for minute in _MINUTES:
-        step = minutes.index(minute)
-        cells.append(f"{target['mae'][step]:.2f} / {target['rmse'][step]:.2f}")
-    return [*cells, f"{target['mae_all']:.2f} / {target['rmse_all']:.2f}"]
-
-
-def _share_of_windows(result: dict) -> str:
-    stride = result["configuration"]["data"]["stride"]
-    return "all training windows" if stride == 1 else f"one in {stride} training windows"
-
-
-def _footnote(report: dict) -> str:
-    test = report["results"][0]["test"]
-    ((name, target),) = test["targets"].items()
-    mean_of_steps = ", ".join(
-        f"{r['model']} {next(iter(r['test']['targets'].values()))['rmse_mean_of_steps']:.2f}"
-        for r in report["results"]
-    )
-    environment = report["environment"]
-    trained = [result for result in report["results"] if "seed" in result]
-    minutes = [result["fit_seconds"] / 60 for result in trained]
-    seeds = sorted({r["seed"] for r in report["results"] if "seed" in r})
-    return (
-        f"MAE / RMSE of {name} in {target['unit']}, {test['detectors']} detectors, "
-        f"{test['windows']:,} test windows ({test['border']}, split "
-        f"{'/'.join(f'{100 * share:.0f}' for share in test['split'])}), missing targets left out; "
-        f"{report['budget_epochs']} epochs over {_share_of_windows(trained[0])} "
-        f"({min(minutes):.0f} to {max(minutes):.0f} minutes a model), best validation epoch, seed "
-        f"{', '.join(map(str, seeds))}; {environment['threads']} thread of "
-        f"{environment['processor']}, "
-        f"torch {environment['versions']['torch']}, commit {environment['commit'][:8]}. "
-        f"RMSE as the mean of the steps: {mean_of_steps}. An epoch includes its validation. "
-        f"`{report['command']}`"
-    )
 
 
 if __name__ == "__main__":

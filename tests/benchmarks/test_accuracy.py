@@ -1,5 +1,6 @@
 """The accuracy script and the report, run as they are typed, on made data."""
 
+import copy
 import json
 import os
 import subprocess
@@ -7,7 +8,8 @@ import sys
 
 import pytest
 
-from benchmarks.report import accuracy_table, fill
+from benchmarks.report import fill, make_tables
+from benchmarks.tables import TABLES
 from data_prep.simulate import simulate
 from socialgraph.schema import write
 from tests.conftest import ROOT
@@ -43,9 +45,10 @@ def test_the_result_says_what_was_measured_and_with_what(report):
 
 
 def test_the_table_holds_the_numbers_of_the_result(report):
-    table = accuracy_table(report)
+    table = TABLES["accuracy"](report)
     speed = report["results"][0]["test"]["targets"]["speed"]
-    assert f"| last value | {speed['mae'][2]:.2f} / {speed['rmse'][2]:.2f} |" in table
+    first = (speed[error][2] for error in ("mae", "rmse", "mape"))
+    assert "| last value | {:.2f} / {:.2f} / {:.1f} |".format(*first) in table
     assert "attention (radius 10" in table
     text = fill("a\n<!-- results: x -->\nold\n<!-- end -->\nb", {"x": table})
     assert text == f"a\n<!-- results: x -->\n{table}\n<!-- end -->\nb"
@@ -53,10 +56,16 @@ def test_the_table_holds_the_numbers_of_the_result(report):
         fill("<!-- results: y -->\n<!-- end -->", {"x": table})
 
 
-def test_the_readme_tables_are_those_of_the_result_files():
-    tables = {
-        path.stem: accuracy_table(json.loads(path.read_text()))
-        for path in (ROOT / "benchmarks" / "results").glob("accuracy_*.json")
-    }
-    readme = (ROOT / "README.md").read_text()
-    assert fill(readme, tables) == readme
+def test_seeds_are_averaged_with_their_deviation(report):
+    other = copy.deepcopy(report)
+    run = copy.deepcopy(other["results"][-1])
+    run["test"]["targets"]["speed"]["mae_all"] += 1.0
+    other["results"].append(run)
+    mean = run["test"]["targets"]["speed"]["mae_all"] - 0.5
+    assert f"| {mean:.3f} ± 0.707 / " in TABLES["accuracy"](other)
+
+
+@pytest.mark.parametrize("readme", ["README.md", "benchmarks/README.md"])
+def test_the_readme_tables_are_those_of_the_result_files(readme):
+    text = (ROOT / readme).read_text()
+    assert fill(text, make_tables()) == text

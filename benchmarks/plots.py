@@ -1,0 +1,59 @@
+"""Pictures of result files, one function per question."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+__all__ = ["PLOTS"]
+
+
+def shared_vs_distributed(report: dict, path: Path) -> None:
+    """Training step, peak memory, parameters and start-up against the number of detectors."""
+    panels = {
+        "training step, s": lambda e: e["training_step"]["median"],
+        "peak memory, MiB": lambda e: e["peak_memory_mib"],
+        "parameters": lambda e: e["parameters"],
+        "start-up, s": lambda e: e["startup_seconds"],
+    }
+    figure, axes = plt.subplots(1, 4, figsize=(13, 3.2), layout="constrained")
+    for axis, (title, value) in zip(axes, panels.items(), strict=True):
+        for form in ("shared", "vectorised", "looped"):
+            own = [e for e in report["results"] if e["form"] == form and "error" not in e]
+            axis.loglog([e["nodes"] for e in own], [value(e) for e in own], "o-", label=form)
+        axis.set(title=title, xlabel="detectors")
+        axis.grid(alpha=0.3)
+    axes[0].legend()
+    _save(figure, path)
+
+
+def graph_building(report: dict, path: Path) -> None:
+    """Time of each way against the number of detectors, for the first density."""
+    figure, axis = plt.subplots(figsize=(5, 3.5), layout="constrained")
+    degree = report["configuration"]["degrees"][0]
+    for way in dict.fromkeys(entry["way"] for entry in report["results"]):
+        own = [
+            e
+            for e in report["results"]
+            if e["way"] == way and e.get("degree") == degree and "seconds" in e
+        ]
+        if own:
+            seconds = [e["seconds"]["median"] for e in own]
+            axis.loglog([e["nodes"] for e in own], seconds, "o-", label=way)
+    axis.set(xlabel="detectors", ylabel="seconds", title=f"{degree:g} neighbours")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    _save(figure, path)
+
+
+PLOTS: dict[str, Callable[[dict, Path], None]] = {
+    function.__name__: function for function in (shared_vs_distributed, graph_building)
+}
+
+
+def _save(figure: plt.Figure, path: Path) -> None:
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)

@@ -1,0 +1,318 @@
+"""Markdown tables of result files, one function per question."""
+
+import statistics
+from collections.abc import Callable
+
+__all__ = ["TABLES"]
+
+_MINUTES = (15, 30, 45, 60)
+
+
+def accuracy(report: dict) -> str:
+    """Errors and cost of each model, as means over the seeds."""
+    rows = []
+    for name, runs in _by_name(report["results"]).items():
+        cost = [
+            f"{runs[0]['parameters']:,}",
+            _fastest_epoch(runs),
+            _mean(runs, "peak_memory_mib", "{:,.0f}"),
+        ]
+        rows.append([name, *_errors(runs), *cost])
+    heads = [*_error_heads(), "parameters", "s/epoch", "peak MiB"]
+    return _table(["model", *heads], rows) + "\n\n" + _accuracy_note(report)
+
+
+def peers(report: dict) -> str:
+    """Errors of each model after the same time of training, or why there are none."""
+    rows = []
+    for name, runs in _by_name(report["results"]).items():
+        package = runs[0].get("package", "")
+        failed = [run["error"] for run in runs if "error" in run]
+        if failed:
+            reason = failed[0].strip().splitlines()[-1].replace("|", "/")
+            rows.append([name, package, f"did not run: {reason}", *[""] * 7])
+            continue
+        package += " " + runs[0].get("versions", {}).get(package, "")
+        cost = [
+            f"{runs[0]['parameters']:,}",
+            _mean(runs, "windows_per_second", "{:.0f}"),
+            _mean(runs, "peak_memory_mib", "{:,.0f}"),
+        ]
+        rows.append([name, package.strip(), *_errors(runs), *cost])
+    heads = [*_error_heads(), "parameters", "windows/s", "peak MiB"]
+    options = report["configuration"]
+    note = (
+        f"{_units(report['results'][0]['test'])}. {options['budget']:g} seconds of training steps "
+        f"each; seed {_listed(options['seeds'])}. {_environment(report)}"
+    )
+    return _table(["model", "package", *heads], rows) + "\n\n" + note
+
+
+def shared_vs_distributed(report: dict) -> str:
+    """Cost of each form by number of detectors, and how it grows."""
+    shared = {e["nodes"]: e for e in report["results"] if e["form"] == "shared"}
+    rows = []
+    for entry in report["results"]:
+        step, forward = entry.get("training_step"), entry.get("forward")
+        times = shared[entry["nodes"]]
+        rows.append(
+            [
+                f"{entry['nodes']:,} ({entry.get('source', '')})",
+                entry["form"],
+                _milliseconds(step) if step else entry.get("error", ""),
+                _ratio(step, times.get("training_step")),
+                _milliseconds(forward),
+                _ratio(forward, times.get("forward")),
+                _number(entry, "peak_memory_mib", "{:,.0f}"),
+                _number(entry, "parameters", "{:,}"),
+                _number(entry, "optimizer_mib", "{:,.1f}"),
+                _number(entry, "startup_seconds", "{:.2f}"),
+                *([_number(entry, "launches", "{:,}")] if _on_gpu(report) else []),
+                *([_number(entry, "utilisation", "{:.0%}")] if _on_gpu(report) else []),
+            ]
+        )
+    heads = [
+        *("detectors (data)", "form", "training step, ms", "over shared", "forward, ms"),
+        *("over shared", "peak MiB", "parameters", "optimiser MiB", "start-up s"),
+        *(["kernels", "busy"] if _on_gpu(report) else []),
+    ]
+    options = report["configuration"]
+    note = (
+        f"Median [quartiles] of {options['repeats']} rounds in turn; batch "
+        f"{options['batch_size']}, 12 steps in and out, width {options['hidden_channels']}, "
+        f"2 blocks, {options['aggr']} pooling. {_environment(report)}"
+    )
+    return "\n\n".join([_table(heads, rows), note, _growth_table(report)])
+
+
+def data_loading(report: dict) -> str:
+    """Windows per second and memory of each way of making batches."""
+    rows = []
+    for entry in report["results"]:
+        label = [f"{entry['data']}, {entry['nodes']:,} detectors", entry["way"], entry["workers"]]
+        if "left_out" in entry:
+            rows.append([*label, f"left out: {entry['left_out']}", "", "", "", ""])
+            continue
+        rate = entry["windows_per_second"]
+        low, high = rate["quartiles"]
+        rows.append(
+            [
+                *label,
+                f"{rate['median']:,.0f} [{low:,.0f}, {high:,.0f}]",
+                f"{entry['setup_seconds']['median']:.2f}",
+                *(f"{entry[n]:,.0f}" for n in ("setup_peak_mib", "held_mib", "loading_peak_mib")),
+            ]
+        )
+    heads = [
+        *("data", "way", "workers", "windows/s", "set-up s"),
+        *("peak MiB of set-up", "MiB held", "peak MiB of loading"),
+    ]
+    options = report["configuration"]
+    note = (
+        f"Median [quartiles] of {options['repeats']} epochs in turn, batch "
+        f"{options['batch_size']}, {options['window']} steps in and out. {_environment(report)}"
+    )
+    return _table(heads, rows) + "\n\n" + note
+
+
+def graph_building(report: dict) -> str:
+    """Time and memory of each way of building the radius graph."""
+    keys = dict.fromkeys((e["data"], e.get("degree"), e["nodes"]) for e in report["results"])
+    ways = list(dict.fromkeys(entry["way"] for entry in report["results"]))
+    rows = []
+    for key in keys:
+        own = [e for e in report["results"] if (e["data"], e.get("degree"), e["nodes"]) == key]
+        cells = [_graph_cell(next(e for e in own if e["way"] == way)) for way in ways]
+        rows.append([key[0], f"{key[2]:,}", f"{own[0]['edges'] / key[2]:.1f}", *cells])
+    heads = ["data", "detectors", "neighbours", *(f"{way}, ms / MiB" for way in ways)]
+    grown = ", ".join(
+        f"{fit['way']} {fit['exponent']:.2f} ({fit['degree']:g} neighbours)"
+        for fit in report["configuration"]["growth"]
+        if fit["quantity"] == "seconds"
+    )
+    errors = dict.fromkeys(e["error"] for e in report["results"] if "error" in e)
+    note = (
+        f"Median time and peak memory; radius {report['configuration']['radius']:g} m. Exponents "
+        f"of the growth of time: {grown}. {_environment(report)} "
+        + " ".join(f"Did not run: {error.splitlines()[0]}" for error in errors)
+    )
+    return _table(heads, rows) + "\n\n" + note.strip()
+
+
+def plan(report: dict) -> str:
+    """Predicted and measured peak memory."""
+    rows = []
+    for entry in report["results"]:
+        options = [f"width {entry['hidden_channels']}", f"{entry['num_blocks']} blocks"]
+        options += ["checkpointing"] if entry["gradient_checkpointing"] else []
+        options += [] if entry["precision"] == "float32" else [entry["precision"]]
+        resident = entry["resident_mib"]
+        rows.append(
+            [
+                entry["form"],
+                f"{entry['nodes']:,}",
+                f"{entry['batch_size']} × {entry['window']}",
+                f"{entry['aggr']}, " + ", ".join(options),
+                *(f"{entry[name]:,.0f}" for name in ("predicted_mib", "measured_mib")),
+                f"{entry['ratio']:.2f}",
+                f"{resident:,.0f}" if resident else "",
+            ]
+        )
+    heads = [
+        *("form", "detectors", "batch × steps", "model", "predicted MiB", "measured MiB"),
+        *("ratio", "measured MiB, usual allocator"),
+    ]
+    return _table(heads, rows) + "\n\n" + _environment(report)
+
+
+TABLES: dict[str, Callable[[dict], str]] = {
+    function.__name__: function
+    for function in (accuracy, peers, shared_vs_distributed, data_loading, graph_building, plan)
+}
+
+
+def _table(heads: list[str], rows: list[list]) -> str:
+    numeric = [head not in ("model", "package", "form", "data", "way") for head in heads]
+    lines = [heads, ["---:" if right else "---" for right in numeric], *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def _by_name(results: list[dict]) -> dict[str, list[dict]]:
+    """Runs of a model with all its seeds."""
+    groups = {}
+    for result in results:
+        groups.setdefault(f"{result['model']}", []).append(result)
+    return {_with_radius(name, runs): runs for name, runs in groups.items()}
+
+
+def _with_radius(name: str, runs: list[dict]) -> str:
+    if not runs[0].get("radius"):
+        return name
+    options = runs[0]["configuration"]["model"]["network"]["init_args"]["pooling"]["init_args"]
+    radii = [radius for run in runs for radius in run["radius"]]
+    if not options["learn_radius"]:
+        return f"{name} (radius {radii[0]:.0f} m, fixed)"
+    return f"{name} (radius {min(radii):.0f} to {max(radii):.0f} m, learned)"
+
+
+def _error_heads() -> list[str]:
+    return [*(f"{minute} min" for minute in _MINUTES), "all steps"]
+
+
+def _errors(runs: list[dict]) -> list[str]:
+    """MAE / RMSE / MAPE at each of the minutes and over all steps; deviation of the last MAE."""
+    targets = [next(iter(run["test"]["targets"].values())) for run in runs]
+    minutes = runs[0]["test"]["horizon_minutes"]
+    cells = []
+    for step in (minutes.index(minute) for minute in _MINUTES):
+        mean = [statistics.fmean(t[e][step] for t in targets) for e in ("mae", "rmse", "mape")]
+        cells.append("{:.2f} / {:.2f} / {:.1f}".format(*mean))
+    mae = [target["mae_all"] for target in targets]
+    deviation = f" ± {statistics.stdev(mae):.3f}" if len(mae) > 1 else ""
+    rest = [statistics.fmean(target[f"{e}_all"] for target in targets) for e in ("rmse", "mape")]
+    return [*cells, f"{statistics.fmean(mae):.3f}{deviation} / {rest[0]:.2f} / {rest[1]:.1f}"]
+
+
+def _fastest_epoch(runs: list[dict]) -> str:
+    epochs = [seconds for run in runs for seconds in run.get("epoch_seconds", [])]
+    return f"{min(epochs):.0f}" if epochs else ""
+
+
+def _mean(runs: list[dict], name: str, form: str) -> str:
+    known = [run[name] for run in runs if run.get(name)]
+    return form.format(statistics.fmean(known)) if known else ""
+
+
+def _units(test: dict) -> str:
+    ((name, target),) = test["targets"].items()
+    shares = "/".join(f"{100 * share:.0f}" for share in test["split"])
+    return (
+        f"MAE / RMSE in {target['unit']} / MAPE in % of {name}, {test['detectors']} detectors, "
+        f"{test['windows']:,} test windows ({test['border']}, split {shares}), missing targets "
+        "left out"
+    )
+
+
+def _accuracy_note(report: dict) -> str:
+    options = report["configuration"]
+    trained = [result for result in report["results"] if "seed" in result]
+    minutes = [result["fit_seconds"] / 60 for result in trained]
+    stride = trained[0]["configuration"]["data"]["stride"]
+    windows = "all training windows" if stride == 1 else f"one in {stride} training windows"
+    seeds = options["seeds"]
+    means = ", ".join(
+        f"{name} {statistics.fmean(_mean_of_steps(run) for run in runs):.2f}"
+        for name, runs in _by_name(report["results"]).items()
+    )
+    return (
+        f"{_units(report['results'][0]['test'])}; mean of the seeds {_listed(seeds)}, ± their "
+        f"standard deviation. {options['epochs']} epochs over {windows} ({min(minutes):.0f} to "
+        f"{max(minutes):.0f} minutes a training, {options['jobs']} at a time), best validation "
+        f"epoch; the fastest epoch is given, with its validation. {_environment(report)} RMSE as "
+        f"the mean of the steps: {means}."
+    )
+
+
+def _mean_of_steps(run: dict) -> float:
+    return next(iter(run["test"]["targets"].values()))["rmse_mean_of_steps"]
+
+
+def _listed(seeds: list[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def _environment(report: dict) -> str:
+    environment = report["environment"]
+    threads = environment["threads"]
+    machine = environment.get("gpu") or (
+        f"{threads} thread{'s' if threads > 1 else ''} of {environment['processor']}"
+    )
+    dirty = " with changes" if environment["dirty"] else ""
+    return (
+        f"{machine}, torch {environment['versions']['torch']}, commit "
+        f"{environment['commit'][:8]}{dirty}. `{report['command']}`"
+    )
+
+
+def _on_gpu(report: dict) -> bool:
+    return report["configuration"]["device"] == "cuda"
+
+
+def _milliseconds(times: dict | None) -> str:
+    if times is None:
+        return ""
+    low, high = times["quartiles"]
+    return f"{1e3 * times['median']:,.0f} [{1e3 * low:,.0f}, {1e3 * high:,.0f}]"
+
+
+def _ratio(times: dict | None, others: dict | None) -> str:
+    return f"{times['median'] / others['median']:.2f}" if times and others else ""
+
+
+def _number(entry: dict, name: str, form: str) -> str:
+    return form.format(entry[name]) if name in entry else ""
+
+
+def _growth_table(report: dict) -> str:
+    fits = report["configuration"]["growth"]
+    quantities = list(dict.fromkeys(fit["quantity"] for fit in fits))
+    rows = []
+    for form in dict.fromkeys(fit["form"] for fit in fits):
+        own = {fit["quantity"]: fit for fit in fits if fit["form"] == form}
+        rows.append(
+            [form]
+            + [
+                f"{own[q]['exponent']:.2f} / {own[q]['tail_exponent']:.2f}" if q in own else ""
+                for q in quantities
+            ]
+        )
+    table = _table(["form", *(q.replace("_", " ") for q in quantities)], rows).replace(
+        "-0.00", "0.00"
+    )
+    return f"Exponents of growth in N, over all sizes / between the last two:\n\n{table}"
+
+
+def _graph_cell(entry: dict) -> str:
+    if "seconds" in entry:
+        return f"{1e3 * entry['seconds']['median']:,.1f} / {entry['peak_memory_mib']:,.0f}"
+    return "left out: " + entry["left_out"].split(",")[0] if "left_out" in entry else "did not run"
