@@ -18,6 +18,7 @@ from pathlib import Path
 import pyarrow.csv
 import pytorch_lightning as pl
 import yaml
+from torch import nn
 
 from benchmarks.baselines import LastValue, Ridge, TimeOfDayMean
 from benchmarks.environment import RESULTS, ROOT, write_result
@@ -25,7 +26,7 @@ from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import Forecaster
 from socialgraph.writers import ErrorWriter
 
-__all__ = ["main", "run_command", "run_model", "run_naive"]
+__all__ = ["load_datamodule", "main", "measure_errors", "run_command", "run_model", "run_naive"]
 
 MODELS = ["alone", "mean", "attention", "node_embedding", "distributed"]
 
@@ -102,7 +103,6 @@ def run_model(profile: Path, model: str, seed: int, folder: Path, options: list[
 
 def run_naive(datamodule: TrafficDataModule, folder: Path) -> list[dict]:
     """Test the models that need no training on the same windows."""
-    datamodule.setup()
     networks = {
         "last value": LastValue(datamodule.horizon, datamodule.num_targets),
         "time-of-day mean": TimeOfDayMean(datamodule),
@@ -110,17 +110,22 @@ def run_naive(datamodule: TrafficDataModule, folder: Path) -> list[dict]:
     }
     results = []
     for name, network in networks.items():
-        path = folder / f"{name.replace(' ', '_')}.test.json"
-        trainer = pl.Trainer(
-            logger=False,
-            accelerator="cpu",
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            callbacks=[ErrorWriter(str(path))],
-        )
-        trainer.test(Forecaster(network), datamodule=datamodule, verbose=False)
-        results.append({"model": name, "parameters": 0, "test": json.loads(path.read_text())})
+        test = measure_errors(network, datamodule, folder / f"{name.replace(' ', '_')}.test.json")
+        results.append({"model": name, "parameters": 0, "test": test})
     return results
+
+
+def measure_errors(network: nn.Module, datamodule: TrafficDataModule, path: Path) -> dict:
+    """Errors of a network on the test windows, as ``socialgraph test`` writes them to ``path``."""
+    trainer = pl.Trainer(
+        logger=False,
+        accelerator="cpu",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[ErrorWriter(str(path))],
+    )
+    trainer.test(Forecaster(network), datamodule=datamodule, verbose=False)
+    return json.loads(path.read_text())
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -130,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
     configuration = {**vars(args), "profile": args.config.stem}
     folder = Path(args.runs) / args.config.stem
     folder.mkdir(parents=True, exist_ok=True)
-    results = run_naive(_datamodule(args), folder)
+    results = run_naive(load_datamodule(args.config, args.data), folder)
     options = _budget(args) + ([f"--data.path={args.data}"] if args.data else [])
     trainings = itertools.product([args.config], args.models, args.seeds, [folder], [options])
     with ThreadPoolExecutor(args.jobs) as executor:
@@ -138,6 +143,15 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{args.config.stem}: {result['model']}, seed {result['seed']}", flush=True)
             results.append(result)
             write_result(output, "accuracy", configuration, results)
+
+
+def load_datamodule(profile: Path, path: str | None) -> TrafficDataModule:
+    """Data module of a profile after ``setup``, on another file where ``path`` names one."""
+    data = yaml.safe_load(profile.read_text())["data"]
+    options = yaml.safe_load((profile.parent / data).read_text())
+    datamodule = TrafficDataModule(**{**options, "path": path or options["path"]})
+    datamodule.setup()
+    return datamodule
 
 
 def default_output(profile: Path) -> Path:
@@ -163,12 +177,6 @@ def _budget(args: argparse.Namespace) -> list[str]:
     if args.quick:
         return ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
     return [f"--trainer.max_epochs={args.epochs}"]
-
-
-def _datamodule(args: argparse.Namespace) -> TrafficDataModule:
-    data = yaml.safe_load(args.config.read_text())["data"]
-    options = yaml.safe_load((args.config.parent / data).read_text())
-    return TrafficDataModule(**{**options, "path": args.data or options["path"]})
 
 
 if __name__ == "__main__":

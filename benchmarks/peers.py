@@ -1,0 +1,235 @@
+"""How do other people's released models forecast on the same data in the same time of training?
+
+``bash benchmarks/peers_environment.sh`` installs their packages, each in an environment of its own;
+``python -m benchmarks.peers --config configs/metr_la_week.yaml`` exports the series once, trains
+every released model in its environment (``benchmarks/peer_runners``) and ours through the command
+line, and computes all errors here, over the same windows and masks. Peers read the targets and the
+clock, and our radius graph where they take one. What cannot be run stays in the result, with its
+error.
+
+``--budget`` is wall time in training steps: neither start-up nor the validation checks count, at
+most eight, evenly spread, of which the best gives the weights. This holds for ours as well
+(:class:`TrainingBudget`; Lightning's ``max_time`` would count validation). Learning rates are
+constant. Sizes, rate and batch size are those of each author's examples where there are some.
+"""
+
+import argparse
+import datetime
+import itertools
+import json
+import math
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from benchmarks.accuracy import load_datamodule, measure_errors, run_model, run_naive
+from benchmarks.environment import RESULTS, ROOT, write_result
+from socialgraph.data import TrafficDataModule
+from socialgraph.scaler import Scaler
+
+__all__ = ["TrainingBudget", "export", "main", "run_peer"]
+
+PEERS = {
+    "basicts": ("basicts_stid.py", "STID"),
+    "neuralforecast": ("neuralforecast_models.py", "LSTM xLSTM"),
+    "tsl": (
+        "tsl_models.py",
+        "STIDModel RNNModel GRUGCNModel RNNEncGCNDecModel GraphWaveNetModel DCRNNModel AGCRNModel",
+    ),
+}
+
+
+class TrainingBudget(pl.Callback):
+    """Ends a training after ``budget`` seconds in training steps; validation does not count."""
+
+    def __init__(self, budget: float) -> None:
+        self.budget = budget
+        self.seconds, self.windows = 0.0, 0
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        """Start the clock, also after each validation."""
+        self._since = time.perf_counter()
+
+    on_validation_end = on_train_start
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        """Count the batch; stop, with a last validation, where the time is up."""
+        now = time.perf_counter()
+        self.seconds, self._since = self.seconds + now - self._since, now
+        self.windows += len(batch["features"])
+        trainer.should_stop = trainer.should_stop or self.seconds >= self.budget
+
+    def state_dict(self) -> dict:
+        """What was spent, for the checkpoint."""
+        return {"seconds": self.seconds, "windows": self.windows}
+
+
+class _Recorded(nn.Module):
+    """Forecasts ``[W, P, N, F]`` that were made elsewhere, with the call of a network."""
+
+    def __init__(self, forecasts: Tensor, first_steps: Tensor, scaler: Scaler) -> None:
+        super().__init__()
+        channels = slice(forecasts.size(-1))
+        self.scaled = (forecasts - scaler.loc[channels]) / scaler.scale[channels]
+        self.first_steps = first_steps
+
+    def forward(self, first_step: Tensor) -> Tensor:
+        return self.scaled[torch.searchsorted(self.first_steps, first_step)]
+
+
+def export(datamodule: TrafficDataModule, path: Path) -> None:
+    """Write what a runner needs: targets in real units, windows, clock and graph.
+
+    Args:
+        datamodule: data module after ``setup``.
+        path: npz with ``values`` ``[T, N, F]``, NaN where missing; the first steps of the windows
+            ``train``, ``val`` and ``test``; ``window``, ``horizon``, ``slots_per_day``;
+            ``statistics_steps``, the leading steps whose statistics may be used; ``time_of_day``
+            and ``day_of_week`` ``[T]``; ``edge_index`` ``[2, E]`` and ``distance`` ``[E]`` in
+            metres, empty without valid positions.
+    """
+    np.savez(
+        path,
+        values=datamodule.series.values[..., : datamodule.num_targets],
+        **datamodule.starts | {"train": datamodule.starts["train"][:: datamodule.stride]},
+        window=datamodule.window,
+        horizon=datamodule.horizon,
+        slots_per_day=round(1440 / datamodule.series.interval_minutes),
+        statistics_steps=len(datamodule.train_values),
+        time_of_day=datamodule.collator.time_of_day,
+        day_of_week=datamodule.collator.day_of_week,
+        edge_index=datamodule.graph.get("edge_index", torch.empty(2, 0, dtype=torch.int64)),
+        distance=datamodule.graph.get("distance", torch.empty(0)),
+    )
+
+
+def run_peer(
+    command: list, datamodule: TrafficDataModule, folder: Path, budget: float, seed: int
+) -> dict:
+    """Train and test one released model.
+
+    Args:
+        command: interpreter and runner, with what the runner needs besides.
+        datamodule: the data module that was exported.
+        folder: where :func:`export` wrote ``data.npz``.
+        budget: seconds of training.
+        seed: seed of weights and of the order of windows.
+
+    Returns:
+        What the runner reports of the model and its cost, and its test errors.
+
+    Raises:
+        RuntimeError: where the runner fails, with the last lines that it printed, or gives other
+            forecasts than were asked for.
+        subprocess.TimeoutExpired: where it takes more than 10 minutes and 10 budgets.
+    """
+    output = folder / "forecasts.npz"
+    output.unlink(missing_ok=True)  # of another model
+    words = [*command, folder / "data.npz", output, "--budget", budget, "--seed", seed]
+    process = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, timeout=600 + 10 * budget
+    )
+    if process.returncode:
+        lines = process.stderr.strip().splitlines()[-15:]
+        raise RuntimeError("\n".join([f"The runner ended with {process.returncode}:", *lines]))
+    with np.load(output) as file:
+        forecasts = torch.from_numpy(file["forecasts"])
+    report = json.loads(output.with_suffix(".json").read_text())
+    return report | {"test": _test(forecasts, datamodule, folder / "test.json")}
+
+
+def _test(forecasts: Tensor, data: TrafficDataModule, path: Path) -> dict:
+    starts = torch.from_numpy(data.starts["test"])
+    shape = (len(starts), data.horizon, len(data.series.vdids), data.num_targets)
+    if forecasts.shape != shape or not forecasts.isfinite().all():
+        wrong = (~forecasts.isfinite()).sum()
+        raise RuntimeError(
+            f"Expected finite forecasts {shape} (got {tuple(forecasts.shape)}, {wrong} not finite)."
+        )
+    network = _Recorded(forecasts, starts + data.window, data.fit_scaler())
+    return measure_errors(network, data, path)
+
+
+def run_ours(model: str, seed: int, args: argparse.Namespace, folder: Path) -> dict:
+    """Entry of one of our models, trained for the same time."""
+    interval = datetime.timedelta(seconds=math.ceil(args.budget / 8))
+    # In place of the profile's: Lightning's EarlyStopping fails with an interval in time.
+    keep = {"monitor": "val/mae", "filename": "best", "save_last": True}
+    callbacks = [
+        {"class_path": "pytorch_lightning.callbacks.ModelCheckpoint", "init_args": keep},
+        {"class_path": "benchmarks.peers.TrainingBudget", "init_args": {"budget": args.budget}},
+    ]
+    options = [
+        "--trainer.max_epochs=-1",
+        f"--trainer.val_check_interval=00:0{interval}",
+        f"--trainer.callbacks={json.dumps(callbacks)}",
+    ]
+    options += [f"--data.path={args.data}"] if args.data else []
+    result = run_model(args.config, model, seed, folder, options)
+    last = folder / model / f"seed_{seed}" / "checkpoints" / "last.ckpt"
+    spent = torch.load(last, weights_only=True)["callbacks"]["TrainingBudget"]
+    speed = {"windows_per_second": spent["windows"] / spent["seconds"]}
+    return result | {"package": "socialgraph", "training_seconds": spent["seconds"], **speed}
+
+
+def measure(args: argparse.Namespace, folder: Path) -> Iterator[dict]:
+    """Entries of the naive rivals, the released models and ours, as they come."""
+    datamodule = load_datamodule(args.config, args.data)
+    yield from run_naive(datamodule, folder)
+    export(datamodule, folder / "data.npz")
+    for package in args.peers:
+        runner, names = PEERS[package]
+        python = args.environments / package / "bin" / "python"
+        names = names.split()[: 1 if args.quick else None]
+        for model, seed in itertools.product(names, args.seeds):
+            entry = {"model": model, "package": package, "seed": seed}
+            try:
+                if not python.exists():
+                    script = f"bash benchmarks/peers_environment.sh {package}"
+                    raise RuntimeError(f"no environment {python.parents[1]}: run {script}")
+                command = [python, ROOT / "benchmarks" / "peer_runners" / runner, "--model", model]
+                yield entry | run_peer(command, datamodule, folder, args.budget, seed)
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                yield entry | {"error": str(error)}
+    for model, seed in itertools.product(args.models, args.seeds):
+        yield run_ours(model, seed, args, folder)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run from the command line."""
+    args = _parse(argv)
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        for entry in measure(args, Path(folder)):
+            print(entry.get("package", "naive"), entry["model"], entry.get("error", ""), flush=True)
+            results.append(entry)
+            write_result(args.output, "peers", {**vars(args), "profile": args.config.stem}, results)
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks.peers")
+    parser.add_argument("--config", type=Path, required=True, help="profile with trainer and data")
+    parser.add_argument("--data", help="another HDF5 file than the profile's")
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--models", nargs="*", default=["alone", "mean", "attention"], help="ours")
+    parser.add_argument("--budget", type=float, default=180.0, help="seconds of training each")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--environments", type=Path, default=ROOT / ".venv-peers")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    parser.add_argument("--quick", action="store_true", help="5 s, one model of each package")
+    args = parser.parse_args(argv)
+    if args.quick:
+        args.budget, args.models = 5.0, args.models[:1]
+    args.output = args.output or RESULTS / f"peers_{args.config.stem}.json"
+    return args
+
+
+if __name__ == "__main__":
+    main()

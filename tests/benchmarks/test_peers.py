@@ -1,0 +1,86 @@
+"""The comparison with released models: the protocol of a runner, and the script as it is typed."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.accuracy import run_naive
+from benchmarks.peers import PEERS, export, run_peer
+from data_prep.simulate import simulate
+from socialgraph.data import TrafficDataModule
+from socialgraph.schema import write
+from tests.conftest import ROOT, make_series
+
+LAST_VALUE = """
+import json, sys
+import numpy as np
+
+data, output = np.load(sys.argv[1]), sys.argv[2]
+assert sys.argv[3:] == ["--budget", "1", "--seed", "7"], sys.argv
+known = data["values"][: int(data["statistics_steps"])].astype(float)
+last = np.nanmean(known, (0, 1))
+for step in range(int(data["window"])):
+    reading = data["values"][data["test"] + step]
+    last = np.where(np.isnan(reading), last, reading)
+forecasts = np.repeat(last[:, None], int(data["horizon"]), axis=1).astype(np.float32)
+np.savez(output, forecasts=forecasts)
+json.dump({"parameters": 0}, open(output.replace(".npz", ".json"), "w"))
+"""
+
+
+@pytest.fixture
+def exported(tmp_path):
+    write(tmp_path / "made.h5", make_series(steps=400, missing=0.2))
+    data = TrafficDataModule(str(tmp_path / "made.h5"), ["speed", "flow"], window=6, horizon=4)
+    data.setup()
+    export(data, tmp_path / "data.npz")
+    return data, tmp_path
+
+
+def run(exported, source: str) -> dict:
+    data, folder = exported
+    (folder / "runner.py").write_text(source)
+    return run_peer([sys.executable, folder / "runner.py"], data, folder, budget=1, seed=7)
+
+
+def test_a_runner_that_repeats_the_last_value_gets_the_errors_of_that_rival(exported):
+    result, expected = run(exported, LAST_VALUE), run_naive(*exported)[0]
+    assert expected["model"] == "last value"
+    assert result["parameters"] == 0
+    for name, errors in expected["test"]["targets"].items():
+        assert result["test"]["targets"][name].pop("unit") == errors.pop("unit")
+        for error, value in errors.items():
+            assert result["test"]["targets"][name].pop(error) == pytest.approx(value, rel=1e-5)
+    assert result["test"] == expected["test"] | {"targets": {"speed": {}, "flow": {}}}
+
+
+def test_a_runner_that_fails_or_answers_wrongly_is_an_error(exported):
+    with pytest.raises(RuntimeError, match=r"ended with 1:\n(.*\n)*ValueError: no such layer"):
+        run(exported, "raise ValueError('no such layer')")
+    with pytest.raises(RuntimeError, match=r"finite forecasts \(71, 4, 6, 2\) \(got \(70, 4, 6, 2"):
+        run(exported, LAST_VALUE.replace("=forecasts)", "=forecasts[1:])"))
+    with pytest.raises(RuntimeError, match="1704 not finite"):
+        run(exported, LAST_VALUE.replace("=forecasts)", "=forecasts / [1, 0])"))
+
+
+def test_without_any_environment_the_result_names_the_errors_and_holds_our_model(tmp_path):
+    write(tmp_path / "data.h5", simulate(num_detectors=8, days=2, num_freeways=1))
+    command = [
+        *(sys.executable, "-m", "benchmarks.peers", "--quick", "--seeds", "3"),
+        *("--config", ROOT / "configs" / "simulated.yaml", "--data", tmp_path / "data.h5"),
+        *("--environments", tmp_path / "none", "--output", tmp_path / "result.json"),
+    ]
+    subprocess.run([str(word) for word in command], cwd=ROOT, check=True)
+    results = json.loads((tmp_path / "result.json").read_text())["results"]
+    *naive, stid, lstm, tsl, ours = results
+    assert [entry["model"] for entry in naive] == ["last value", "time-of-day mean", "ridge"]
+    for package, entry in zip(PEERS, (stid, lstm, tsl), strict=True):
+        assert entry["package"] == package
+        assert f"run bash benchmarks/peers_environment.sh {package}" in entry["error"]
+    assert (ours["package"], ours["model"], ours["seed"]) == ("socialgraph", "alone", 3)
+    assert 5 <= ours["training_seconds"] < 10
+    assert ours["windows_per_second"] > 0
+    counts = {tuple(r["test"]["targets"]["speed"]["count"]) for r in [*naive, ours]}
+    assert len(counts) == 1  # the same windows and masks for all
