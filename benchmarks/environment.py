@@ -16,6 +16,7 @@ __all__ = ["RESULTS", "ROOT", "describe_environment", "write_result"]
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+_RESULTS = ":!benchmarks/results"  # a script changes them itself
 _PACKAGES = ("torch", "torch-geometric", "xlstm", "pytorch-lightning", "numpy")
 
 
@@ -23,7 +24,7 @@ def describe_environment() -> dict:
     """Commit, dirty flag, hardware and versions, as plain values for JSON."""
     return {
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ".", _RESULTS)),
         "machine": platform.machine(),
         "processor": _processor(),
         "cores": os.cpu_count(),
