@@ -15,7 +15,12 @@ from torch import nn
 
 from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import Forecaster
-from socialgraph.nn import SocialGraphNet, SocialPooling, XLSTMEncoder
+from socialgraph.nn import (
+    DistributedSocialGraphNet,
+    SocialGraphNet,
+    SocialPooling,
+    XLSTMEncoder,
+)
 from socialgraph.schema import write
 from tests.conftest import ROOT, make_series
 
@@ -206,6 +211,39 @@ def test_the_radius_and_the_biases_do_not_decay(traffic_file, tmp_path):
     assert rest["weight_decay"] == 0
     assert any(p is forecaster.network.pooling.radius_logit for p in rest["params"])
     assert all(p.ndim > 1 for p in decayed["params"])
+
+
+def make_distributed(vectorised):
+    encoder = partial(XLSTMEncoder, hidden_channels=8, num_blocks=1, slstm_at=(), heads=2)
+    pooling = partial(SocialPooling, aggr="mean")
+    vd_ids, options = make_series().vdids, {"out_channels": 1, "vectorised": vectorised}
+    return Forecaster(DistributedSocialGraphNet(2, 3, vd_ids, encoder, pooling, **options))
+
+
+@pytest.mark.parametrize("vectorised", [False, True])
+def test_the_baseline_trains_on_the_same_batches_with_the_same_decay(
+    traffic_file, tmp_path, vectorised
+):
+    forecaster = make_distributed(vectorised)
+    trainer = make_trainer(tmp_path, limit_train_batches=2, enable_checkpointing=False)
+    trainer.fit(forecaster, make_data(traffic_file, num_targets=1))
+    decayed, _ = trainer.optimizers[0].param_groups
+    network = make_distributed(False).network
+    assert sum(p.numel() for p in decayed["params"]) == sum(
+        p.numel() for p in network.parameters() if p.ndim > 1
+    )
+
+
+@pytest.mark.parametrize("change", ["none", "nan"])
+def test_the_baseline_refuses_a_file_without_positions(traffic_file, tmp_path, change):
+    with h5py.File(traffic_file, "r+") as file:
+        if change == "none":
+            del file["metadata/vd_info"]
+        else:
+            file["metadata/vd_info/VD-4"].attrs["position_lat"] = np.nan
+    words = {"none": "'positions' is missing", "nan": "Missing positions for VD 'VD-4'"}[change]
+    with pytest.raises(RuntimeError, match=words):
+        make_trainer(tmp_path).fit(make_distributed(True), make_data(traffic_file, num_targets=1))
 
 
 @pytest.mark.parametrize("change", ["none", "nan", "malformed"])
