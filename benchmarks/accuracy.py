@@ -6,11 +6,10 @@ windows, and writes ``benchmarks/results/accuracy_<profile>.json``.
 """
 
 import argparse
+import contextlib
+import io
 import itertools
 import json
-import os
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +20,9 @@ import yaml
 from torch import nn
 
 from benchmarks.baselines import LastValue, Ridge, TimeOfDayMean
-from benchmarks.environment import RESULTS, ROOT, write_result
+from benchmarks.environment import ROOT, result_path, write_result
+from benchmarks.measure import isolated, resident_mib
+from socialgraph.cli import main as command_line
 from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import Forecaster
 from socialgraph.writers import ErrorWriter
@@ -32,36 +33,40 @@ MODELS = ["alone", "mean", "attention", "node_embedding", "distributed"]
 
 
 def run_command(words: list[str]) -> tuple[float, float]:
-    """Run ``python -m socialgraph`` in a process of its own.
+    """Run ``socialgraph`` in a process of its own.
 
     Returns:
         Seconds, and the peak of its resident memory in MiB.
 
     Raises:
-        RuntimeError: where it fails, with the end of what it printed.
+        RuntimeError: where it fails, with its error.
     """
     start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "socialgraph", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"socialgraph {' '.join(words)} failed:\n{output[-3000:]}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    memory = isolated(_run_command_line, words)
+    return time.perf_counter() - start, memory
 
 
-def run_model(profile: Path, model: str, seed: int, folder: Path, options: list[str]) -> dict:
+def _run_command_line(words: list[str]) -> float:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            command_line(words)
+        except SystemExit as error:
+            end = printed.getvalue()[-3000:]
+            raise RuntimeError(
+                f"socialgraph {' '.join(words)} ended with {error}:\n{end}"
+            ) from None
+    # Of this program alone: the peak that the system reports of a child begins with its parent's.
+    return resident_mib("VmHWM")
+
+
+def run_model(profile: Path, seed: int, model: str, folder: Path, options: list[str]) -> dict:
     """Train and test one model.
 
     Args:
         profile: YAML with trainer and data.
-        model: name of a file in ``configs/model``.
         seed: seed of weights and of the order of windows.
+        model: name of a file in ``configs/model``.
         folder: where the run is kept.
         options: further words for ``fit``.
 
@@ -111,7 +116,8 @@ def run_naive(datamodule: TrafficDataModule, folder: Path) -> list[dict]:
     results = []
     for name, network in networks.items():
         test = measure_errors(network, datamodule, folder / f"{name.replace(' ', '_')}.test.json")
-        results.append({"model": name, "parameters": 0, "test": test})
+        fitted = sum(buffer.numel() for buffer in network.buffers())
+        results.append({"model": name, "parameters": fitted, "test": test})
     return results
 
 
@@ -131,13 +137,13 @@ def measure_errors(network: nn.Module, datamodule: TrafficDataModule, path: Path
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
     args = _parse(argv)
-    output = args.output or default_output(args.config)
+    output = args.output or result_path(f"accuracy_{args.config.stem}", args.quick)
     configuration = {**vars(args), "profile": args.config.stem}
     folder = Path(args.runs) / args.config.stem
     folder.mkdir(parents=True, exist_ok=True)
     results = run_naive(load_datamodule(args.config, args.data), folder)
     options = _budget(args) + ([f"--data.path={args.data}"] if args.data else [])
-    trainings = itertools.product([args.config], args.models, args.seeds, [folder], [options])
+    trainings = itertools.product([args.config], args.seeds, args.models, [folder], [options])
     with ThreadPoolExecutor(args.jobs) as executor:
         for result in executor.map(run_model, *zip(*trainings, strict=True)):
             print(f"{args.config.stem}: {result['model']}, seed {result['seed']}", flush=True)
@@ -152,11 +158,6 @@ def load_datamodule(profile: Path, path: str | None) -> TrafficDataModule:
     datamodule = TrafficDataModule(**{**options, "path": path or options["path"]})
     datamodule.setup()
     return datamodule
-
-
-def default_output(profile: Path) -> Path:
-    """Where the results of a profile are kept."""
-    return RESULTS / f"accuracy_{profile.stem}.json"
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

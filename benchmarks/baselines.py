@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from socialgraph.data import TrafficDataModule, time_covariates
+from socialgraph.nn.inputs import last_observed
 
 __all__ = ["LastValue", "Ridge", "TimeOfDayMean"]
 
@@ -29,9 +30,7 @@ class LastValue(nn.Module):
         self.num_targets = num_targets
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        last = torch.zeros_like(features[:, 0])
-        for step in range(features.size(1)):
-            last = torch.where(mask[:, step], features[:, step], last)
+        last = last_observed(features, mask)
         return last[:, None, :, : self.num_targets].expand(-1, self.horizon, -1, -1)
 
 

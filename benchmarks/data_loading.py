@@ -3,13 +3,14 @@
 ``python -m benchmarks.data_loading`` runs epochs over the training windows of simulated series,
 and of real files (``--data``), in three ways that give the same batches (checked before timing):
 
-- ``gathered``, the library: one series in memory, a batch gathered by index. It alone hands over
+- ``gathered``, the library: the series in memory, a batch gathered by index. It alone hands over
   the radius graph as well.
 - ``sliced``: a dataset whose item is one window, and PyTorch's default collate. Missing readings
   are filled and masked once, at the start, so that an item costs nothing but slices.
 - ``stored``: all windows stored at the start, as DCRNN and LibCity do, if they fit ``--limit``.
 
-Times are taken in one process, epochs in turn; memory in a fresh process for each way.
+Set-up begins with the file, which all read and split through the data module; the last two then make
+their own. Times are taken in one process, epochs in turn; memory in a fresh process for each way.
 """
 
 import argparse
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from benchmarks.environment import RESULTS, write_result
+from benchmarks.environment import result_path, write_result
 from benchmarks.measure import interleaved_seconds, isolated, peak_memory, summary
 from data_prep.simulate import simulate
 from socialgraph import schema
@@ -86,6 +87,7 @@ def make_loader(way: str, options: dict) -> DataLoader:
     if loader.num_workers:  # as in a user's process; in a fresh one they would be spawned
         loader.multiprocessing_context = "fork"
     if way == "gathered":
+        loader.datamodule = datamodule  # a training holds it too, with the series as it was read
         return loader
     dataset, collate = SlicedWindows(datamodule, loader.dataset), None
     if way == "stored":
@@ -207,11 +209,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--limit", type=float, default=4096.0, help="MiB that stored windows may take")
     add("--repeats", type=int, default=5, help="timed rounds")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="'cpu' or 'cuda'")
-    add("--output", type=Path, default=RESULTS / "data_loading.json", help="JSON file to write")
+    add("--output", type=Path, help="JSON file to write")
     add("--quick", action="store_true", help="small, two rounds, memory in the same process")
     args = parser.parse_args(argv)
     if args.quick:
         args.nodes, args.days, args.repeats = [20], 1, 2
+    args.output = args.output or result_path(f"data_loading_{args.device}", args.quick)
     return args
 
 

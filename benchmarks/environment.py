@@ -1,5 +1,6 @@
 """What a result was measured with, and the file that keeps both."""
 
+import functools
 import json
 import os
 import platform
@@ -12,7 +13,7 @@ import torch
 
 from socialgraph.atomic import replacing
 
-__all__ = ["RESULTS", "ROOT", "describe_environment", "write_result"]
+__all__ = ["RESULTS", "ROOT", "describe_environment", "result_path", "write_result"]
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -20,11 +21,16 @@ _RESULTS = ":!benchmarks/results"  # a script changes them itself
 _PACKAGES = ("torch", "torch-geometric", "xlstm", "pytorch-lightning", "numpy")
 
 
+@functools.cache
 def describe_environment() -> dict:
-    """Commit, dirty flag, hardware and versions, as plain values for JSON."""
+    """Commit, dirty flag, hardware and versions, as plain values for JSON; those of the first call.
+
+    Commit and flag are None outside of a repository.
+    """
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", _RESULTS)
     return {
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ".", _RESULTS)),
+        "dirty": None if changes is None else bool(changes),
         "machine": platform.machine(),
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -56,9 +62,14 @@ def write_result(path: Path, question: str, configuration: dict, results: list[d
         temporary.write_text(json.dumps(report, indent=1, default=str) + "\n")
 
 
-def _git(*words: str) -> str:
+def result_path(name: str, quick: bool) -> Path:
+    """Where the result ``name`` is kept: quick ones away from those that the READMEs quote."""
+    return (ROOT / "runs" / "quick" if quick else RESULTS) / f"{name}.json"
+
+
+def _git(*words: str) -> str | None:
     result = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
-    return result.stdout.strip()
+    return result.stdout.strip() if result.returncode == 0 else None
 
 
 def _processor() -> str:

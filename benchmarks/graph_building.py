@@ -23,7 +23,7 @@ import pyarrow.csv
 import torch
 from torch import Tensor
 
-from benchmarks.environment import RESULTS, write_result
+from benchmarks.environment import result_path, write_result
 from benchmarks.measure import growth, interleaved_seconds, isolated, peak_memory, summary
 from socialgraph.graph import build_radius_graph, project
 
@@ -191,11 +191,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--limit", type=float, default=4096.0, help="MiB that the matrix of distances may take")
     add("--repeats", type=int, default=15, help="timed rounds")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="'cpu' or 'cuda'")
-    add("--output", type=Path, default=RESULTS / "graph_building.json", help="JSON file to write")
+    add("--output", type=Path, help="JSON file to write")
     add("--quick", action="store_true", help="small, two rounds, memory in the same process")
     args = parser.parse_args(argv)
     if args.quick:
         args.nodes, args.degrees, args.repeats = [100, 300], [10.0], 2
+    args.output = args.output or result_path(f"graph_building_{args.device}", args.quick)
     return args
 
 

@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import torch
@@ -99,8 +98,11 @@ def isolated(
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send_value, args=(sender, function, args))
-    with mock.patch.dict(os.environ, environment or {}):
-        process.start()
+    before = dict(os.environ)
+    os.environ.update(environment or {})
+    process.start()
+    os.environ.clear()
+    os.environ.update(before)
     sender.close()
     try:
         if not receiver.poll(timeout):
@@ -128,12 +130,12 @@ def _send_value(sender: Connection, function: Callable, args: tuple) -> None:
     sender.send(answer)
 
 
-def summary(seconds: list[float]) -> dict:
+def summary(values: list[float]) -> dict:
     """Median and quartiles of repeats, with the repeats themselves."""
     low, middle, high = (
-        statistics.quantiles(seconds, method="inclusive") if len(seconds) > 1 else 3 * seconds
+        statistics.quantiles(values, method="inclusive") if len(values) > 1 else 3 * values
     )
-    return {"median": middle, "quartiles": [low, high], "repeats": seconds}
+    return {"median": middle, "quartiles": [low, high], "repeats": values}
 
 
 def _synchronize(device: str) -> None:

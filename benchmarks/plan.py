@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.plan --nodes 8600 --hidden_channels 64`` runs two small training steps of the
 model, counts the bytes of all live tensors at their highest, and extends the line through both to N
-detectors. Tensors take the same bytes on every device, so the answer holds for a GPU too; there the
-CUDA context (about 0.5 GiB) and unused cache come on top. On a CPU the Python process does, and
+detectors, with one feature. It counts on a CPU; a GPU holds the same tensors, and besides them the
+CUDA context and the cache of PyTorch. On a CPU the Python process does, and
 what the C library keeps of freed memory (up to half as much again; none with RETURN_MEMORY, below).
 
 ``--check`` instead compares prediction and measurement for the sizes of CHECKS on this machine, and
@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.environment import RESULTS, write_result
+from benchmarks.environment import result_path, write_result
 from benchmarks.measure import isolated, peak_memory
 from benchmarks.workload import FORMS, Size, make_network, make_optimizer, make_training_step
 from socialgraph import schema
@@ -209,7 +209,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not (args.nodes or args.data or args.check):
         parser.error("Expected '--nodes N', or '--data FILE.h5' to count them.")
-    args.output = args.output or RESULTS / f"plan_{args.device}.json"
+    args.output = args.output or result_path(f"plan_{args.device}", args.quick)
     return args
 
 

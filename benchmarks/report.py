@@ -49,8 +49,9 @@ def main(argv: list[str] | None = None) -> None:
         if report["question"] in PLOTS:
             PLOTS[report["question"]](report, path.with_suffix(".png"))
     tables = make_tables()
-    for path in args.files:
-        path.write_text(fill(path.read_text(), tables))
+    filled = {path: fill(path.read_text(), tables) for path in args.files}
+    for path, text in filled.items():
+        path.write_text(text)
 
 
 if __name__ == "__main__":

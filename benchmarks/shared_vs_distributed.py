@@ -14,11 +14,12 @@ import argparse
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from benchmarks.environment import RESULTS, write_result
+from benchmarks.environment import result_path, write_result
 from benchmarks.measure import growth, interleaved_seconds, isolated, peak_memory, summary
 from benchmarks.workload import (
     FORMS,
@@ -43,15 +44,15 @@ def measure_cost(form: str, size: Size, paths: list[Path], device: str) -> dict:
         ``parameters``, ``optimizer_mib`` (state of AdamW), ``startup_seconds`` (network, optimiser
         and transfer to the device) and ``peak_memory_mib`` (of all this and two training steps).
     """
+    small = dataclasses.replace(size, nodes=4)
+    _start(form, small, make_batch(small, paths, device)[0])[2]()  # loads what is loaded once
     batch, source = make_batch(size, paths, device)
     cost = {"source": source, "edges": batch["edge_index"].size(1)}
 
     def train() -> None:
         start = time.perf_counter()
-        network = make_network(form, size, batch["vd_ids"]).to(device)
-        optimizer = make_optimizer(network)
+        network, optimizer, step = _start(form, size, batch)
         cost["startup_seconds"] = time.perf_counter() - start
-        step = make_training_step(network, optimizer, batch, size.precision)
         step()
         step()
         state = [t for entry in optimizer.state.values() for t in entry.values()]
@@ -60,6 +61,13 @@ def measure_cost(form: str, size: Size, paths: list[Path], device: str) -> dict:
 
     _, cost["peak_memory_mib"] = peak_memory(train, device)
     return cost
+
+
+def _start(form: str, size: Size, batch: dict) -> tuple:
+    """Network, optimiser and training step, on the device of the batch."""
+    network = make_network(form, size, batch["vd_ids"]).to(batch["features"].device)
+    optimizer = make_optimizer(network)
+    return network, optimizer, make_training_step(network, optimizer, batch, size.precision)
 
 
 def measure_times(
@@ -75,14 +83,13 @@ def measure_times(
     batch, _ = make_batch(size, paths, device)
     times, steps, forwards = {}, {}, {}
     for form in forms:
-        network = make_network(form, size, batch["vd_ids"]).to(device)
-        step = make_training_step(network, make_optimizer(network), batch, size.precision)
+        network, _, step = _start(form, size, batch)
         step()
         (seconds,) = interleaved_seconds({form: step}, repeats=1, warmup=0, device=device)[form]
         if form == "looped" and seconds > limit:
             times[form] = {"error": f"one training step takes {seconds:.1f} s, limit {limit:g} s"}
             continue
-        times[form] = _profile(step) if device == "cuda" else {}
+        times[form] = _profile(step, seconds) if device == "cuda" else {}
         steps[form] = step
         forwards[form] = torch.no_grad()(make_forward(network, batch, size.precision))
     for name, functions in (("forward", forwards), ("training_step", steps)):
@@ -92,14 +99,14 @@ def measure_times(
     return times
 
 
-def _profile(step) -> dict:
+def _profile(step: Callable[[], None], seconds: float) -> dict:
+    """Kernels of a step, and the share of the ``seconds`` of one that is not profiled."""
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities) as profile:
-        start = time.perf_counter()
         step()
         torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
-    kernels = [e for e in profile.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+    on_gpu = [e for e in profile.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+    kernels = [e for e in on_gpu if not e.is_user_annotation and not e.name.startswith("Mem")]
     busy = sum(event.time_range.elapsed_us() for event in kernels) / 1e6
     return {"launches": len(kernels), "utilisation": busy / seconds}
 
@@ -118,7 +125,11 @@ def measure_size(size: Size, args: argparse.Namespace, looped: bool) -> list[dic
             entry["error"] = str(error)[-500:]
         results.append(entry)
     able = [entry["form"] for entry in results if "error" not in entry]
-    times = isolated(measure_times, able, size, args.data, args.device, args.repeats, args.limit)
+    try:
+        options = (args.data, args.device, args.repeats, args.limit)
+        times = isolated(measure_times, able, size, *options)
+    except RuntimeError as error:
+        times = {form: {"error": str(error)[-500:]} for form in able}
     for entry in results:
         entry |= times.get(entry["form"], {})
     return results
@@ -179,7 +190,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.quick:
         args.nodes, args.repeats = [4, 8], 2
-    args.output = args.output or RESULTS / f"shared_vs_distributed_{args.device}.json"
+    args.output = args.output or result_path(f"shared_vs_distributed_{args.device}", args.quick)
     return args
 
 

@@ -12,13 +12,8 @@ def accuracy(report: dict) -> str:
     """Errors and cost of each model, as means over the seeds."""
     rows = []
     for name, runs in _by_name(report["results"]).items():
-        cost = [
-            f"{runs[0]['parameters']:,}",
-            _fastest_epoch(runs),
-            _mean(runs, "peak_memory_mib", "{:,.0f}"),
-        ]
-        rows.append([name, *_errors(runs), *cost])
-    heads = [*_error_heads(), "parameters", "s/epoch", "peak MiB"]
+        rows.append([name, *_errors(runs), f"{runs[0]['parameters']:,}", _fastest_epoch(runs)])
+    heads = [*_error_heads(), "parameters", "s/epoch"]
     return _table(["model", *heads], rows) + "\n\n" + _accuracy_note(report)
 
 
@@ -28,17 +23,18 @@ def peers(report: dict) -> str:
     for name, runs in _by_name(report["results"]).items():
         package = runs[0].get("package", "")
         failed = [run["error"] for run in runs if "error" in run]
-        if failed:
-            reason = failed[0].strip().splitlines()[-1].replace("|", "/")
-            rows.append([name, package, f"did not run: {reason}", *[""] * 7])
+        runs = [run for run in runs if "error" not in run]
+        if not runs:
+            rows.append([name, package, f"did not run: {_last_line(failed[0])}", *[""] * 7])
             continue
-        package += " " + runs[0].get("versions", {}).get(package, "")
+        versions = runs[0].get("versions", {})
+        package = ", ".join(f"{name} {version}" for name, version in versions.items()) or package
         cost = [
             f"{runs[0]['parameters']:,}",
             _mean(runs, "windows_per_second", "{:.0f}"),
             _mean(runs, "peak_memory_mib", "{:,.0f}"),
         ]
-        rows.append([name, package.strip(), *_errors(runs), *cost])
+        rows.append([name, package, *_errors(runs), *cost])
     heads = [*_error_heads(), "parameters", "windows/s", "peak MiB"]
     options = report["configuration"]
     note = (
@@ -58,8 +54,9 @@ def shared_vs_distributed(report: dict) -> str:
         rows.append(
             [
                 f"{entry['nodes']:,} ({entry.get('source', '')})",
+                f"{entry['edges'] / entry['nodes']:.0f}" if "edges" in entry else "",
                 entry["form"],
-                _milliseconds(step) if step else entry.get("error", ""),
+                _milliseconds(step) if step else _last_line(entry.get("error", "")),
                 _ratio(step, times.get("training_step")),
                 _milliseconds(forward),
                 _ratio(forward, times.get("forward")),
@@ -72,7 +69,14 @@ def shared_vs_distributed(report: dict) -> str:
             ]
         )
     heads = [
-        *("detectors (data)", "form", "training step, ms", "over shared", "forward, ms"),
+        *(
+            "detectors (data)",
+            "neighbours",
+            "form",
+            "training step, ms",
+            "over shared",
+            "forward, ms",
+        ),
         *("over shared", "peak MiB", "parameters", "optimiser MiB", "start-up s"),
         *(["kernels", "busy"] if _on_gpu(report) else []),
     ]
@@ -181,8 +185,12 @@ def _by_name(results: list[dict]) -> dict[str, list[dict]]:
     """Runs of a model with all its seeds."""
     groups = {}
     for result in results:
-        groups.setdefault(f"{result['model']}", []).append(result)
+        groups.setdefault(result["model"], []).append(result)
     return {_with_radius(name, runs): runs for name, runs in groups.items()}
+
+
+def _last_line(error: str) -> str:
+    return error.strip().splitlines()[-1].replace("|", "/") if error.strip() else ""
 
 
 def _with_radius(name: str, runs: list[dict]) -> str:
@@ -204,7 +212,11 @@ def _errors(runs: list[dict]) -> list[str]:
     targets = [next(iter(run["test"]["targets"].values())) for run in runs]
     minutes = runs[0]["test"]["horizon_minutes"]
     cells = []
-    for step in (minutes.index(minute) for minute in _MINUTES):
+    for minute in _MINUTES:
+        if minute not in minutes:
+            cells.append("")
+            continue
+        step = minutes.index(minute)
         mean = [statistics.fmean(t[e][step] for t in targets) for e in ("mae", "rmse", "mape")]
         cells.append("{:.2f} / {:.2f} / {:.1f}".format(*mean))
     mae = [target["mae_all"] for target in targets]
@@ -224,7 +236,7 @@ def _mean(runs: list[dict], name: str, form: str) -> str:
 
 
 def _units(test: dict) -> str:
-    ((name, target),) = test["targets"].items()
+    name, target = next(iter(test["targets"].items()))
     shares = "/".join(f"{100 * share:.0f}" for share in test["split"])
     return (
         f"MAE / RMSE in {target['unit']} / MAPE in % of {name}, {test['detectors']} detectors, "
@@ -248,8 +260,8 @@ def _accuracy_note(report: dict) -> str:
         f"{_units(report['results'][0]['test'])}; mean of the seeds {_listed(seeds)}, ± their "
         f"standard deviation. {options['epochs']} epochs over {windows} ({min(minutes):.0f} to "
         f"{max(minutes):.0f} minutes a training, {options['jobs']} at a time), best validation "
-        f"epoch; the fastest epoch is given, with its validation. {_environment(report)} RMSE as "
-        f"the mean of the steps: {means}."
+        "epoch. The fastest epoch is given, with its validation, as other work slowed some. "
+        f"{_environment(report)} RMSE as the mean of the steps: {means}."
     )
 
 
@@ -264,9 +276,9 @@ def _listed(seeds: list[int]) -> str:
 def _environment(report: dict) -> str:
     environment = report["environment"]
     threads = environment["threads"]
-    machine = environment.get("gpu") or (
-        f"{threads} thread{'s' if threads > 1 else ''} of {environment['processor']}"
-    )
+    machine = f"{threads} thread{'s' if threads > 1 else ''} of {environment['processor']}"
+    if report["configuration"].get("device") == "cuda":
+        machine = environment["gpu"]
     dirty = " with changes" if environment["dirty"] else ""
     return (
         f"{machine}, torch {environment['versions']['torch']}, commit "
@@ -302,7 +314,7 @@ def _growth_table(report: dict) -> str:
         rows.append(
             [form]
             + [
-                f"{own[q]['exponent']:.2f} / {own[q]['tail_exponent']:.2f}" if q in own else ""
+                f"{own[q]['exponent']:z.2f} / {own[q]['tail_exponent']:z.2f}" if q in own else ""
                 for q in quantities
             ]
         )
@@ -315,4 +327,8 @@ def _growth_table(report: dict) -> str:
 def _graph_cell(entry: dict) -> str:
     if "seconds" in entry:
         return f"{1e3 * entry['seconds']['median']:,.1f} / {entry['peak_memory_mib']:,.0f}"
-    return "left out: " + entry["left_out"].split(",")[0] if "left_out" in entry else "did not run"
+    return (
+        "left out: " + entry["left_out"].split(", limit")[0]
+        if "left_out" in entry
+        else "did not run"
+    )

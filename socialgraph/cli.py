@@ -73,7 +73,7 @@ class ForecastCLI(LightningCLI):
         network = config.model.network.get("init_args", {})
         if "vd_ids" in network and not network.vd_ids:
             network.vd_ids = read_vdids(config.data.path)
-        if network.get("node_channels") and not network.num_nodes:
+        if network.get("node_channels") and not network.get("num_nodes", True):
             network.num_nodes = len(read_vdids(config.data.path))
 
     def before_predict(self) -> None:

@@ -1,4 +1,4 @@
-"""Models of tsl (Torch Spatiotemporal), in the sizes and rates of its traffic examples.
+"""Models of tsl (Torch Spatiotemporal), in the sizes of its traffic examples.
 
 Those with a graph get the radius graph of the data, weighted by tsl's Gaussian kernel.
 """

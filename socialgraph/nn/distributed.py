@@ -1,26 +1,19 @@
 """The baseline: one encoder per detector, then the same pooling, fusion and head."""
 
-import copy
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
-from torch.utils.checkpoint import checkpoint
 
 from socialgraph.nn.encoder import XLSTMEncoder
+from socialgraph.nn.encoders import LoopedEncoders, StackedEncoders
 from socialgraph.nn.head import GatedFusion, RegressionHead
 from socialgraph.nn.inputs import NodeInputs, last_observed
 from socialgraph.nn.network import SocialGraphNet
 from socialgraph.nn.pooling import SocialPooling
-from socialgraph.nn.positions import (
-    check_edges,
-    edges_within,
-    positions_by_detector,
-    stack_positions,
-)
+from socialgraph.nn.positions import check_edges, check_vd_positions, edges_within, stack_positions
 
-__all__ = ["DistributedSocialGraphNet", "LoopedEncoders", "StackedEncoders"]
+__all__ = ["DistributedSocialGraphNet"]
 
 
 class DistributedSocialGraphNet(nn.Module):
@@ -54,8 +47,9 @@ class DistributedSocialGraphNet(nn.Module):
         - **day_of_week:** 0 for Monday :math:`(B, T)`, integer
         - **positions:** metres :math:`(B, T, 2)` per detector, the same at every step; with a
           tensor of features, **positions_xy:** :math:`(N, 2)`
-        - **edge_index:** :math:`(2, E)`; **distance:** metres :math:`(E)`; with a dictionary both
-          may be left out, then all pairs within the pooling's ``max_radius`` are joined
+        - **edge_index:** :math:`(2, E)`, numbering the detectors as ``vd_ids`` does (without it, as
+          the dictionary); **distance:** metres :math:`(E)`; with a dictionary both may be left out,
+          then all pairs within the pooling's ``max_radius`` are joined
         - **output:** scaled forecasts: :math:`(B, P, F)` per detector in a dictionary, or
           :math:`(B, P, N, F)`
 
@@ -104,16 +98,17 @@ class DistributedSocialGraphNet(nn.Module):
     ) -> Tensor | dict[str, Tensor]:
         by_detector = isinstance(features, dict)
         if by_detector:
-            vd_ids = list(features)
-            features, mask = _stack(features, vd_ids), _stack(mask, vd_ids)  # [B, T, N, F]
+            vd_ids = list(features) if vd_ids is None else list(vd_ids)
+            features, mask = _stack(features, "features", vd_ids), _stack(mask, "mask", vd_ids)
         vd_ids = self.vd_ids if vd_ids is None else vd_ids
-        rows = self._rows(vd_ids)
+        rows = self._rows(vd_ids, features)
         if self.pooling is not None:
-            if not by_detector:
-                positions = positions_by_detector(positions_xy, vd_ids)
-            pos = stack_positions(positions, vd_ids)
-            if by_detector and edge_index is None:
-                edge_index, distance = edges_within(pos, self.pooling.max_radius)
+            if by_detector:
+                pos = stack_positions(positions, vd_ids)
+                if edge_index is None:
+                    edge_index, distance = edges_within(pos, self.pooling.max_radius)
+            else:
+                check_vd_positions(positions_xy, vd_ids)
             check_edges(edge_index, distance)
         x = self.inputs(features, mask, time_of_day, day_of_week)  # [B, T, N, C]
         state = self.encoders(x.permute(2, 0, 1, 3), rows).transpose(0, 1)  # [B, N, E]
@@ -129,7 +124,14 @@ class DistributedSocialGraphNet(nn.Module):
         """Give every detector the encoder of a shared network, and take over all other weights.
 
         The two then forecast the same, which is also where a fine-tuning by detector can start.
+
+        Raises:
+            ValueError: where the other network pools and this one does not, or their sizes differ.
         """
+        if (self.pooling is None) != (network.pooling is None):
+            raise ValueError("Expected both networks with pooling, or both without.")
+        if self.from_last != network.from_last:
+            raise ValueError(f"Expected a network with 'from_last' = {self.from_last}.")
         for name in ("inputs", "pooling", "fusion", "head"):
             if getattr(self, name) is not None:
                 getattr(self, name).load_state_dict(getattr(network, name).state_dict())
@@ -155,7 +157,12 @@ class DistributedSocialGraphNet(nn.Module):
                 "order of the weights."
             )
 
-    def _rows(self, vd_ids: list[str]) -> list[int] | None:
+    def _rows(self, vd_ids: list[str], features: Tensor) -> list[int] | None:
+        if features.size(2) != len(vd_ids):
+            raise ValueError(
+                f"Expected readings of {len(vd_ids)} detectors, as 'vd_ids' has them (got features "
+                f"{tuple(features.shape)}, [batch, window, detectors, features])."
+            )
         if list(vd_ids) == self.vd_ids:
             return None
         row = {vdid: i for i, vdid in enumerate(self.vd_ids)}
@@ -167,80 +174,6 @@ class DistributedSocialGraphNet(nn.Module):
                 "serves detectors never seen."
             )
         return [row[vdid] for vdid in vd_ids]
-
-
-class LoopedEncoders(nn.ModuleList):
-    """One encoder per detector, evaluated one after the other.
-
-    Shapes:
-        - **x:** :math:`(N, B, T, C_{in})`
-        - **rows:** which encoders read them, N; None for all
-        - **output:** :math:`(N, B, C)`
-    """
-
-    def forward(self, x: Tensor, rows: list[int] | None = None) -> Tensor:
-        encoders = self if rows is None else [self[row] for row in rows]
-        return torch.stack([encoder(own) for encoder, own in zip(encoders, x, strict=True)])
-
-    def copy_shared(self, encoder: XLSTMEncoder) -> None:
-        """Give every detector the weights of one encoder."""
-        for own in self:
-            own.load_state_dict(encoder.state_dict())
-
-
-class StackedEncoders(nn.Module):
-    """One encoder per detector, evaluated together on weights with a leading axis of detectors.
-
-    The encoder runs once under :func:`torch.func.vmap`, which turns its matrix products into
-    batched ones. With ``gradient_checkpointing`` it runs in :attr:`chunks` groups of detectors,
-    whose activations are computed again in the backward pass.
-
-    Args:
-        encoders: the encoders whose weights are stacked.
-
-    Shapes:
-        - **x:** :math:`(N, B, T, C_{in})`
-        - **rows:** which encoders read them, N; None for all
-        - **output:** :math:`(N, B, C)`
-    """
-
-    chunks = 8
-
-    def __init__(self, encoders: Sequence[XLSTMEncoder]) -> None:
-        super().__init__()
-        self.encoder = copy.deepcopy(encoders[0])
-        self.gradient_checkpointing = self.encoder.gradient_checkpointing
-        # Inside vmap a checkpoint would keep tensors that are gone after it.
-        self.encoder.gradient_checkpointing = False
-        stacked, _ = stack_module_state(list(encoders))
-        for name, weight in stacked.items():
-            module, _, last = name.rpartition(".")
-            setattr(self.encoder.get_submodule(module), last, nn.Parameter(weight.detach()))
-
-    def forward(self, x: Tensor, rows: list[int] | None = None) -> Tensor:
-        weights = dict(self.encoder.named_parameters())
-        if rows is not None:
-            index = torch.tensor(rows, device=x.device)
-            weights = {name: weight[index] for name, weight in weights.items()}
-        if not (self.gradient_checkpointing and self.training):
-            return self._encode(weights, x)
-        parts = {name: weight.chunk(self.chunks) for name, weight in weights.items()}
-        states = []
-        for i, own in enumerate(x.chunk(self.chunks)):
-            part = {name: weights[i] for name, weights in parts.items()}
-            states.append(checkpoint(self._encode, part, own, use_reentrant=False))
-        return torch.cat(states)
-
-    def copy_shared(self, encoder: XLSTMEncoder) -> None:
-        """Give every detector the weights of one encoder."""
-        with torch.no_grad():
-            for stacked, own in zip(self.encoder.parameters(), encoder.parameters(), strict=True):
-                stacked.copy_(own)
-
-    def _encode(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
-        return vmap(
-            lambda weights, x: functional_call(self.encoder, weights, (x,)), randomness="different"
-        )(weights, x)
 
 
 def _check_ids(vd_ids: Sequence[str]) -> list[str]:
@@ -256,8 +189,9 @@ def _check_ids(vd_ids: Sequence[str]) -> list[str]:
     return vd_ids
 
 
-def _stack(readings: dict[str, Tensor], vd_ids: list[str]) -> Tensor:
-    absent = [vdid for vdid in vd_ids if vdid not in readings]
+def _stack(readings: dict[str, Tensor], name: str, vd_ids: list[str]) -> Tensor:
+    """Readings or masks of all detectors ``[B, T, N, F]``."""
+    absent = [vdid for vdid in vd_ids if not isinstance(readings, dict) or vdid not in readings]
     if absent:
-        raise ValueError(f"Expected a mask for each VD of 'features' (none for {absent[:5]}).")
+        raise ValueError(f"Expected '{name}' for each VD, by its id (none for {absent[:5]}).")
     return torch.stack([readings[vdid] for vdid in vd_ids], dim=2)

@@ -6,8 +6,8 @@ from torch import Tensor
 __all__ = [
     "check_edges",
     "check_positions",
+    "check_vd_positions",
     "edges_within",
-    "positions_by_detector",
     "stack_positions",
 ]
 
@@ -59,35 +59,34 @@ def check_edges(edge_index: Tensor | None, distance: Tensor | None) -> None:
         )
 
 
-def positions_by_detector(
-    positions_xy: Tensor | None, vd_ids: list[str]
-) -> dict[str, Tensor] | None:
-    """Positions as the distributed model takes them, of the detectors that have one.
+def check_vd_positions(positions_xy: Tensor | None, vd_ids: list[str]) -> None:
+    """Refuse positions that the distributed model cannot work with, in its own words.
 
     Args:
-        positions_xy: metres ``[N, 2]``, NaN for a detector without; None where the batch has none.
+        positions_xy: metres ``[N, 2]``, or None where the batch has none.
         vd_ids: ids of the detectors, N.
 
-    Returns:
-        Metres ``[2]`` by id, or None.
-
     Raises:
-        RuntimeError: where the shape is another.
+        RuntimeError: where positions are missing, of one VD or of all, or of another shape.
     """
     if positions_xy is None:
-        return None
+        raise RuntimeError(
+            "Social pooling is enabled but 'positions' is missing from the batch: no detector of "
+            f"the HDF5 file has a 'position_lat' and 'position_lon' that can be used. {MEND}"
+        )
     _check_shape(positions_xy, len(vd_ids))
-    known = torch.isfinite(positions_xy).all(dim=1).tolist()
-    rows = zip(vd_ids, positions_xy.unbind(), known, strict=True)
-    return {vdid: row for vdid, row, is_known in rows if is_known}
+    finite = torch.isfinite(positions_xy)
+    if not finite.all():
+        lacking = [vd_ids[i] for i in (~finite.all(dim=1)).nonzero().flatten().tolist()]
+        raise _missing(lacking, len(vd_ids))
 
 
 def stack_positions(positions: dict[str, Tensor] | None, vd_ids: list[str]) -> Tensor:
     """One position per detector from the per-VD entries of a distributed batch.
 
     Args:
-        positions: metres ``[..., 2]`` by id (``[2]``, or ``[B, T, 2]`` with the same at every
-            step), or None where the batch has none.
+        positions: metres ``[B, T, 2]`` by id, the same at every step, or None where the batch has
+            none.
         vd_ids: ids of the detectors, N.
 
     Returns:
@@ -98,19 +97,27 @@ def stack_positions(positions: dict[str, Tensor] | None, vd_ids: list[str]) -> T
             shape, or change.
     """
     if positions is None:
+        check_vd_positions(None, vd_ids)
+    lacking = [vdid for vdid in vd_ids if vdid not in positions]
+    if lacking:
+        raise _missing(lacking, len(vd_ids))
+    for vdid in vd_ids:
+        if positions[vdid].dim() != 3 or positions[vdid].size(-1) != 2:
+            raise RuntimeError(
+                f"Social pooling is enabled but 'positions' of VD '{vdid}' has shape "
+                f"{tuple(positions[vdid].shape)}; expected [batch, window, 2]. {MEND}"
+            )
+    steps = torch.stack([positions[vdid] for vdid in vd_ids])  # [N, B, T, 2]
+    pos = steps[:, 0, 0]
+    finite = torch.isfinite(steps).flatten(1).all(dim=1)
+    check_vd_positions(torch.where(finite[:, None], pos, torch.nan), vd_ids)
+    moved = (steps != pos[:, None, None]).flatten(1).any(dim=1).nonzero().flatten().tolist()
+    if moved:
         raise RuntimeError(
-            "Social pooling is enabled but 'positions' is missing from the batch: no detector of "
-            f"the HDF5 file has a 'position_lat' and 'position_lon' that can be used. {MEND}"
+            f"Social pooling is enabled but 'positions' of VD '{vd_ids[moved[0]]}' changes within "
+            "the batch: expected a detector to stand at one place."
         )
-    known = {vdid: _single_position(vdid, pos) for vdid, pos in positions.items()}
-    missing = [v for v in vd_ids if v not in known or not torch.isfinite(known[v]).all()]
-    if missing:
-        more = f" and {len(missing) - 1} more of {len(vd_ids)}" if len(missing) > 1 else ""
-        raise RuntimeError(
-            "Social pooling is enabled but 'positions' is incomplete: Missing positions for VD "
-            f"'{missing[0]}'{more}. {MEND}"
-        )
-    return torch.stack([known[vdid] for vdid in vd_ids])
+    return pos
 
 
 def edges_within(pos: Tensor, max_radius: float) -> tuple[Tensor, Tensor]:
@@ -138,16 +145,9 @@ def _check_shape(positions_xy: Tensor, num_nodes: int) -> None:
         )
 
 
-def _single_position(vdid: str, pos: Tensor) -> Tensor:
-    if pos.dim() == 0 or pos.size(-1) != 2 or not pos.numel():
-        raise RuntimeError(
-            f"Social pooling is enabled but 'positions' of VD '{vdid}' has shape "
-            f"{tuple(pos.shape)}; expected [batch, window, 2]. {MEND}"
-        )
-    rows = pos.reshape(-1, 2)
-    if len(rows) > 1 and torch.isfinite(rows).all() and (rows != rows[0]).any():
-        raise RuntimeError(
-            f"Social pooling is enabled but 'positions' of VD '{vdid}' changes within the batch: "
-            "expected a detector to stand at one place."
-        )
-    return rows[0] if torch.isfinite(rows).all() else rows.new_full((2,), torch.nan)
+def _missing(lacking: list[str], num_nodes: int) -> RuntimeError:
+    more = f" and {len(lacking) - 1} more of {num_nodes}" if len(lacking) > 1 else ""
+    return RuntimeError(
+        "Social pooling is enabled but 'positions' is incomplete: Missing positions for VD "
+        f"'{lacking[0]}'{more}. {MEND}"
+    )

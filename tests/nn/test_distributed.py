@@ -262,14 +262,49 @@ def test_refuses_unknown_missing_and_repeated_detectors():
     network = DistributedSocialGraphNet(2, 3, IDS, encoder).double()
     with pytest.raises(ValueError, match="1 of 5 detectors have no encoder, among them"):
         network(**make_batch() | {"vd_ids": [*IDS[:4], "new"]})
+    with pytest.raises(ValueError, match="Expected readings of 4 detectors"):
+        network(**make_batch() | {"vd_ids": IDS[:4]})
     parts = by_detector(make_batch())
     del parts["mask"]["keys"]
-    with pytest.raises(ValueError, match="Expected a mask for each VD"):
+    with pytest.raises(ValueError, match="Expected 'mask' for each VD"):
         network(**parts)
     with pytest.raises(ValueError, match="Expected 'vd_ids'"):
         DistributedSocialGraphNet(2, 3)
     with pytest.raises(ValueError, match="got twice"):
         DistributedSocialGraphNet(2, 3, ["a", "b", "a"], encoder)
+
+
+def test_positions_that_are_not_finite_at_one_step_are_missing():
+    _, network = make_pair({"aggr": "mean"}, False)
+    parts = by_detector(make_batch())
+    positions = parts["positions"]["keys"].clone()
+    positions[1, 2, 0] = torch.inf
+    parts["positions"]["keys"] = positions
+    with pytest.raises(RuntimeError, match="Missing positions for VD 'keys'"):
+        network(**parts)
+
+
+def test_a_graph_numbers_the_detectors_of_a_dictionary_as_the_ids_do():
+    shared, network = make_pair({"aggr": "attention"}, False)
+    batch = make_batch()
+    parts = by_detector(batch)
+    turned = {vdid: parts["features"][vdid] for vdid in IDS[::-1]}
+    graph = {"vd_ids": IDS, "edge_index": EDGE_INDEX, "distance": DISTANCE}
+    forecast = network(**parts | {"features": turned} | graph)
+    torch.testing.assert_close(torch.stack([forecast[v] for v in IDS], 2), shared(**batch))
+
+
+def test_a_network_of_another_kind_is_not_copied():
+    pooling = {"aggr": "mean"}
+    shared, _ = make_pair(None, False)
+    for vectorised in (False, True):
+        _, network = make_pair(pooling, vectorised)
+        with pytest.raises(ValueError, match="both networks with pooling, or both without"):
+            network.copy_shared(shared)
+    encoder, factory = make_parts(pooling)
+    other = SocialGraphNet(2, 3, encoder, factory, from_last=False)
+    with pytest.raises(ValueError, match="'from_last' = True"):
+        network.copy_shared(other)
 
 
 def test_refuses_the_weights_of_other_detectors():
