@@ -9,8 +9,8 @@ and of real files (``--data``), in three ways that give the same batches (checke
   are filled and masked once, at the start, so that an item costs nothing but slices.
 - ``stored``: all windows stored at the start, as DCRNN and LibCity do, if they fit ``--limit``.
 
-Set-up begins with the file, which all read and split through the data module; the last two then make
-their own. Times are taken in one process, epochs in turn; memory in a fresh process for each way.
+Set-up begins with the file, which all read and split through the data module; the last two then
+make their own. Times are taken in one process, epochs in turn; memory in a fresh process each.
 """
 
 import argparse

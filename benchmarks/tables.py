@@ -97,12 +97,10 @@ def data_loading(report: dict) -> str:
         if "left_out" in entry:
             rows.append([*label, f"left out: {entry['left_out']}", "", "", "", ""])
             continue
-        rate = entry["windows_per_second"]
-        low, high = rate["quartiles"]
         rows.append(
             [
                 *label,
-                f"{rate['median']:,.0f} [{low:,.0f}, {high:,.0f}]",
+                _rate(entry["windows_per_second"], digits=0),
                 f"{entry['setup_seconds']['median']:.2f}",
                 *(f"{entry[n]:,.0f}" for n in ("setup_peak_mib", "held_mib", "loading_peak_mib")),
             ]
@@ -169,9 +167,28 @@ def plan(report: dict) -> str:
     return _table(heads, rows) + "\n\n" + _environment(report)
 
 
+def batch_size(report: dict) -> str:
+    """Training windows per second by batch size and way of training."""
+    ways = list(dict.fromkeys(entry["way"] for entry in report["results"]))
+    rows = []
+    for size in dict.fromkeys(entry["batch_size"] for entry in report["results"]):
+        own = {e["way"]: e for e in report["results"] if e["batch_size"] == size}
+        rows.append([size, *(_rate(own[way]["windows_per_second"]) for way in ways)])
+    first = report["results"][0]
+    note = (
+        f"Windows/s in training, median [quartiles] of {report['configuration']['repeats']} rounds "
+        f"in turn; {first['nodes']} detectors ({first['source']}), width "
+        f"{first['hidden_channels']}, attention. {_environment(report)}"
+    )
+    return _table(["windows per batch", *ways], rows) + "\n\n" + note
+
+
 TABLES: dict[str, Callable[[dict], str]] = {
     function.__name__: function
-    for function in (accuracy, peers, shared_vs_distributed, data_loading, graph_building, plan)
+    for function in (
+        *(accuracy, peers, shared_vs_distributed, data_loading, graph_building, plan),
+        batch_size,
+    )
 }
 
 
@@ -295,6 +312,11 @@ def _milliseconds(times: dict | None) -> str:
         return ""
     low, high = times["quartiles"]
     return f"{1e3 * times['median']:,.0f} [{1e3 * low:,.0f}, {1e3 * high:,.0f}]"
+
+
+def _rate(rate: dict, digits: int = 1) -> str:
+    low, high = rate["quartiles"]
+    return f"{rate['median']:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
 
 
 def _ratio(times: dict | None, others: dict | None) -> str:

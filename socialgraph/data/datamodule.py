@@ -20,10 +20,11 @@ __all__ = ["TrafficDataModule"]
 class TrafficDataModule(pl.LightningDataModule):
     """Windows of one traffic file, split by time, with the radius graph of its detectors.
 
-    The series is held once; a batch is gathered from it by index. Batches are in the units of the
-    file; :class:`socialgraph.forecaster.Forecaster` scales them with :attr:`scaler`. A window never
-    spans a gap in the time axis. Where positions are missing or invalid, batches carry them as they
-    are and no edges, so that a network with pooling can refuse them.
+    The series is held twice, as read and filled; a batch is gathered by index. Batches are in the
+    units of the file; :class:`socialgraph.forecaster.Forecaster` scales them with the scaler of
+    :meth:`fit_scaler`. A window never spans a gap in the time axis. Where positions are missing or
+    invalid, batches carry them as they are and no edges, so that a network with pooling can refuse
+    them.
 
     Args:
         path: HDF5 file in the layout of :mod:`socialgraph.schema`.

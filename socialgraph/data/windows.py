@@ -96,7 +96,7 @@ def time_covariates(timestamps: np.ndarray) -> tuple[Tensor, Tensor]:
 
 
 class WindowCollator:
-    """Gathers a batch from the one series in memory, all windows at once.
+    """Gathers a batch from the series in memory, all windows at once.
 
     Missing readings are filled and masked once, at the start, which takes five bytes per reading.
 

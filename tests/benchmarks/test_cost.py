@@ -7,7 +7,10 @@ import sys
 import pytest
 import torch
 
+from benchmarks.batch_size import WAYS
 from benchmarks.plan import LiveTensors
+from benchmarks.plots import PLOTS
+from benchmarks.tables import TABLES
 from benchmarks.workload import FORMS, Size, make_batch, make_forward, make_network
 from tests.conftest import ROOT, make_series
 
@@ -56,6 +59,11 @@ def test_shared_vs_distributed_measures_every_form_and_stops_the_loop(tmp_path):
     fits = {(f["form"], f["quantity"]): f for f in report["configuration"]["growth"]}
     assert fits["shared", "parameters"]["exponent"] == pytest.approx(0, abs=1e-9)
     assert ("looped", "training_step") not in fits
+    table = TABLES["shared_vs_distributed"](report)
+    assert "| 4 (simulated) | " in table
+    assert "s, limit 1e-09 s |" in table
+    PLOTS["shared_vs_distributed"](report, tmp_path / "cost.png")
+    assert (tmp_path / "cost.png").stat().st_size > 5000
 
 
 def test_live_tensors_count_what_is_held_at_once():
@@ -71,7 +79,9 @@ def test_live_tensors_count_what_is_held_at_once():
 
 def test_the_planner_agrees_with_a_measured_step(tmp_path):
     run("plan", "--check", "--quick", "--device", "cpu", "--output", tmp_path / "plan.json")
-    (entry,) = json.loads((tmp_path / "plan.json").read_text())["results"]
+    report = json.loads((tmp_path / "plan.json").read_text())
+    (entry,) = report["results"]
+    assert f" {entry['ratio']:.2f} |" in TABLES["plan"](report)
     assert 0.8 < entry["ratio"] < 1.2
     assert entry["resident_mib"] > entry["measured_mib"] * 0.9
 
@@ -85,3 +95,14 @@ def test_the_planner_grows_with_detectors_and_counts_those_of_a_file(tmp_path, t
     with pytest.raises(subprocess.CalledProcessError) as error:
         run("plan")
     assert "Expected '--nodes N', or '--data FILE.h5'" in error.value.stderr
+
+
+def test_batch_sizes_are_timed_in_every_way(tmp_path):
+    run("batch_size", "--quick", "--device", "cpu", "--output", tmp_path / "r.json")
+    report = json.loads((tmp_path / "r.json").read_text())
+    found = {(entry["way"], entry["batch_size"]) for entry in report["results"]}
+    assert found == {(way, size) for way in WAYS for size in (1, 2)}
+    assert all(len(e["windows_per_second"]["repeats"]) == 2 for e in report["results"])
+    assert "| windows per batch | float32 | bfloat16 | checkpointing |" in TABLES["batch_size"](
+        report
+    )

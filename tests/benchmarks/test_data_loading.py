@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.data_loading import WAYS, check_equal, main, make_loader, measure_memory
 from benchmarks.measure import isolated
+from benchmarks.tables import TABLES
 from socialgraph.schema import write
 from tests.conftest import make_series
 
@@ -43,6 +44,9 @@ def test_the_result_holds_every_way_with_and_without_workers(folder):
                 assert len(entry[name]["repeats"]) == 2
                 assert min(entry[name]["repeats"]) > 0
             assert {"setup_peak_mib", "held_mib", "loading_peak_mib"} <= set(entry)
+    table = TABLES["data_loading"](report)
+    assert "| simulated_20, 20 detectors | stored | 2 | left out: its windows take" in table
+    assert table.count("gathered") == 4
 
 
 def test_a_fresh_process_holds_the_series_and_its_workers_more(options, tmp_path):

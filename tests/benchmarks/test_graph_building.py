@@ -17,6 +17,8 @@ from benchmarks.graph_building import (
     random_positions,
 )
 from benchmarks.measure import isolated
+from benchmarks.plots import PLOTS
+from benchmarks.tables import TABLES
 from tests.references import radius_graph
 
 
@@ -53,6 +55,14 @@ def test_a_way_that_is_not_measured_says_why(report):
     for entry in report["results"]:
         assert ("seconds" in entry) + ("left_out" in entry) + ("error" in entry) == 1
         assert "error" not in entry or entry["way"] == "pyg"
+
+
+def test_table_and_picture_show_every_size(report, tmp_path):
+    table = TABLES["graph_building"](report)
+    assert "| random | 100 | " in table
+    assert "| random | 300 | " in table
+    PLOTS["graph_building"](report, tmp_path / "graph.png")
+    assert (tmp_path / "graph.png").stat().st_size > 5000
 
 
 def test_memory_is_that_of_a_fresh_process():
