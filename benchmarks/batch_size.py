@@ -1,8 +1,8 @@
 """Which batch size and precision train most windows per second?
 
 ``python -m benchmarks.batch_size`` times training steps of the shared network, for batches of 1 to
-32 windows in float32, under bfloat16 autocast, and with gradient checkpointing, the three in turn in
-one process.
+32 windows in float32, under bfloat16 autocast, and with gradient checkpointing: the three in turn,
+in one process.
 """
 
 import argparse
