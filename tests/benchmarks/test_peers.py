@@ -82,7 +82,7 @@ def test_without_any_environment_the_result_names_the_errors_and_holds_our_model
         assert entry["package"] == package
         assert f"run bash benchmarks/peers_environment.sh {package}" in entry["error"]
     assert (ours["package"], ours["model"], ours["seed"]) == ("socialgraph", "alone", 3)
-    assert ours["training_seconds"] >= 5
+    assert ours["best_at_seconds"] > 0
     assert ours["windows_per_second"] > 0
     counts = {tuple(r["test"]["targets"]["speed"]["count"]) for r in [*naive, ours]}
     assert len(counts) == 1  # the same windows and masks for all
