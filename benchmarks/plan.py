@@ -67,6 +67,10 @@ class LiveTensors(TorchDispatchMode):
 
     def add(self, tensor: Tensor) -> None:
         """Count a tensor from now until its memory is freed; views and known ones count once."""
+        if tensor.layout == torch.sparse_csr:
+            for part in (tensor.crow_indices(), tensor.col_indices(), tensor.values()):
+                self.add(part)
+            return
         storage = tensor.untyped_storage()
         if storage in self._seen:
             return
@@ -79,18 +83,20 @@ class LiveTensors(TorchDispatchMode):
         self.live -= size
 
 
-def predict(form: str, size: Size, degree: float) -> float:
+def predict(form: str, size: Size, degree: float, device: str) -> float:
     """Memory of a training step in MiB, from two small ones.
 
     Args:
         form: ``"shared"`` or ``"vectorised"``.
         size: sizes of the workload.
         degree: mean number of neighbours within ``size.max_radius``.
+        device: ``"cpu"`` or ``"cuda"``, where the step will run; it is tried on the CPU.
 
     Returns:
         The highest sum of weights, gradients, optimiser state, batch and activations.
     """
-    first, second = (_peak_of_step(form, dataclasses.replace(size, nodes=n), degree) for n in SMALL)
+    sizes = [dataclasses.replace(size, nodes=nodes) for nodes in SMALL]
+    first, second = (_peak_of_step(form, small, degree, device == "cpu") for small in sizes)
     slope = (second - first) / (SMALL[1] - SMALL[0])
     return (first + slope * (size.nodes - SMALL[0])) / 2**20
 
@@ -105,15 +111,18 @@ def measure(form: str, size: Size, degree: float, device: str) -> float:
     return peak_memory(lambda: _two_steps(form, size, degree, device), device)[1]
 
 
-def _peak_of_step(form: str, size: Size, degree: float) -> int:
+def _peak_of_step(form: str, size: Size, degree: float, fuse: bool) -> int:
     with LiveTensors() as tensors:
-        _two_steps(form, size, degree, "cpu")
+        _two_steps(form, size, degree, "cpu", fuse)
     return tensors.peak
 
 
-def _two_steps(form: str, size: Size, degree: float, device: str) -> None:
+def _two_steps(form: str, size: Size, degree: float, device: str, fuse: bool | None = None) -> None:
+    """Train; with ``fuse``, pool as at any size, or else as on a GPU, however small it is here."""
     batch = _ring_batch(size, degree, device)
     network = make_network(form, size, batch["vd_ids"]).to(device)
+    if fuse is not None and network.pooling is not None:
+        network.pooling.fuse, network.pooling.fuse_from = fuse, 0
     step = make_training_step(network, make_optimizer(network), batch, size.precision)
     step()
     step()
@@ -147,7 +156,7 @@ def check(form: str, size: Size, degree: float, device: str) -> dict:
         ``predicted_mib``, ``measured_mib``, their ``ratio`` and, on a CPU, ``resident_mib``, which
         is what a process without RETURN_MEMORY takes.
     """
-    predicted = isolated(predict, form, size, degree)
+    predicted = isolated(predict, form, size, degree, device)
     ask = (measure, form, size, degree, device)
     measured = isolated(*ask, environment=RETURN_MEMORY)
     return {
@@ -176,7 +185,7 @@ def main(argv: list[str] | None = None) -> None:
     names = [field.name for field in dataclasses.fields(Size) if field.name != "nodes"]
     for count in nodes:
         size = Size(count, **{name: getattr(args, name) for name in names})
-        memory = predict(args.form, size, degree)
+        memory = predict(args.form, size, degree, args.device)
         print(f"{count} detectors with {degree:.1f} neighbours: {memory:,.0f} MiB")
 
 

@@ -10,7 +10,7 @@ def soft_weight(distance: float, radius: float, softness: float) -> float:
     return 1 / (1 + math.exp(-(radius - distance) / softness))
 
 
-def pool(layer, x, edge_index, distance):
+def pool(layer, x, edge_index, distance, offset=None):
     """Social pooling of ``x`` [N, C], node by node and head by head, as [N, H, C_out]."""
     nodes, heads, channels = x.size(0), layer.heads, layer.out_channels
     value = (x @ layer.lin_value.weight.T).view(nodes, heads, channels)
@@ -18,7 +18,7 @@ def pool(layer, x, edge_index, distance):
     out = []
     for i in range(nodes):
         neighbours = [
-            (int(j), distance[e])
+            (int(j), distance[e], None if offset is None else offset[e])
             for e, (j, k) in enumerate(edge_index.T.tolist())
             if k == i and j != i
         ]
@@ -32,9 +32,9 @@ def pool(layer, x, edge_index, distance):
 
 def _pool_head(layer, x, value, radius, i, neighbours, h):
     if layer.learn_radius:
-        weights = [torch.sigmoid((radius[h] - d) / layer.softness) for _, d in neighbours]
+        weights = [torch.sigmoid((radius[h] - d) / layer.softness) for _, d, _ in neighbours]
     else:
-        neighbours = [(j, d) for j, d in neighbours if d <= layer.initial_radius]
+        neighbours = [n for n in neighbours if n[1] <= layer.initial_radius[h]]
         weights = [torch.ones((), dtype=x.dtype) for _ in neighbours]
     if not neighbours:
         return torch.zeros(layer.out_channels, dtype=x.dtype)
@@ -43,18 +43,19 @@ def _pool_head(layer, x, value, radius, i, neighbours, h):
         nobody = nobody * (1 - w)
     reach = 1 - nobody
     if layer.aggregation == "max":
-        candidates = [value[j, h] + w.log() for (j, _), w in zip(neighbours, weights, strict=True)]
+        candidates = [value[j, h] + w.log() for (j, *_), w in zip(neighbours, weights, strict=True)]
         return reach * torch.stack(candidates).amax(0)
     shares = [
-        w * _factor(layer, x, i, j, d, h) for (j, d), w in zip(neighbours, weights, strict=True)
+        w * _factor(layer, x, i, *neighbour, h)
+        for neighbour, w in zip(neighbours, weights, strict=True)
     ]
     total = sum(shares)
     return reach * sum(
-        s / total * value[j, h] for s, (j, _) in zip(shares, neighbours, strict=True)
+        s / total * value[j, h] for s, (j, *_) in zip(shares, neighbours, strict=True)
     )
 
 
-def _factor(layer, x, i, j, d, h):
+def _factor(layer, x, i, j, d, offset, h):
     if layer.aggregation == "mean":
         return 1.0
     if layer.aggregation == "inverse_distance":
@@ -62,6 +63,8 @@ def _factor(layer, x, i, j, d, h):
     rows = slice(h * layer.out_channels, (h + 1) * layer.out_channels)
     query = layer.lin_query.weight[rows] @ x[i]
     key = layer.lin_key.weight[rows] @ x[j]
+    if offset is not None:
+        key = key + layer.lin_pos.weight[rows] @ offset / layer.max_radius
     return (query @ key / layer.out_channels**0.5).exp()
 
 

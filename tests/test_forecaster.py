@@ -45,7 +45,7 @@ def make_forecaster(pooling="mean", dropout=0.0, **options):
     encoder = partial(
         XLSTMEncoder, hidden_channels=8, num_blocks=1, slstm_at=(), heads=2, dropout=dropout
     )
-    factory = partial(SocialPooling, aggr=pooling) if pooling else None
+    factory = partial(SocialPooling, aggr=pooling, radius=1000.0) if pooling else None
     network = SocialGraphNet(2, 3, encoder, factory, out_channels=1, node_channels=2, num_nodes=6)
     return Forecaster(network, warmup_steps=5, **options)
 
@@ -215,7 +215,7 @@ def test_the_radius_and_the_biases_do_not_decay(traffic_file, tmp_path):
 
 def make_distributed(vectorised):
     encoder = partial(XLSTMEncoder, hidden_channels=8, num_blocks=1, slstm_at=(), heads=2)
-    pooling = partial(SocialPooling, aggr="mean")
+    pooling = partial(SocialPooling, aggr="mean", radius=1000.0)
     vd_ids, options = make_series().vdids, {"out_channels": 1, "vectorised": vectorised}
     return Forecaster(DistributedSocialGraphNet(2, 3, vd_ids, encoder, pooling, **options))
 

@@ -1,13 +1,26 @@
 """Social pooling: what a node's neighbours within a radius are doing."""
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch_geometric import is_compiling
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.nn.inits import zeros
+from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import scatter, softmax
+
+from socialgraph.nn.edges import Edges, read_edges
+from socialgraph.nn.sparse import (
+    Neighborhood,
+    edge_dot,
+    edge_softmax,
+    has_sampled_product,
+    neighbor_sum,
+)
 
 __all__ = ["SocialPooling"]
 
@@ -28,75 +41,128 @@ class SocialPooling(MessagePassing):
     ====================  ======================================================================
     ``mean``              :math:`0`
     ``inverse_distance``  :math:`-\log \max(d_{ji}, 0.001\, r_{max})`
-    ``attention``         :math:`(\mathbf{W}_q \mathbf{x}_i)^\top (\mathbf{W}_k \mathbf{x}_j) /
-                          \sqrt{C_{out}}`, in each head
+    ``attention``         :math:`(\mathbf{W}_q \mathbf{x}_i)^\top (\mathbf{W}_k \mathbf{x}_j +
+                          \mathbf{W}_p (\mathbf{p}_j - \mathbf{p}_i) / r_{max}) / \sqrt{C_{out}}`
+                          in each head, with :math:`\mathbf{W}_p` only for ``pos_dim`` above 0
     ====================  ======================================================================
 
     and ``max`` takes :math:`p_i \max_j (\mathbf{W} \mathbf{x}_j + \log w(d_{ji}))` in each channel.
 
-    A *learned* radius :math:`r = r_{max}\,\sigma(\rho)` (one per head) weighs every edge with
-    :math:`w(d) = \sigma((r - d) / s)`; :math:`p_i` is the share of "somebody is within reach" in
-    which these weights add up, so that a neighbour who leaves the reach fades out even if it is the
-    only one. A *fixed* radius is the limit :math:`s \to 0`: :math:`w(d) = 1` for :math:`d \le r`,
-    else 0, and :math:`p_i` is 1 with a neighbour and 0 without.
+    A *learned* radius :math:`r = r_{min} + (r_{max} - r_{min})\,\sigma(\rho)` (one per head) weighs
+    every edge with :math:`w(d) = \sigma((r - d) / s)`; :math:`p_i` is the share of "somebody is
+    within reach" in which these weights add up, so that a neighbour who leaves the reach fades out
+    even if it is the only one. A *fixed* radius is the limit :math:`s \to 0`: :math:`w(d) = 1` for
+    :math:`d \le r`, else 0, and :math:`p_i` is 1 with a neighbour and 0 without.
 
     Social pooling after Alahi et al., `Social LSTM <https://doi.org/10.1109/CVPR.2016.110>`_, with
     the grid of cells replaced by a graph; attention after Vaswani et al., `Attention Is All You
     Need <https://arxiv.org/abs/1706.03762>`_.
 
+    On a CPU the states of neighbours are summed by sparse products
+    (:mod:`socialgraph.nn.sparse`) from :attr:`fuse_from` gathered numbers on; below, elsewhere, and
+    in a compiled, exported or explained model by PyG's gathering and scattering, which
+    ``layer.fuse = False`` takes always, as in other layers of PyG.
+
     Args:
-        in_channels: width of a node's state.
+        in_channels: width of a node's state; a tuple for those of senders and receivers; -1 to take
+            it from the first input.
         out_channels: width of the pooled state (of one head, if ``concat``).
         aggr: ``"mean"``, ``"attention"``, ``"max"`` or ``"inverse_distance"``.
-        radius: reach in the unit of the distances (metres), at the start if it is learned.
+        radius: reach in the unit of the positions, at the start if it is learned; one number, or
+            one for each head.
         max_radius: longest edge of the graph, in the same unit; a learned radius stays below it.
-        learn_radius: learn the radius; otherwise it is fixed and hard.
+            None for twice the (largest) ``radius``.
+        min_radius: a learned radius stays above it.
+        learn_radius: learn the radius (``layer.radius_logit.requires_grad_(False)`` freezes it
+            where it is); otherwise it is fixed and hard.
         softness: :math:`s`, the width of the fading in the same unit; None for ``max_radius / 10``.
         heads: attention heads.
         concat: join the heads' outputs to ``heads * out_channels``; otherwise take their mean.
+        pos_dim: coordinates of the relative position that attention looks at, so that it can tell
+            up from down; 0 for none, then only the distance counts.
+        dropout: share of the weights :math:`p_i \alpha_{ji}` that is dropped in training.
+        bias: add a learned vector, also where nobody is in reach.
+        residual: add :math:`\mathbf{W}_r \mathbf{x}_i`.
+        flow: ``"source_to_target"``, or ``"target_to_source"`` for edges that are read backwards.
 
     Shapes:
-        - **x:** node states :math:`(*, N, C_{in})`; leading axes share one graph (a static graph),
-          and PyG's mini-batches :math:`(B \cdot N, C_{in})` give the same numbers
-        - **edge_index:** :math:`(2, E)`, senders in row 0, receivers in row 1; self loops are
-          ignored
-        - **distance:** edge lengths :math:`(E)`; or **pos:** positions :math:`(N, D)`, from which
-          they are taken
-        - **output:** :math:`(*, N, C_{out})`; zero for a node with nobody in reach
+        - **x:** node states :math:`(*, N, C_{in})`, or a tuple for senders and receivers, None for
+          receivers whose state is not needed; leading axes share one graph (a static graph), and
+          PyG's mini-batches :math:`(B \cdot N, C_{in})` give the same numbers
+        - **edge_index:** :math:`(2, E)`, senders in row 0, receivers in row 1; an ``EdgeIndex``; or
+          a transposed sparse adjacency :math:`(N, N)`, whose values are lengths unless ``pos`` is
+          given. Self loops are ignored, unless ``x`` is a tuple of two different tensors
+        - one of **edge_attr:** lengths :math:`(E)` or :math:`(E, 1)`, or relative positions
+          :math:`\mathbf{p}_j - \mathbf{p}_i` :math:`(E, D)`; **pos:** positions
+          :math:`(*, N, D)`, or a tuple; **distance:** lengths :math:`(*, E)`
+        - **mask:** True where a sender is observed :math:`(*, N)`; the edges of others are as if
+          gone, whatever their states hold. None for all
+        - **size:** numbers of nodes in rows 0 and 1 of ``edge_index``, where ``x`` does not tell
+        - **output:** :math:`(*, N, C_{out})`; without ``bias`` and ``residual`` zero for a node
+          with nobody in reach. With ``return_attention_weights`` also a tuple of ``edge_index`` and
+          the weights :math:`p_i \alpha_{ji}` :math:`(*, E, H)`, zero for edges without a part
 
     Raises:
-        ValueError: where an option is out of range, or neither or both of ``distance`` and ``pos``
-            are given.
+        ValueError: where an option is out of range, the lengths come from no or several sources, or
+            a shape does not fit.
+        IndexError: where ``edge_index`` names a node that there is not.
     """
+
+    #: Edges × windows × channels from which sparse products were faster (``benchmarks.pooling``).
+    fuse_from = 100_000
 
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | tuple[int, int],
         out_channels: int,
         aggr: Aggregation = "mean",
-        radius: float = 1000.0,
-        max_radius: float = 2000.0,
+        *,
+        radius: float | Sequence[float],
+        max_radius: float | None = None,
+        min_radius: float = 0.0,
         learn_radius: bool = True,
         softness: float | None = None,
         heads: int = 1,
         concat: bool = False,
+        pos_dim: int = 0,
+        dropout: float = 0.0,
+        bias: bool = False,
+        residual: bool = False,
+        flow: Literal["source_to_target", "target_to_source"] = "source_to_target",
     ) -> None:
-        super().__init__(aggr="max" if aggr == "max" else "sum", node_dim=-2)
+        super().__init__(aggr="max" if aggr == "max" else "sum", flow=flow, node_dim=-2)
+        radii = [float(r) for r in radius] if isinstance(radius, Sequence) else [float(radius)]
+        max_radius = 2 * max(radii, default=0.0) if max_radius is None else max_radius
         softness = max_radius / 10 if softness is None else softness
-        _check_options(aggr, radius, max_radius, learn_radius, softness, heads)
+        _check_options(aggr, heads, pos_dim, dropout)
+        _check_radius(radii, min_radius, max_radius, learn_radius, softness, heads)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.aggregation = aggr
+        self.initial_radius = radii * heads if len(radii) == 1 else radii
         self.max_radius = max_radius
+        self.min_radius = min_radius
         self.learn_radius = learn_radius
         self.softness = softness
         self.heads = heads
         self.concat = concat
-        self.initial_radius = radius
-        self.lin_value = Linear(in_channels, heads * out_channels, bias=False)
+        self.pos_dim = pos_dim
+        self.dropout = dropout
+        self.residual = residual
+        self.fuse = True
+        self._i, self._j = (1, 0) if flow == "source_to_target" else (0, 1)
+
+        pair = (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
+        total = out_channels * (heads if concat else 1)
+        self.lin_value = Linear(pair[self._j], heads * out_channels, bias=False)
         if aggr == "attention":
-            self.lin_query = Linear(in_channels, heads * out_channels, bias=False)
-            self.lin_key = Linear(in_channels, heads * out_channels, bias=False)
+            self.lin_query = Linear(pair[self._i], heads * out_channels, bias=False)
+            self.lin_key = Linear(pair[self._j], heads * out_channels, bias=False)
+        if pos_dim:
+            self.lin_pos = Linear(pos_dim, heads * out_channels, bias=False)
+        if residual:
+            self.res = Linear(pair[self._i], total, bias=False)
+        self.register_parameter("bias", nn.Parameter(torch.empty(total)) if bias else None)
         if learn_radius:
             self.radius_logit = nn.Parameter(torch.empty(heads))
         self.reset_parameters()
@@ -104,44 +170,72 @@ class SocialPooling(MessagePassing):
     def reset_parameters(self) -> None:
         """Draw new weights and set the radius back to where it started."""
         super().reset_parameters()
-        self.lin_value.reset_parameters()
-        if self.aggregation == "attention":
-            self.lin_query.reset_parameters()
-            self.lin_key.reset_parameters()
+        for module in self.children():
+            if isinstance(module, Linear):
+                module.reset_parameters()
+        zeros(self.bias)
         if self.learn_radius:
-            share = torch.tensor(self.initial_radius / self.max_radius)
-            nn.init.constant_(self.radius_logit, torch.logit(share).item())
+            share = torch.tensor(self.initial_radius, dtype=torch.double) - self.min_radius
+            share = share / (self.max_radius - self.min_radius)
+            with torch.no_grad():
+                self.radius_logit.copy_(torch.logit(share))
 
     @property
     def radius(self) -> Tensor:
-        """The reach of each head ``[heads]``, in the unit of the distances."""
+        """The reach of each head ``[heads]``, in the unit of the positions."""
         if self.learn_radius:
-            return self.max_radius * torch.sigmoid(self.radius_logit)
-        return self.lin_value.weight.new_full((self.heads,), self.initial_radius)
+            span = self.max_radius - self.min_radius
+            return self.min_radius + span * torch.sigmoid(self.radius_logit)
+        return torch.tensor(self.initial_radius)
 
     def forward(
         self,
-        x: Tensor,
-        edge_index: Tensor,
+        x: Tensor | tuple[Tensor, Tensor | None],
+        edge_index: Tensor | SparseTensor,
+        edge_attr: Tensor | None = None,
+        pos: Tensor | tuple[Tensor, Tensor] | None = None,
         distance: Tensor | None = None,
-        pos: Tensor | None = None,
-    ) -> Tensor:
-        if (distance is None) == (pos is None):
-            raise ValueError("Expected either 'distance' or 'pos' (got both or neither).")
-        if distance is None:
-            distance = torch.linalg.vector_norm(pos[edge_index[0]] - pos[edge_index[1]], dim=-1)
-        if distance.dim() != 1:
-            raise ValueError(f"Expected 'distance' of shape [E] (got {tuple(distance.shape)}).")
-        edge_index, distance = self._edges_in_reach(edge_index, distance)
-        log_weight, reach = self._soft_radius(distance, edge_index[1], x.size(-2))
-        value = self.lin_value(x)  # [*, N, H * C]
+        mask: Tensor | None = None,
+        size: tuple[int, int] | None = None,
+        return_attention_weights: bool = False,
+    ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
+        pair = (x, x) if isinstance(x, Tensor) else tuple(x)
+        source, target = pair[self._j], pair[self._i]
+        if source is None or (
+            target is None and (self.residual or self.aggregation == "attention")
+        ):
+            raise ValueError(
+                "Expected states of the senders, and with attention or 'residual' of the receivers "
+                f"(got x[{0 if pair[0] is None else 1}] = None)."
+            )
+        nodes = tuple(None if end is None else end.size(-2) for end in pair)
+        edges = read_edges(edge_index, self.flow, nodes, size, edge_attr, pos, distance)
+        one_set = pair[0] is pair[1]
+        if mask is not None:
+            source = source.masked_fill(~mask.unsqueeze(-1), 0)
+            target = source if one_set else target
+        kept = self._kept(edges, mask, one_set)
+        value = self.lin_value(source)  # [*, N, H * C]
+        graph = self._neighborhood(edges, value)
         if self.aggregation == "max":
-            return reach * self.propagate(edge_index, x=value, weight=log_weight)
-        score = self._score(x, edge_index, distance) + log_weight  # [*, E, H]
-        weight = softmax(score, edge_index[1], num_nodes=x.size(-2), dim=-2)
-        pooled = self.propagate(edge_index, x=value, weight=weight)  # [*, N, H * C]
-        pooled = reach.unsqueeze(-1) * pooled.unflatten(-1, (self.heads, self.out_channels))
-        return pooled.flatten(-2) if self.concat else pooled.mean(dim=-2)  # [*, N, C]
+            weight = None
+            out = self._max(value, edges, kept)
+        else:
+            weight = self._weight(source, target, edges, kept, graph)  # [*, E, H]
+            dropped = F.dropout(weight, self.dropout, self.training)
+            out = self._weighted_sum(dropped, value, edges, graph)
+        if not self.concat and self.heads > 1:
+            out = out.unflatten(-1, (self.heads, self.out_channels)).mean(dim=-2)
+        out = out.to(value.dtype)
+        if self.residual:
+            out = out + self.res(target)
+        if self.bias is not None:
+            out = out + self.bias
+        if not return_attention_weights:
+            return out
+        if weight is None:
+            raise ValueError("Expected an 'aggr' that has weights to return (got 'max').")
+        return out, (edges.index, weight)
 
     def message(self, x_j: Tensor, weight: Tensor) -> Tensor:
         """Weighted states of the senders ``[*, E, H * C]``."""
@@ -150,54 +244,202 @@ class SocialPooling(MessagePassing):
         heads = x_j.unflatten(-1, (self.heads, self.out_channels))
         return (weight.unsqueeze(-1) * heads).flatten(-2)
 
-    def _edges_in_reach(self, edge_index: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-        kept = edge_index[0] != edge_index[1]
-        if not self.learn_radius:
-            kept = kept & (distance <= self.initial_radius)
-        return edge_index[:, kept], distance[kept].to(self.lin_value.weight.dtype)
+    def _neighborhood(self, edges: Edges, value: Tensor) -> Neighborhood | None:
+        """Edges for sparse products, where these can be used and pay; else None."""
+        able = (
+            self.fuse
+            and self.aggregation != "max"
+            and value.device.type == "cpu"
+            and not self.explain
+            and not is_compiling()
+            and has_sampled_product()
+        )
+        nodes, count = value.size(-2), edges.sender.numel()
+        if not able or count * value.numel() < self.fuse_from * nodes:
+            return None
+        return Neighborhood(edges.sender, edges.receiver, nodes, edges.num_receivers)
 
-    def _soft_radius(
-        self, distance: Tensor, receiver: Tensor, num_nodes: int
-    ) -> tuple[Tensor, Tensor]:
-        """Log-weights ``[E, H]`` and the share of somebody in reach ``[N, H]``."""
+    def _kept(self, edges: Edges, mask: Tensor | None, one_set: bool) -> Tensor:
+        """True where an edge has a part, ``[*, E, 1 or H]``."""
+        kept = edges.sender != edges.receiver
+        kept = (kept if one_set else torch.ones_like(kept)).unsqueeze(-1)
         if not self.learn_radius:
-            none = distance.new_zeros(len(distance), self.heads)
-            return none, distance.new_ones(num_nodes, self.heads)
-        depth = (self.radius - distance.unsqueeze(-1)) / self.softness  # [E, H]
+            # Compared with numbers, which are taken in the precision of the lengths.
+            radii = self.initial_radius[: 1 if len(set(self.initial_radius)) == 1 else None]
+            kept = kept & torch.stack([edges.length <= radius for radius in radii], dim=-1)
+        if mask is not None:
+            kept = kept & mask.index_select(-1, edges.sender).unsqueeze(-1)
+        return kept
+
+    def _weight(
+        self,
+        source: Tensor,
+        target: Tensor | None,
+        edges: Edges,
+        kept: Tensor,
+        graph: Neighborhood | None,
+    ) -> Tensor:
+        """Weights of the edges ``[*, E, 1 or H]``, in single precision or better."""
+        if self.aggregation == "mean" and not self.learn_radius:
+            kept = kept.to(self._precision)
+            count = _sum(kept, edges).clamp(min=1)
+            return kept / count.index_select(-2, edges.receiver)
+        score, share = self._score_of_length(edges), kept
+        if self.learn_radius:
+            depth = self._depth(edges)
+            score = score + F.logsigmoid(depth)
+            share = kept * self._reach(depth, kept, edges).index_select(-2, edges.receiver)
+        if self.aggregation == "attention":
+            score = score + self._score_of_states(source, target, edges, graph)
+        # Not minus infinity, which a softmax over nothing else would turn to NaN.
+        score = torch.where(kept, score, torch.finfo(score.dtype).min / 2)
+        if graph is None:
+            weight = softmax(score, edges.receiver, num_nodes=edges.num_receivers, dim=-2)
+        else:
+            score = score.mT
+            weight = edge_softmax(score.flatten(0, -2), graph).view(score.shape).mT
+        return weight * share
+
+    def _max(self, value: Tensor, edges: Edges, kept: Tensor) -> Tensor:
+        """Maximum over the neighbours, ``[*, N, C]``."""
+        dtype = self._precision
+        somebody = _sum(kept.to(dtype), edges).clamp(max=1)  # [*, N, 1]
+        weight, reach = edges.length.new_zeros((), dtype=dtype), somebody
+        if self.learn_radius:
+            depth = self._depth(edges)
+            weight, reach = F.logsigmoid(depth), self._reach(depth, kept, edges)
+        weight = torch.where(kept, weight, torch.finfo(dtype).min / 2)  # [*, E, 1]
+        pooled = self.propagate(edges.index, x=value.to(dtype), weight=weight, size=edges.size)
+        return torch.where(somebody > 0, reach * pooled, 0)
+
+    @property
+    def _precision(self) -> torch.dtype:
+        """Type of scores and weights."""
+        return torch.promote_types(self.lin_value.weight.dtype, torch.float32)
+
+    def _depth(self, edges: Edges) -> Tensor:
+        """How far within the radius an edge ends, in units of the softness, ``[*, E, H]``."""
+        length = edges.length.to(self._precision).unsqueeze(-1)
+        return (self.radius.to(self._precision) - length) / self.softness
+
+    def _reach(self, depth: Tensor, kept: Tensor, edges: Edges) -> Tensor:
+        """Share of somebody within reach, ``[*, N, H]``."""
         # 1 - w = sigmoid(-depth), so that the log of the product is a sum of -softplus(depth).
-        nobody = scatter(F.softplus(depth), receiver, dim=0, dim_size=num_nodes, reduce="sum")
-        return F.logsigmoid(depth), -torch.expm1(-nobody)
+        return -torch.expm1(-_sum(kept * F.softplus(depth), edges))
 
-    def _score(self, x: Tensor, edge_index: Tensor, distance: Tensor) -> Tensor:
-        """Scores before the radius, ``[*, E, H]``."""
-        if self.aggregation == "mean":
-            return distance.new_zeros(len(distance), 1)
-        if self.aggregation == "inverse_distance":
-            return -distance.clamp(min=1e-3 * self.max_radius).log().unsqueeze(-1)
-        shape = (self.heads, self.out_channels)
-        query = self.lin_query(x).unflatten(-1, shape).index_select(-3, edge_index[1])
-        key = self.lin_key(x).unflatten(-1, shape).index_select(-3, edge_index[0])
-        return (query * key).sum(dim=-1) / self.out_channels**0.5
+    def _score_of_length(self, edges: Edges) -> Tensor:
+        """Part of the length in the scores, ``[*, E, 1]``, or 0."""
+        if self.aggregation != "inverse_distance":
+            return edges.length.new_zeros((), dtype=self._precision)
+        length = edges.length.to(self._precision).clamp(min=1e-3 * self.max_radius)
+        return -length.log().unsqueeze(-1)
+
+    def _score_of_states(
+        self, source: Tensor, target: Tensor, edges: Edges, graph: Neighborhood | None
+    ) -> Tensor:
+        """Part of the states and the relative position in the scores, ``[*, E, H]``."""
+        query = self._by_head(self.lin_query(target)) / self.out_channels**0.5  # [*, N, H, C]
+        key = self._by_head(self.lin_key(source))
+        if graph is None:
+            ends = query.index_select(-3, edges.receiver), key.index_select(-3, edges.sender)
+            score = (ends[0] * ends[1]).sum(dim=-1)
+        else:
+            lead = _common_shape(query.shape[:-3], key.shape[:-3])
+            ends = (end.expand(*lead, -1, -1, -1).transpose(-2, -3) for end in (query, key))
+            score = edge_dot(*(end.flatten(0, -3) for end in ends), graph)  # [G, E]
+            score = score.view(*lead, self.heads, -1).mT
+        if self.pos_dim:
+            score = score + self._score_of_offset(query, edges)
+        return score
+
+    def _score_of_offset(self, query: Tensor, edges: Edges) -> Tensor:
+        """Part of the relative position in the scores, ``[*, E, H]``."""
+        if edges.offset is None or edges.offset.size(-1) != self.pos_dim:
+            found = "lengths only" if edges.offset is None else f"{edges.offset.size(-1)} of them"
+            raise ValueError(
+                f"Expected relative positions with 'pos_dim' = {self.pos_dim} coordinates, from "
+                f"'pos' or 'edge_attr' (got {found})."
+            )
+        weight = self.lin_pos.weight.to(query.dtype).view(self.heads, self.out_channels, -1)
+        query = torch.einsum("...hc,hcd->...hd", query, weight)
+        query = query.index_select(-3, edges.receiver)  # [*, E, H, D]
+        offset = (edges.offset / self.max_radius).to(query.dtype)
+        return (query * offset.unsqueeze(-2)).sum(dim=-1)
+
+    def _weighted_sum(
+        self, weight: Tensor, value: Tensor, edges: Edges, graph: Neighborhood | None
+    ) -> Tensor:
+        """Sum over the neighbours ``[*, N, H * C]``."""
+        if graph is None:
+            return self.propagate(edges.index, x=value, weight=weight, size=edges.size)
+        if weight.dim() == 2 and weight.size(-1) == 1:  # the same weights for all leading axes
+            rows = value.movedim(-2, 0)  # [N, *, C]
+            total = neighbor_sum(weight.T, rows.flatten(1).unsqueeze(0).to(weight.dtype), graph)
+            return total.view(-1, *rows.shape[1:]).movedim(0, -2)
+        value = self._by_head(value).transpose(-2, -3)  # [*, H, N, C]
+        lead = _common_shape(value.shape[:-2], weight.mT.shape[:-1])
+        weight = weight.mT.expand(*lead, -1).flatten(0, -2)
+        total = neighbor_sum(weight, value.expand(*lead, -1, -1).flatten(0, -3), graph)
+        return total.view(*lead, -1, self.out_channels).transpose(-2, -3).flatten(-2)
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """``[*, N, H * C]`` as ``[*, N, H, C]``, in the precision of the scores."""
+        return x.to(self._precision).unflatten(-1, (self.heads, self.out_channels))
 
     def __repr__(self) -> str:
+        heads = f", heads={self.heads}" if self.aggregation == "attention" else ""
         return (
             f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, "
-            f"aggr={self.aggregation}, heads={self.heads})"
+            f"aggr={self.aggregation}{heads})"
         )
 
 
-def _check_options(
-    aggr: str, radius: float, max_radius: float, learn_radius: bool, softness: float, heads: int
-) -> None:
+def _common_shape(first: torch.Size, second: torch.Size) -> torch.Size:
+    """Shape to which both can be expanded; PyTorch's own function is slow for the usual case."""
+    return first if first == second else torch.broadcast_shapes(first, second)
+
+
+def _sum(x: Tensor, edges: Edges) -> Tensor:
+    """Sums over the edges of each receiver, ``[*, E, H]`` to ``[*, N, H]``."""
+    return scatter(x, edges.receiver, dim=-2, dim_size=edges.num_receivers, reduce="sum")
+
+
+def _check_options(aggr: str, heads: int, pos_dim: int, dropout: float) -> None:
     if aggr not in get_args(Aggregation):
         raise ValueError(f"Expected 'aggr' as one of {list(get_args(Aggregation))} (got {aggr!r}).")
-    if not 0 < radius <= max_radius or (learn_radius and radius == max_radius):
+    if heads < 1 or (heads > 1 and aggr != "attention"):
+        raise ValueError(f"Expected 'heads' = 1, or more with aggr='attention' (got {heads}).")
+    if pos_dim < 0 or (pos_dim > 0 and aggr != "attention"):
+        raise ValueError(f"Expected 'pos_dim' = 0, or more with aggr='attention' (got {pos_dim}).")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"Expected 'dropout' from 0 to below 1 (got {dropout}).")
+    if dropout and aggr == "max":
+        raise ValueError("Expected 'dropout' = 0 with aggr='max', which has no weights to drop.")
+
+
+def _check_radius(
+    radii: list[float],
+    min_radius: float,
+    max_radius: float,
+    learn_radius: bool,
+    softness: float,
+    heads: int,
+) -> None:
+    if len(radii) not in (1, heads):
+        raise ValueError(f"Expected one 'radius', or one for each of {heads} heads (got {radii}).")
+    if not 0 <= min_radius < max_radius:
+        raise ValueError(
+            f"Expected 'min_radius' from 0 to below 'max_radius' = {max_radius} (got {min_radius})."
+        )
+    if not all(0 < r <= max_radius and (not learn_radius or r < max_radius) for r in radii):
         raise ValueError(
             f"Expected 'radius' above 0 and {'below' if learn_radius else 'up to'} 'max_radius' = "
-            f"{max_radius}, the longest edge of the graph (got {radius}). Lower 'radius', or build "
+            f"{max_radius}, the longest edge of the graph (got {radii}). Lower 'radius', or build "
             "the graph with a larger 'max_radius'."
+        )
+    if learn_radius and not all(r > min_radius for r in radii):
+        raise ValueError(
+            f"Expected a learned 'radius' above 'min_radius' = {min_radius} (got {radii})."
         )
     if not softness > 0:
         raise ValueError(f"Expected 'softness' above 0 (got {softness}).")
-    if heads < 1 or (heads > 1 and aggr != "attention"):
-        raise ValueError(f"Expected 'heads' = 1, or more with aggr='attention' (got {heads}).")

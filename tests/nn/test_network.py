@@ -13,7 +13,7 @@ DISTANCE = torch.tensor([400.0, 400.0, 700.0, 700.0])
 
 
 def make_network(pooling="attention", **options):
-    factory = partial(SocialPooling, aggr=pooling) if pooling else None
+    factory = partial(SocialPooling, aggr=pooling, radius=1000.0) if pooling else None
     encoder = partial(XLSTMEncoder, hidden_channels=16, num_blocks=1, slstm_at=())
     return SocialGraphNet(2, 3, encoder, factory, **options).double()
 

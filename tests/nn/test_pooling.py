@@ -6,23 +6,27 @@ import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
+from benchmarks.plan import LiveTensors
 from socialgraph.nn import SocialPooling
 from tests import references
 
 EDGE_INDEX = torch.tensor([[1, 2, 0, 2, 0, 4], [0, 0, 1, 1, 2, 4]])  # 4 has only a self loop
 DISTANCE = torch.tensor([300.0, 900.0, 300.0, 500.0, 1500.0, 0.0])
+AGGREGATIONS = ("mean", "attention", "max", "inverse_distance")
 KINDS = [
-    (aggr, learn, heads)
-    for aggr in ("mean", "attention", "max", "inverse_distance")
+    (aggr, learn, heads, path)
+    for aggr in AGGREGATIONS
     for learn in (True, False)
     for heads in ((1, 3) if aggr == "attention" else (1,))
+    for path in (("segments",) if aggr == "max" else ("sparse", "segments"))
 ]
-every_kind = pytest.mark.parametrize(("aggr", "learn_radius", "heads"), KINDS)
+every_kind = pytest.mark.parametrize(("aggr", "learn_radius", "heads", "path"), KINDS)
 
 
-def make_layer(aggr="mean", learn_radius=True, heads=1, channels=4, **options):
+def make_layer(aggr="mean", learn_radius=True, heads=1, path="sparse", channels=4, **options):
     options = {"radius": 800.0, "max_radius": 2000.0, **options}
     layer = SocialPooling(3, channels, aggr, learn_radius=learn_radius, heads=heads, **options)
+    layer.fuse, layer.fuse_from = path == "sparse", 0
     return layer.double()
 
 
@@ -44,8 +48,8 @@ def influence(layer, x, edge_index, distance):
 
 
 @every_kind
-def test_equals_the_naive_loop_in_value_and_gradient(aggr, learn_radius, heads):
-    layer = make_layer(aggr, learn_radius, heads)
+def test_equals_the_naive_loop_in_value_and_gradient(aggr, learn_radius, heads, path):
+    layer = make_layer(aggr, learn_radius, heads, path)
     _, edge_index, distance = random_graph()
     x = torch.randn(12, 3, dtype=torch.double, requires_grad=True)
     inputs = [x, *layer.parameters()]
@@ -62,8 +66,8 @@ def test_equals_the_naive_loop_in_value_and_gradient(aggr, learn_radius, heads):
 
 
 @every_kind
-def test_influence_is_the_edge_list(aggr, learn_radius, heads):
-    layer = make_layer(aggr, learn_radius, heads)
+def test_influence_is_the_edge_list(aggr, learn_radius, heads, path):
+    layer = make_layer(aggr, learn_radius, heads, path)
     heard = influence(layer, torch.randn(5, 3, dtype=torch.double), EDGE_INDEX, DISTANCE.double())
     expected = {(0, 1), (0, 2), (1, 0), (1, 2), (2, 0)}
     if not learn_radius:
@@ -79,8 +83,8 @@ def test_influence_is_the_edge_list(aggr, learn_radius, heads):
 
 
 @every_kind
-def test_a_node_never_pools_itself(aggr, learn_radius, heads):
-    layer = make_layer(aggr, learn_radius, heads)
+def test_a_node_never_pools_itself(aggr, learn_radius, heads, path):
+    layer = make_layer(aggr, learn_radius, heads, path)
     x = torch.randn(2, 3, dtype=torch.double)
     loops = torch.tensor([[0, 1, 0], [0, 1, 1]])
     out = layer(x, loops, distance=torch.tensor([0.0, 0.0, 100.0]).double())
@@ -89,8 +93,8 @@ def test_a_node_never_pools_itself(aggr, learn_radius, heads):
 
 
 @every_kind
-def test_without_neighbours_the_context_is_zero(aggr, learn_radius, heads):
-    layer = make_layer(aggr, learn_radius, heads)
+def test_without_neighbours_the_context_is_zero(aggr, learn_radius, heads, path):
+    layer = make_layer(aggr, learn_radius, heads, path)
     x = torch.randn(5, 3, dtype=torch.double)
     out = layer(x, EDGE_INDEX, distance=DISTANCE.double())
     assert (out[3:] == 0).all()
@@ -100,8 +104,10 @@ def test_without_neighbours_the_context_is_zero(aggr, learn_radius, heads):
 
 
 @every_kind
-def test_a_static_graph_equals_a_mini_batch_and_one_window_at_a_time(aggr, learn_radius, heads):
-    layer = make_layer(aggr, learn_radius, heads)
+def test_a_static_graph_equals_a_mini_batch_and_one_window_at_a_time(
+    aggr, learn_radius, heads, path
+):
+    layer = make_layer(aggr, learn_radius, heads, path)
     _, edge_index, distance = random_graph()
     x = torch.randn(4, 12, 3, dtype=torch.double)
     static = layer(x, edge_index, distance=distance)
@@ -115,8 +121,10 @@ def test_a_static_graph_equals_a_mini_batch_and_one_window_at_a_time(aggr, learn
 
 
 @every_kind
-def test_relabelling_of_nodes_commutes_and_edge_order_does_not_matter(aggr, learn_radius, heads):
-    layer = make_layer(aggr, learn_radius, heads)
+def test_relabelling_of_nodes_commutes_and_edge_order_does_not_matter(
+    aggr, learn_radius, heads, path
+):
+    layer = make_layer(aggr, learn_radius, heads, path)
     _, edge_index, distance = random_graph()
     x = torch.randn(12, 3, dtype=torch.double)
     out = layer(x, edge_index, distance=distance)
@@ -130,8 +138,10 @@ def test_relabelling_of_nodes_commutes_and_edge_order_does_not_matter(aggr, lear
 
 
 @every_kind
-def test_positions_give_the_same_as_distances_wherever_the_network_lies(aggr, learn_radius, heads):
-    layer = make_layer(aggr, learn_radius, heads)
+def test_positions_give_the_same_as_distances_wherever_the_network_lies(
+    aggr, learn_radius, heads, path
+):
+    layer = make_layer(aggr, learn_radius, heads, path)
     pos, edge_index, distance = random_graph()
     x = torch.randn(12, 3, dtype=torch.double)
     out = layer(x, edge_index, distance=distance)
@@ -141,24 +151,23 @@ def test_positions_give_the_same_as_distances_wherever_the_network_lies(aggr, le
     torch.testing.assert_close(layer(x, edge_index, pos=turned), out, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize(
-    ("aggr", "heads"), [("mean", 1), ("attention", 2), ("max", 1), ("inverse_distance", 1)]
-)
-def test_a_hard_radius_is_the_limit_of_the_soft_one(aggr, heads):
+@pytest.mark.parametrize("path", ["sparse", "segments"])
+@pytest.mark.parametrize(("aggr", "heads"), zip(AGGREGATIONS, (1, 2, 1, 1), strict=True))
+def test_a_hard_radius_is_the_limit_of_the_soft_one(aggr, heads, path):
     _, edge_index, distance = random_graph()
     x = torch.randn(12, 3, dtype=torch.double)
-    hard = make_layer(aggr, False, heads)
+    hard = make_layer(aggr, False, heads, path)
     out = hard(x, edge_index, distance=distance)
     gaps = []
     for softness in (100.0, 10.0, 1.0, 0.01):
-        soft = make_layer(aggr, True, heads, softness=softness)
+        soft = make_layer(aggr, True, heads, path, softness=softness)
         soft.load_state_dict(hard.state_dict(), strict=False)
         gaps.append((soft(x, edge_index, distance=distance) - out).abs().max().item())
     assert gaps[-1] < 1e-9
     assert gaps[0] > gaps[-1]
 
 
-@pytest.mark.parametrize("aggr", ["mean", "attention", "max", "inverse_distance"])
+@pytest.mark.parametrize("aggr", AGGREGATIONS)
 def test_a_lone_neighbour_fades_continuously_as_it_leaves_the_radius(aggr):
     layer = make_layer(aggr, True, softness=50.0)
     x = torch.randn(2, 3, dtype=torch.double)
@@ -171,23 +180,26 @@ def test_a_lone_neighbour_fades_continuously_as_it_leaves_the_radius(aggr):
     assert far < 1e-4 * near
 
 
-@pytest.mark.parametrize(
-    ("aggr", "heads"), [("mean", 1), ("attention", 2), ("max", 1), ("inverse_distance", 1)]
-)
-def test_the_radius_gradient_is_that_of_finite_differences(aggr, heads):
-    layer = make_layer(aggr, True, heads)
-    _, edge_index, distance = random_graph()
+@every_kind
+def test_gradients_of_states_lengths_positions_and_radius_are_those_of_differences(
+    aggr, learn_radius, heads, path
+):
+    layer = make_layer(aggr, learn_radius, heads, path)
+    pos, edge_index, distance = random_graph()
     x = torch.randn(12, 3, dtype=torch.double, requires_grad=True)
+    radius = {"radius_logit": layer.radius_logit} if learn_radius else {}
+    inputs = [t.detach().clone().requires_grad_() for t in (distance, pos, *radius.values())]
 
-    def run(logit, x, distance):
-        return torch.func.functional_call(
-            layer, {"radius_logit": logit}, (x, edge_index), {"distance": distance}
-        )
+    def run(x, distance, pos, *logit):
+        named = dict(zip(radius, logit, strict=True))
+        from_distance = torch.func.functional_call(layer, named, (x, edge_index, distance))
+        from_pos = torch.func.functional_call(layer, named, (x, edge_index), {"pos": pos})
+        return from_distance, from_pos
 
-    logit = layer.radius_logit.detach().clone().requires_grad_()
-    assert torch.autograd.gradcheck(run, (logit, x, distance.clone().requires_grad_()))
-    gradient = torch.autograd.grad(run(logit, x, distance).square().sum(), logit)[0]
-    assert (gradient.abs() > 0).all()
+    assert torch.autograd.gradcheck(run, (x, *inputs))
+    if learn_radius:
+        total = sum(out.square().sum() for out in run(x, *inputs))
+        assert (torch.autograd.grad(total, inputs[-1])[0].abs() > 0).all()
 
 
 @pytest.mark.parametrize(("start", "truth"), [(300.0, 1200.0), (1500.0, 600.0)])
@@ -195,7 +207,7 @@ def test_the_radius_moves_towards_the_one_that_made_the_data(start, truth):
     _, edge_index, distance = random_graph(nodes=40)
     maker = make_layer("mean", radius=truth)
     learner = copy.deepcopy(maker)
-    learner.initial_radius = start
+    learner.initial_radius = [start]
     state = {k: v for k, v in maker.state_dict().items() if "radius" not in k}
     learner.reset_parameters()
     learner.load_state_dict(state, strict=False)
@@ -212,10 +224,12 @@ def test_the_radius_moves_towards_the_one_that_made_the_data(start, truth):
     assert abs(learner.radius.item() - truth) < 0.05 * truth
 
 
-@pytest.mark.parametrize("aggr", ["mean", "attention", "max", "inverse_distance"])
+@pytest.mark.parametrize("aggr", AGGREGATIONS)
 @pytest.mark.parametrize("learn_radius", [True, False])
-def test_coincident_detectors_and_far_edges_give_finite_values_and_gradients(aggr, learn_radius):
-    layer = make_layer(aggr, learn_radius, softness=1.0 if learn_radius else None).float()
+@pytest.mark.parametrize("path", ["sparse", "segments"])
+def test_coincident_nodes_and_far_edges_give_finite_values_and_gradients(aggr, learn_radius, path):
+    softness = 1.0 if learn_radius else None
+    layer = make_layer(aggr, learn_radius, path=path, softness=softness).float()
     x = torch.randn(3, 3, requires_grad=True)
     pos = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1e6, 0.0]], requires_grad=True)
     out = layer(x, torch.tensor([[1, 0, 0], [0, 1, 2]]), pos=pos)
@@ -248,14 +262,40 @@ def test_mean_counts_neighbours_whose_state_is_zero():
     torch.testing.assert_close(out[0], layer.lin_value(x[1]) / 2)
 
 
-def test_the_radius_is_read_back_in_metres_and_stays_below_the_longest_edge():
-    layer = SocialPooling(3, 4, "attention", radius=700.0, max_radius=1500.0, heads=2)
-    torch.testing.assert_close(layer.radius, torch.tensor([700.0, 700.0]))
+def test_the_radius_is_read_back_in_the_unit_of_the_positions_and_stays_in_its_bounds():
+    options = {"radius": [700.0, 900.0], "max_radius": 1500.0, "min_radius": 300.0}
+    layer = SocialPooling(3, 4, "attention", heads=2, **options)
+    torch.testing.assert_close(layer.radius, torch.tensor([700.0, 900.0]))
     assert [name for name, _ in layer.named_parameters() if "radius" in name] == ["radius_logit"]
     with torch.no_grad():
         layer.radius_logit.copy_(torch.tensor([-50.0, 50.0]))
-    assert (layer.radius >= 0).all()
-    assert (layer.radius <= 1500).all()
+    torch.testing.assert_close(layer.radius, torch.tensor([300.0, 1500.0]))
+    layer.reset_parameters()
+    torch.testing.assert_close(layer.radius, torch.tensor([700.0, 900.0]))
+    assert SocialPooling(3, 4, radius=0.1).max_radius == 0.2
+
+
+def test_a_frozen_radius_stays_where_it_is():
+    layer = make_layer("mean")
+    layer.radius_logit.requires_grad_(False)
+    _, edge_index, distance = random_graph()
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
+    layer(torch.randn(12, 3).double(), edge_index, distance).square().sum().backward()
+    optimizer.step()
+    torch.testing.assert_close(layer.radius.item(), 800.0)
+
+
+@pytest.mark.parametrize("path", ["sparse", "segments"])
+def test_every_head_has_a_fixed_radius_of_its_own(path):
+    _, edge_index, distance = random_graph()
+    x = torch.randn(12, 3, dtype=torch.double)
+    both = make_layer("attention", False, 2, path, radius=[500.0, 1500.0], concat=True)
+    outs = both(x, edge_index, distance).chunk(2, dim=-1)
+    for head, radius in enumerate((500.0, 1500.0)):
+        one = make_layer("attention", False, 1, path, radius=radius)
+        rows = slice(4 * head, 4 * head + 4)
+        one.load_state_dict({name: w[rows] for name, w in both.state_dict().items()})
+        torch.testing.assert_close(one(x, edge_index, distance), outs[head])
 
 
 def test_a_fixed_radius_has_no_parameter():
@@ -274,7 +314,7 @@ def test_concatenated_heads_are_the_heads_side_by_side():
 
 def test_bfloat16_autocast_stays_near_single_precision():
     _, edge_index, distance = random_graph()
-    for aggr in ("mean", "attention", "max", "inverse_distance"):
+    for aggr in AGGREGATIONS:
         layer = make_layer(aggr).float()
         x = torch.randn(2, 12, 3)
         exact = layer(x, edge_index, distance=distance.float())
@@ -293,14 +333,156 @@ def test_bfloat16_autocast_stays_near_single_precision():
         ({"softness": 0.0}, r"'softness' above 0"),
         ({"aggr": "mean", "heads": 2}, r"'heads' = 1"),
         ({"aggr": "attention", "heads": 0}, r"'heads'"),
+        ({"radius": [500.0, 600.0]}, r"one for each of 1 heads \(got \[500.0, 600.0\]\)"),
+        ({"radius": 500.0, "min_radius": 500.0}, r"above 'min_radius' = 500.0"),
+        ({"min_radius": 2000.0}, r"'min_radius' from 0 to below 'max_radius' = 2000.0"),
+        ({"pos_dim": 2}, r"'pos_dim' = 0, or more with aggr='attention'"),
+        ({"dropout": 1.0}, r"'dropout' from 0 to below 1"),
+        ({"aggr": "max", "dropout": 0.5}, r"no weights to drop"),
     ],
 )
 def test_options_out_of_range_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
-        SocialPooling(3, 4, **options)
+        SocialPooling(3, 4, **{"radius": 1000.0, "max_radius": 2000.0, **options})
 
 
-def test_distance_or_positions_must_be_given():
-    layer = make_layer()
-    with pytest.raises(ValueError, match="either 'distance' or 'pos'"):
-        layer(torch.randn(5, 3).double(), EDGE_INDEX)
+@every_kind
+def test_an_absent_node_is_as_if_its_edges_were_gone(aggr, learn_radius, heads, path):
+    layer = make_layer(aggr, learn_radius, heads, path)
+    _, edge_index, distance = random_graph()
+    mask = torch.rand(2, 12) < 0.6
+    x = torch.randn(2, 12, 3, dtype=torch.double)
+    broken = torch.where(mask.unsqueeze(-1), x, torch.nan).requires_grad_()
+    out = layer(broken, edge_index, distance, mask=mask)
+    for window in range(2):
+        kept = mask[window][edge_index[0]]
+        gone = layer(x[window], edge_index[:, kept], distance[kept])
+        torch.testing.assert_close(out[window][mask[window]], gone[mask[window]])
+    one = layer(broken[0], edge_index, distance, mask=mask[0])
+    torch.testing.assert_close(one, out[0])
+    out.square().sum().backward()
+    assert broken.grad.isfinite().all()
+    assert (broken.grad[~mask] == 0).all()
+    nobody = layer(x, edge_index, distance, mask=torch.zeros(12, dtype=torch.bool))
+    assert (nobody == 0).all()
+
+
+@every_kind
+def test_duplicate_edges_count_twice_like_everywhere_in_pyg(aggr, learn_radius, heads, path):
+    layer = make_layer(aggr, learn_radius, heads, path)
+    x = torch.randn(3, 3, dtype=torch.double)
+    edges = torch.tensor([[1, 2, 1], [0, 0, 0]])
+    distance = torch.tensor([300.0, 500.0, 300.0]).double()
+    expected = references.pool(layer, x, edges, distance).mean(1)
+    torch.testing.assert_close(layer(x, edges, distance), expected)
+
+
+@every_kind
+def test_moving_positions_give_the_same_as_one_graph_per_moment(aggr, learn_radius, heads, path):
+    layer = make_layer(aggr, learn_radius, heads, path)
+    x = torch.randn(4, 6, 3, dtype=torch.double)
+    pos = 2000 * torch.rand(4, 6, 2, dtype=torch.double)
+    pairs = torch.combinations(torch.arange(6)).T
+    pairs = torch.cat([pairs, pairs.flip(0)], dim=1)
+    together = layer(x, pairs, pos=pos)
+    alone = torch.stack([layer(x[t], pairs, pos=pos[t]) for t in range(4)])
+    torch.testing.assert_close(together, alone)
+    same_states = layer(x[0], pairs, pos=pos)
+    alone = torch.stack([layer(x[0], pairs, pos=pos[t]) for t in range(4)])
+    torch.testing.assert_close(same_states, alone)
+
+
+@pytest.mark.parametrize("path", ["sparse", "segments"])
+def test_relative_position_tells_up_from_down_and_survives_a_translation(path):
+    layer = make_layer("attention", True, 2, path, pos_dim=2)
+    pos, edge_index, _ = random_graph()
+    x = torch.randn(12, 3, dtype=torch.double)
+    out = layer(x, edge_index, pos=pos)
+    torch.testing.assert_close(layer(x, edge_index, pos=pos + 700), out, rtol=1e-6, atol=1e-8)
+    assert not torch.allclose(layer(x, edge_index, pos=-pos), out, rtol=1e-2)
+    offset = pos[edge_index[0]] - pos[edge_index[1]]
+    torch.testing.assert_close(layer(x, edge_index, offset), out)
+    expected = references.pool(layer, x, edge_index, offset.norm(dim=1), offset).mean(1)
+    torch.testing.assert_close(out, expected)
+    with pytest.raises(ValueError, match=r"'pos_dim' = 2 coordinates.*got lengths only"):
+        layer(x, edge_index, offset.norm(dim=1))
+
+
+@pytest.mark.parametrize("path", ["sparse", "segments"])
+def test_attention_weights_rebuild_the_output(path):
+    layer = make_layer("attention", True, 2, path, concat=True)
+    _, edge_index, distance = random_graph()
+    x = torch.randn(5, 12, 3, dtype=torch.double)
+    out, (edges, weight) = layer(x, edge_index, distance, return_attention_weights=True)
+    assert torch.equal(edges, edge_index)
+    assert weight.shape == (5, len(distance), 2)
+    value = layer.lin_value(x).unflatten(-1, (2, 4))
+    rebuilt = torch.zeros_like(value)
+    for e, (j, i) in enumerate(edges.T.tolist()):
+        rebuilt[:, i] += weight[:, e, :, None] * value[:, j]
+    torch.testing.assert_close(rebuilt.flatten(-2), out)
+    with pytest.raises(ValueError, match="that has weights to return"):
+        make_layer("max")(x, edge_index, distance, return_attention_weights=True)
+
+
+def test_dropout_drops_weights_in_training_alone_and_keeps_their_mean():
+    _, edge_index, distance = random_graph()
+    x = torch.randn(12, 3, dtype=torch.double)
+    layer = make_layer("attention", heads=2, dropout=0.5)
+    whole = layer.eval()(x, edge_index, distance)
+    torch.testing.assert_close(layer(x, edge_index, distance), whole)
+    layer.train()
+    with torch.no_grad():
+        mean = torch.stack([layer(x, edge_index, distance) for _ in range(4000)]).mean(0)
+    torch.testing.assert_close(mean, whole, rtol=0.1, atol=0.05)
+
+
+def test_bias_and_residual_are_added_to_every_node():
+    layer = make_layer("mean", bias=True, residual=True)
+    plain = make_layer("mean")
+    plain.load_state_dict(layer.state_dict(), strict=False)
+    with torch.no_grad():
+        layer.bias.fill_(0.5)
+    x = torch.randn(5, 3, dtype=torch.double)
+    args = (x, EDGE_INDEX, DISTANCE.double())
+    torch.testing.assert_close(layer(*args), plain(*args) + x @ layer.res.weight.T + 0.5)
+
+
+def test_a_million_edges_take_memory_in_proportion_to_them():
+    """Peak of all live tensors, forward and backward, over what the edges themselves take."""
+    peaks = {}
+    for nodes in (5_000, 50_000):
+        edges = 20 * nodes
+        layer = SocialPooling(64, 16, "attention", radius=1000.0, heads=4, concat=True)
+        x = torch.randn(nodes, 64, requires_grad=True)
+        edge_index = torch.randint(nodes, (2, edges))
+        distance = 2000 * torch.rand(edges)
+        with LiveTensors() as tensors:
+            layer(x, edge_index, distance).square().sum().backward()
+        peaks[nodes] = tensors.peak / edges
+    assert peaks[50_000] < 1.2 * peaks[5_000]
+    assert peaks[50_000] < 4 * 64 * 4  # four numbers per edge and channel: gathering takes more
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, r"one of 'edge_attr', 'pos' and 'distance' \(got none\)"),
+        ({"distance": DISTANCE, "pos": torch.rand(5, 2)}, r"\(got pos and distance\)"),
+        ({"distance": DISTANCE[:3]}, r"'distance' with one entry for each of 6 edges .*\(3,\)"),
+        ({"distance": DISTANCE, "size": (7, 7)}, r"number of nodes in row 0.*got \[5, 7\]"),
+        ({"distance": DISTANCE, "edge_index": EDGE_INDEX.T}, r"integers of shape \[2, E\]"),
+        ({"distance": DISTANCE, "edge_index": EDGE_INDEX.float()}, "got torch.float32"),
+    ],
+)
+def test_edges_that_do_not_fit_are_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        make_layer()(torch.randn(5, 3).double(), **{"edge_index": EDGE_INDEX, **arguments})
+
+
+@pytest.mark.parametrize("path", ["sparse", "segments"])
+@pytest.mark.parametrize("number", [-1, 5])
+def test_an_edge_to_a_node_that_there_is_not_is_refused(path, number):
+    edge_index = torch.tensor([[number], [0]])
+    with pytest.raises(IndexError, match="edge_index"):
+        make_layer(path=path)(torch.randn(5, 3).double(), edge_index, torch.tensor([1.0]).double())
