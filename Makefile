@@ -40,7 +40,7 @@ test: install
 # The pooling once more with torch-scatter, which torch-geometric uses where it is installed.
 test-scatter: .venv-scatter/.installed
 	.venv-scatter/bin/python -c "import torch_scatter"
-	.venv-scatter/bin/python -m pytest tests/nn/test_pooling.py
+	.venv-scatter/bin/python -m pytest tests/nn/test_pooling.py tests/nn/test_pooling_in_pyg.py tests/nn/test_sparse.py
 
 .venv-scatter/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-scatter

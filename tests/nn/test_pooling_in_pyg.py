@@ -1,0 +1,392 @@
+"""Social pooling where people put layers of PyTorch Geometric."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch_geometric import EdgeIndex, seed_everything
+from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.explain import Explainer, GNNExplainer
+from torch_geometric.loader import ClusterData, ClusterLoader, NeighborLoader
+from torch_geometric.nn import Sequential, to_hetero
+from torch_geometric.transforms import Cartesian, Distance
+from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
+from torch_geometric.utils import k_hop_subgraph, to_torch_coo_tensor, to_torch_csr_tensor
+
+from socialgraph.nn import SocialPooling
+
+AGGREGATIONS = ("mean", "attention", "max", "inverse_distance")
+every_aggregation = pytest.mark.parametrize("aggr", AGGREGATIONS)
+every_path = pytest.mark.parametrize("path", ["sparse", "segments"])
+
+
+def make_layer(aggr="attention", channels=(8, 4), path="sparse", **options):
+    heads = 2 if aggr == "attention" else 1
+    options = {"radius": 0.3, "max_radius": 0.6, "heads": heads, **options}
+    layer = SocialPooling(*channels, aggr, **options)
+    layer.fuse, layer.fuse_from = path == "sparse", 0
+    return layer
+
+
+def make_data(nodes=30, seed=0):
+    """A random geometric graph in the unit square from left to right, joined up to 0.4 apart."""
+    generator = torch.Generator().manual_seed(seed)
+    pos = torch.rand(nodes, 2, generator=generator)
+    pos = pos[pos[:, 0].argsort()]
+    distance = torch.cdist(pos, pos)
+    near = (distance <= 0.4).fill_diagonal_(False)
+    receiver, sender = near.nonzero().T
+    x = torch.randn(nodes, 8, generator=generator)
+    return Data(
+        x=x,
+        pos=pos,
+        edge_index=torch.stack([sender, receiver]),
+        edge_attr=distance[sender, receiver],
+        num_nodes=nodes,
+    )
+
+
+@every_path
+@every_aggregation
+def test_all_forms_of_edges_and_lengths_give_the_same(aggr, path):
+    layer, data = make_layer(aggr, path=path), make_data()
+    x, edge_index, size = data.x, data.edge_index, (30, 30)
+    out = layer(x, edge_index, data.edge_attr)
+    lengths = Distance(norm=False, cat=False)(Data(pos=data.pos, edge_index=edge_index)).edge_attr
+    offsets = Cartesian(norm=False, cat=False)(Data(pos=data.pos, edge_index=edge_index)).edge_attr
+    sparse = {
+        "coo": to_torch_coo_tensor(edge_index, data.edge_attr, size).t(),
+        "csr": to_torch_csr_tensor(edge_index.flip(0), data.edge_attr, size),
+    }
+    shuffled = torch.randperm(edge_index.size(1))
+    others = {
+        "distance": layer(x, edge_index, distance=data.edge_attr),
+        "pos": layer(x, edge_index, pos=data.pos),
+        "Distance": layer(x, edge_index, lengths),
+        "Cartesian": layer(x, edge_index, offsets),
+        "EdgeIndex": layer(
+            x, EdgeIndex(edge_index, sparse_size=size, sort_order="col"), data.edge_attr
+        ),
+        "unsorted": layer(x, edge_index[:, shuffled], data.edge_attr[shuffled]),
+        "coo": layer(x, sparse["coo"]),
+        "csr": layer(x, sparse["csr"]),
+        "csr and pos": layer(x, sparse["csr"], pos=data.pos),
+        "tuple": layer((x, x), edge_index, data.edge_attr),
+    }
+    for name, other in others.items():
+        torch.testing.assert_close(other, out, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@every_path
+@every_aggregation
+def test_edges_read_backwards_are_the_flow_from_target_to_source(aggr, path):
+    forward = make_layer(aggr, path=path, **({"pos_dim": 2} if aggr == "attention" else {}))
+    backward = SocialPooling(
+        *(8, 4, aggr), radius=0.3, max_radius=0.6, heads=forward.heads, pos_dim=forward.pos_dim,
+        flow="target_to_source",
+    )  # fmt: skip
+    backward.load_state_dict(forward.state_dict())
+    data = make_data()
+    out = forward(data.x, data.edge_index, pos=data.pos)
+    torch.testing.assert_close(backward(data.x, data.edge_index.flip(0), pos=data.pos), out)
+    with pytest.raises(ValueError, match="transposed adjacency"):
+        backward(data.x, to_torch_coo_tensor(data.edge_index, data.edge_attr, (30, 30)))
+
+
+@every_path
+@every_aggregation
+def test_a_bipartite_graph_is_the_corner_of_a_square_one(aggr, path):
+    layer = make_layer(aggr, ((8, 8), 4), path, residual=True, bias=True)
+    square = make_layer(aggr, (8, 4), path, residual=True, bias=True)
+    square.load_state_dict(layer.state_dict())
+    detectors, junctions = torch.randn(6, 8), torch.randn(4, 8)
+    pos = torch.rand(6, 2), torch.rand(4, 2)
+    edge_index = torch.tensor([[0, 0, 5, 2, 3], [0, 1, 1, 2, 2]])  # 0 -> 0 is no self loop
+    out = layer((detectors, junctions), edge_index, pos=pos)
+    both = torch.cat([detectors, junctions])
+    shifted = edge_index + torch.tensor([[0], [6]])
+    torch.testing.assert_close(out, square(both, shifted, pos=torch.cat(pos))[6:])
+    torch.testing.assert_close(out[3], layer.res(junctions[3]) + layer.bias)  # hears nobody
+
+
+@every_aggregation
+def test_both_sides_of_a_bipartite_graph_have_widths_of_their_own(aggr):
+    edges = torch.tensor([[0, 5], [1, 2]]), torch.tensor([0.1, 0.2])
+    x = torch.randn(6, 8), torch.randn(4, 5)
+    for widths in ((8, 5), (-1, -1)):
+        layer = make_layer(aggr, (widths, 4), residual=True)
+        assert layer(x, *edges).shape == (4, 4)
+        assert layer.res.weight.shape == (4, 5)
+
+
+def test_receivers_without_states_are_counted_by_size():
+    layer = make_layer("mean", ((8, 5), 4))
+    edge_index, distance = torch.tensor([[0, 1], [2, 2]]), torch.tensor([0.1, 0.1])
+    out = layer((torch.randn(6, 8), None), edge_index, distance, size=(6, 7))
+    assert out.shape == (7, 4)
+    assert (out[[0, 1, 3, 4, 5, 6]] == 0).all()
+    assert (out[2] != 0).all()
+    with pytest.raises(ValueError, match=r"number of nodes in row 1.*got none"):
+        layer((torch.randn(6, 8), None), edge_index, distance)
+    with pytest.raises(ValueError, match=r"x\[1\] = None"):
+        make_layer("attention", ((8, 5), 4))(
+            (torch.randn(6, 8), None), edge_index, distance, size=(6, 7)
+        )
+
+
+def test_a_lazy_layer_takes_its_width_from_the_first_input():
+    data = make_data()
+    layer = make_layer(channels=(-1, 4), residual=True)
+    assert layer.radius.tolist() == pytest.approx([0.3, 0.3])
+    assert layer(data.x, data.edge_index, data.edge_attr).shape == (30, 4)
+    assert layer.lin_query.weight.shape == (8, 8)
+
+
+def test_prints_like_a_layer_of_pyg():
+    assert str(make_layer()) == "SocialPooling(8, 4, aggr=attention, heads=2)"
+    assert str(make_layer("mean", ((8, 5), 4))) == "SocialPooling((8, 5), 4, aggr=mean)"
+
+
+def test_stands_in_sequential_between_other_layers():
+    data = make_data()
+    model = Sequential(
+        "x, edge_index, edge_attr",
+        [
+            (make_layer(), "x, edge_index, edge_attr -> x"),
+            torch.nn.ReLU(),
+            (make_layer("mean", (4, 3)), "x, edge_index, edge_attr -> x"),
+        ],
+    )
+    out = model(data.x, data.edge_index, data.edge_attr)
+    assert out.shape == (30, 3)
+    hidden = model[0](data.x, data.edge_index, data.edge_attr).relu()
+    torch.testing.assert_close(out, model[2](hidden, data.edge_index, data.edge_attr))
+
+
+class TwoLayers(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = make_layer("mean", ((-1, -1), 8), bias=True, residual=True)
+        self.second = make_layer("attention", ((-1, -1), 4), residual=True)
+
+    def forward(self, x, edge_index, edge_attr):
+        x = self.first(x, edge_index, edge_attr).relu()
+        return self.second(x, edge_index, edge_attr)
+
+
+def test_becomes_heterogeneous():
+    data = HeteroData()
+    data["detector"].x, data["junction"].x = torch.randn(6, 3), torch.randn(4, 2)
+    for edge, size in (
+        (("detector", "beside", "detector"), (6, 6)),
+        (("detector", "feeds", "junction"), (6, 4)),
+        (("junction", "feeds", "detector"), (4, 6)),
+    ):
+        data[edge].edge_index = torch.stack([torch.randint(n, (12,)) for n in size])
+        data[edge].edge_attr = torch.rand(12)
+    model = to_hetero(TwoLayers(), data.metadata(), aggr="sum")
+    out = model(data.x_dict, data.edge_index_dict, data.edge_attr_dict)
+    assert {name: tuple(x.shape) for name, x in out.items()} == {
+        "detector": (6, 4),
+        "junction": (4, 4),
+    }
+    # In the type that joins detectors with detectors, a loop is still nobody's neighbour.
+    layer, x = make_layer("mean", ((-1, -1), 4)), data["detector"].x
+    assert (layer((x, x), torch.tensor([[1], [1]]), torch.tensor([0.0])) == 0).all()
+
+
+@every_aggregation
+def test_a_batch_of_graphs_of_different_sizes_is_each_graph_alone(aggr):
+    layer = make_layer(aggr)
+    graphs = [make_data(nodes, seed) for seed, nodes in enumerate((5, 1, 30, 12))]
+    batch = Batch.from_data_list(graphs)
+    out = layer(batch.x, batch.edge_index, batch.edge_attr)
+    alone = [layer(g.x, g.edge_index, g.edge_attr) for g in graphs]
+    torch.testing.assert_close(out, torch.cat(alone))
+
+
+def whole_and_part(aggr, part, seeds):
+    """Outputs of the seeds from the whole graph and from a part that holds their neighbours."""
+    layer, data = make_layer(aggr), make_data(60)
+    whole = layer(data.x, data.edge_index, data.edge_attr)
+    return whole[part.n_id[seeds]], layer(part.x, part.edge_index, part.edge_attr)[seeds]
+
+
+@every_aggregation
+def test_a_subgraph_with_all_neighbours_gives_the_numbers_of_the_whole(aggr):
+    data = make_data(60)
+    nodes, edge_index, seeds, kept = k_hop_subgraph(
+        [3, 7, 20], 1, data.edge_index, relabel_nodes=True
+    )
+    part = Data(x=data.x[nodes], edge_index=edge_index, edge_attr=data.edge_attr[kept], n_id=nodes)
+    torch.testing.assert_close(*whole_and_part(aggr, part, seeds))
+
+
+@pytest.mark.skipif(
+    not (WITH_PYG_LIB or WITH_TORCH_SPARSE),
+    reason="NeighborLoader needs pyg-lib or torch-sparse, which compile for minutes",
+)
+@every_aggregation
+def test_a_neighbor_loader_with_all_neighbours_gives_the_numbers_of_the_whole(aggr):
+    for part in NeighborLoader(make_data(60), num_neighbors=[-1], batch_size=16):
+        seeds = torch.arange(part.batch_size)
+        torch.testing.assert_close(*whole_and_part(aggr, part, seeds))
+
+
+class Halves(ClusterData):
+    """Clusters by number, where METIS is not installed."""
+
+    def _metis(self, edge_index, num_nodes):
+        return (torch.arange(num_nodes) >= num_nodes // 2).long()
+
+
+@every_aggregation
+def test_clusters_of_a_cluster_loader_give_the_numbers_of_the_whole_inside(aggr):
+    data = make_data(60)
+    data.n_id = torch.arange(60)
+    inside = 0
+    for part in ClusterLoader(Halves(data, num_parts=2, log=False), batch_size=1):
+        degree = torch.bincount(data.edge_index[1], minlength=60)[part.n_id]
+        complete = torch.bincount(part.edge_index[1], minlength=part.num_nodes) == degree
+        inside += int(complete.sum())
+        torch.testing.assert_close(*whole_and_part(aggr, part, complete.nonzero().flatten()))
+    assert inside > 5
+
+
+def inputs(nodes, edges):
+    return torch.randn(nodes, 8), torch.randint(nodes, (2, edges)), torch.rand(edges)
+
+
+@every_aggregation
+@pytest.mark.parametrize("learn_radius", [True, False])
+def test_compiles_whole_for_all_sizes(aggr, learn_radius):
+    layer = make_layer(aggr, learn_radius=learn_radius)
+    compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="aot_eager")
+    torch._dynamo.reset()
+    for sizes in ((12, 50), (30, 99), (7, 20)):
+        arguments = inputs(*sizes)
+        torch.testing.assert_close(compiled(*arguments), layer(*arguments))
+
+
+def test_the_compiled_code_gives_the_same_values_and_gradients():
+    layer = make_layer("attention")
+    compiled = torch.compile(layer, fullgraph=True, dynamic=True)
+    for sizes in ((12, 50), (37, 203)):  # sizes that fill no vector register
+        x, edge_index, distance = inputs(*sizes)
+        results = []
+        for function in (layer, compiled):
+            layer.zero_grad()
+            own = x.clone().requires_grad_()
+            out = function(own, edge_index, distance)
+            out.square().sum().backward()
+            results.append([out, own.grad, *(p.grad.clone() for p in layer.parameters())])
+        torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
+
+
+class Positional(torch.nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x, edge_index, distance):
+        return self.layer(x, edge_index, distance=distance)
+
+
+def dynamic_shapes():
+    nodes, edges = torch.export.Dim("nodes", min=2), torch.export.Dim("edges", min=2)
+    return {"x": {0: nodes}, "edge_index": {1: edges}, "distance": {0: edges}}
+
+
+@every_aggregation
+def test_exports_with_any_number_of_nodes_and_edges(aggr):
+    layer = make_layer(aggr).eval()
+    program = torch.export.export(
+        Positional(layer), inputs(12, 50), dynamic_shapes=dynamic_shapes()
+    )
+    arguments = inputs(31, 77)
+    torch.testing.assert_close(program.module()(*arguments), layer(*arguments))
+
+
+@pytest.mark.filterwarnings("ignore")
+@every_aggregation
+def test_exports_to_onnx_with_the_same_numbers(aggr, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra 'test' installs it")
+    layer = make_layer(aggr).eval()
+    program = torch.onnx.export(
+        *(Positional(layer), inputs(12, 50)),
+        dynamic_shapes=dynamic_shapes(), dynamo=True, verbose=False,
+    )  # fmt: skip
+    program.save(tmp_path / "layer.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "layer.onnx")
+    arguments = inputs(31, 77)
+    names = [entry.name for entry in session.get_inputs()]
+    feed = dict(zip(names, (tensor.numpy() for tensor in arguments), strict=True))
+    (out,) = session.run(None, feed)
+    torch.testing.assert_close(torch.from_numpy(out), layer(*arguments), rtol=1e-4, atol=1e-5)
+
+
+@every_path
+@every_aggregation
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_stays_near_single_precision(aggr, path, dtype):
+    layer, data = make_layer(aggr, path=path), make_data()
+    exact = layer(data.x, data.edge_index, data.edge_attr)
+    with torch.autocast("cpu", dtype):
+        rough = layer(data.x, data.edge_index, data.edge_attr)
+    assert rough.dtype == dtype
+    rough.float().square().sum().backward()
+    torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05)
+    assert all(p.grad.isfinite().all() for p in layer.parameters())
+
+
+@every_aggregation
+def test_is_copied_pickled_and_saved(aggr):
+    data = make_data()
+    layer = make_layer(aggr)
+    layer(data.x, data.edge_index, data.edge_attr).sum().backward()
+    stored = io.BytesIO()
+    torch.save(layer.state_dict(), stored)
+    stored.seek(0)
+    loaded = make_layer(aggr)
+    loaded.load_state_dict(torch.load(stored, weights_only=True))
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), loaded):
+        for arguments in ((data.x, data.edge_index, data.edge_attr),):
+            torch.testing.assert_close(other(*arguments), layer(*arguments))
+
+
+class OneWindow(torch.nn.Module):
+    """A model of windows ``[B, N, F]``, explained window by window as ``[N, F]``."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x, edge_index, distance):
+        return self.model(x.unsqueeze(0), edge_index, distance).squeeze(0)
+
+
+@pytest.mark.parametrize("windows", [False, True])
+@pytest.mark.parametrize("aggr", ["mean", "attention"])
+def test_an_explainer_finds_the_neighbour_that_matters(aggr, windows):
+    seed_everything(0)
+    layer = make_layer(aggr, (2, 1), radius=0.5)
+    with torch.no_grad():
+        layer.lin_value.weight.fill_(1.0)
+    x = torch.tensor([[0.0, 0.0], [3.0, 3.0], [0.0, 0.0], [0.0, 0.0]])
+    edge_index = torch.tensor([[1, 2, 3, 0], [0, 0, 0, 1]])
+    distance = torch.full((4,), 0.1)
+    explainer = Explainer(
+        OneWindow(layer) if windows else layer,
+        algorithm=GNNExplainer(epochs=60),
+        explanation_type="model",
+        node_mask_type="attributes",
+        edge_mask_type="object",
+        model_config={"mode": "regression", "task_level": "node", "return_type": "raw"},
+    )
+    explanation = explainer(x, edge_index, distance=distance, index=0)
+    assert explanation.edge_mask.argmax() == 0
+    assert explanation.node_mask[1].sum() == explanation.node_mask.sum()
+    assert layer.fuse  # the layer is as before
+    torch.testing.assert_close(layer(x, edge_index, distance), layer(x, edge_index, distance))
