@@ -15,7 +15,11 @@ from benchmarks.tables import TABLES
 
 __all__ = ["fill", "main", "make_tables"]
 
-READMES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md")
+READMES = (
+    ROOT / "README.md",
+    ROOT / "benchmarks" / "README.md",
+    ROOT / "docs" / "social_pooling.md",
+)
 
 
 def make_tables(folder: Path = RESULTS) -> dict[str, str]:

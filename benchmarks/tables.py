@@ -183,11 +183,74 @@ def batch_size(report: dict) -> str:
     return _table(["windows per batch", *ways], rows) + "\n\n" + note
 
 
+def pooling(report: dict) -> str:
+    """Time and memory of social pooling over the layers of PyG, by shape."""
+    groups = {}
+    for entry in report["results"]:
+        key = tuple(entry[name] for name in ("nodes", "degree", "windows"))
+        groups.setdefault(key, {})[entry["way"]] = entry
+    kinds = {
+        "Attention": ("social", "social_fixed", ("GATConv", "GATv2Conv", "TransformerConv")),
+        "Mean": ("social_mean", "social_mean_fixed", ("SAGEConv",)),
+    }
+    others = {"Attention": ("dense", "loop"), "Mean": ("loop_mean",)}
+    parts = []
+    for kind, (social, fixed, peers) in kinds.items():
+        rows = [
+            _pooling_row(key, own, (social, fixed), peers, others[kind])
+            for key, own in groups.items()
+        ]
+        heads = [
+            *("detectors", "neighbours", "windows", "forward, ms", "of PyG", "fixed"),
+            *("training, ms", "of PyG", "fixed", "peak MiB", "of PyG", "fixed"),
+            *(f"{name} forward / training" for name in others[kind]),
+            "forward over floor",
+        ]
+        aim = "0.7 in time and memory" if kind == "Attention" else "1 in time"
+        parts += [f"{kind} (aim: at most {aim} of the fastest of {', '.join(peers)}):"]
+        parts += [_table(heads, rows)]
+    rates = report["configuration"]["rates"]
+    note = (
+        "Medians in turn. *of PyG*: the ratio to its fastest; *fixed*: the same for a hard radius; "
+        "the others are ratios of theirs to social. Copying runs at "
+        f"{rates['bytes_per_second'] / 1e9:.1f} GB/s, matrix products at "
+        f"{rates['operations_per_second'] / 1e9:.0f} Gflop/s. {_environment(report)}"
+    )
+    return "\n\n".join([*parts, note])
+
+
+def _pooling_row(
+    key: tuple, own: dict[str, dict], socials: tuple[str, str], peers: tuple, others: tuple
+) -> list[str]:
+    """Ratios of one shape; those to PyG are to the best of its layers in each quantity."""
+    values = {
+        "forward": lambda e: e["forward"]["median"],
+        "training": lambda e: e["training"]["median"],
+        "memory": lambda e: e["peak_memory_mib"],
+    }
+    social = own[socials[0]]
+    row = [f"{key[0]:,}", f"{social['edges'] / key[0]:.0f}", str(key[2])]
+    for name, value in values.items():
+        best = min(value(own[peer]) for peer in peers if "error" not in own[peer])
+        scale, digits = (1, 1) if name == "memory" else (1e3, 2)
+        row.append(f"{scale * value(social):,.{digits}f}")
+        for way in socials:
+            row.append(f"{value(own[way]) / best:.2f}" if best > 0 else "")
+    for way in others:
+        ratios = [
+            f"{values[name](own[way]) / values[name](social):,.1f}"
+            for name in ("forward", "training")
+            if "error" not in own[way]
+        ]
+        row.append(" / ".join(ratios) or _last_line(own[way]["error"]))
+    return [*row, f"{values['forward'](social) / social['floor_seconds']:.1f}"]
+
+
 TABLES: dict[str, Callable[[dict], str]] = {
     function.__name__: function
     for function in (
         *(accuracy, peers, shared_vs_distributed, data_loading, graph_building, plan),
-        batch_size,
+        *(batch_size, pooling),
     )
 }
 

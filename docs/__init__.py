@@ -1,0 +1,1 @@
+"""Pages for users, and the code that draws their pictures."""

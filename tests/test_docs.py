@@ -1,0 +1,32 @@
+"""The examples of the pages in ``docs`` run as they stand, and the pictures are drawn."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "social_pooling.md").read_text()
+
+
+def examples():
+    """Every example with the heading above it."""
+    title = ""
+    for part in re.split(r"^(#+ .*)$", PAGE, flags=re.M):
+        if part.startswith("#"):
+            title = part.lstrip("# ")
+        for number, code in enumerate(re.findall(r"```python\n(.*?)```", part, re.S)):
+            yield pytest.param(code, id=f"{title} {number}")
+
+
+@pytest.mark.parametrize("code", examples())
+def test_an_example_runs(code):
+    exec(code, {"__name__": "example"})
+
+
+def test_the_picture_of_the_soft_radius_is_drawn(tmp_path):
+    path = tmp_path / "soft_radius.png"
+    subprocess.run([sys.executable, "-m", "docs.draw_soft_radius", path], cwd=ROOT, check=True)
+    assert path.stat().st_size > 10_000
