@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch_geometric import EdgeIndex
+from torch_geometric import EdgeIndex, is_compiling
 from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import is_sparse, to_edge_index
 
@@ -33,6 +33,13 @@ class Edges(NamedTuple):
     length: Tensor
     offset: Tensor | None
 
+    def without(self, gone: Tensor) -> "Edges":
+        """The same with lengths and offsets of 0 for edges that are ``gone`` ``[*, E]``."""
+        offset = self.offset
+        if offset is not None:
+            offset = torch.where(gone.unsqueeze(-1), 0, offset)
+        return self._replace(length=torch.where(gone, 0, self.length), offset=offset)
+
 
 def read_edges(
     edge_index: Tensor | SparseTensor,
@@ -53,20 +60,34 @@ def read_edges(
         size: numbers of nodes in both rows, None where the states or an adjacency tell.
         edge_attr: lengths ``[E]`` or ``[E, 1]``, as ``torch_geometric.transforms.Distance`` makes
             them without ``norm``; or positions of row 0 relative to row 1 ``[E, D]``, D above 1, as
-            ``torch_geometric.transforms.Cartesian`` does.
+            ``torch_geometric.transforms.Cartesian`` does. Leading axes need ``distance``.
         pos: positions ``[*, N, D]``, or those of both rows.
         distance: lengths ``[*, E]``.
 
     Raises:
         ValueError: where something has another form or shape, the sources of the lengths are none
             or several, or the numbers of nodes are not known or do not fit.
+        IndexError: where an edge names a node that there is not (on a CPU; a GPU finds out later).
     """
     index, values, told = _plain_edge_index(edge_index, flow)
     i, j = (1, 0) if flow == "source_to_target" else (0, 1)
     size = _node_counts([nodes, size, told])
+    if index.device.type == "cpu" and not is_compiling():
+        _check_indices(index, size)
     if edge_attr is None and pos is None and distance is None:
         distance = values
-    length, offset = _read_lengths(index, edge_attr, pos, distance)
+    elif values is not None and pos is None:
+        raise ValueError(
+            "Expected the lengths as values of the sparse adjacency, whose order of edges is its "
+            "own, or 'pos' (got 'edge_attr' or 'distance' besides)."
+        )
+    pair = (pos, pos) if isinstance(pos, Tensor) else pos
+    if pair is not None and any(p.size(-2) != n for p, n in zip(pair, size, strict=True)):
+        raise ValueError(
+            f"Expected 'pos' of {' and '.join(map(str, dict.fromkeys(size)))} nodes (got shapes "
+            f"{[tuple(p.shape) for p in pair]})."
+        )
+    length, offset = _read_lengths(index, edge_attr, pair, distance)
     if offset is not None and flow == "target_to_source":
         offset = -offset
     return Edges(index, size, index[j], index[i], size[i], length, offset)
@@ -112,7 +133,7 @@ def _node_counts(claims: list[tuple[int | None, int | None] | None]) -> tuple[in
 def _read_lengths(
     index: Tensor,
     edge_attr: Tensor | None,
-    pos: Tensor | tuple[Tensor, Tensor] | None,
+    pos: tuple[Tensor, Tensor] | None,
     distance: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
     """Lengths ``[*, E]``, and positions of row 0 relative to row 1 ``[*, E, D]`` or None."""
@@ -124,12 +145,11 @@ def _read_lengths(
             f"{' and '.join(given) or 'none'})."
         )
     if pos is not None:
-        first, second = (pos, pos) if isinstance(pos, Tensor) else pos
-        offset = first.index_select(-2, index[0]) - second.index_select(-2, index[1])
-        return torch.linalg.vector_norm(offset, dim=-1), offset
+        offset = pos[0].index_select(-2, index[0]) - pos[1].index_select(-2, index[1])
+        return _norm(offset), offset
     length, offset = distance, None
     if edge_attr is not None and edge_attr.dim() == 2 and edge_attr.size(1) > 1:
-        length, offset = torch.linalg.vector_norm(edge_attr, dim=1), edge_attr
+        length, offset = _norm(edge_attr), edge_attr
     elif edge_attr is not None:
         length = edge_attr.squeeze(1) if edge_attr.dim() == 2 else edge_attr
     if length.dim() == 0 or length.size(-1) != index.size(1):
@@ -138,3 +158,22 @@ def _read_lengths(
             f"{tuple(named[given[0]].shape)})."
         )
     return length, offset
+
+
+def _norm(offset: Tensor) -> Tensor:
+    """Length of vectors ``[*, D]``, with derivatives of all orders also where it is 0."""
+    square = offset.square().sum(dim=-1)
+    still = square == 0
+    return square.masked_fill(still, 1).sqrt().masked_fill(still, 0)
+
+
+def _check_indices(index: Tensor, size: tuple[int, int]) -> None:
+    if index.numel() == 0:
+        return
+    for row, (part, count) in enumerate(zip(index, size, strict=True)):
+        low, high = part.aminmax()
+        if low < 0 or high >= count:
+            raise IndexError(
+                f"Expected indices from 0 to {count - 1} in row {row} of 'edge_index' (got "
+                f"{low.item()} to {high.item()}). It numbers the nodes of 'x'."
+            )

@@ -61,7 +61,8 @@ class SocialPooling(MessagePassing):
     On a CPU the states of neighbours are summed by sparse products
     (:mod:`socialgraph.nn.sparse`) from :attr:`fuse_from` gathered numbers on; below, elsewhere, and
     in a compiled, exported or explained model by PyG's gathering and scattering, which
-    ``layer.fuse = False`` takes always, as in other layers of PyG.
+    ``layer.fuse = False`` takes always, as in other layers of PyG; transforms of ``torch.func``,
+    batched gradients and ``torch.jit.trace`` need that.
 
     Args:
         in_channels: width of a node's state; a tuple for those of senders and receivers; -1 to take
@@ -80,7 +81,8 @@ class SocialPooling(MessagePassing):
         concat: join the heads' outputs to ``heads * out_channels``; otherwise take their mean.
         pos_dim: coordinates of the relative position that attention looks at, so that it can tell
             up from down; 0 for none, then only the distance counts.
-        dropout: share of the weights :math:`p_i \alpha_{ji}` that is dropped in training.
+        dropout: share of the weights :math:`p_i \alpha_{ji}` that is dropped in training, after
+            those that are returned; weights that are shared by all windows are dropped in all.
         bias: add a learned vector, also where nobody is in reach.
         residual: add :math:`\mathbf{W}_r \mathbf{x}_i`.
         flow: ``"source_to_target"``, or ``"target_to_source"`` for edges that are read backwards.
@@ -89,14 +91,16 @@ class SocialPooling(MessagePassing):
         - **x:** node states :math:`(*, N, C_{in})`, or a tuple for senders and receivers, None for
           receivers whose state is not needed; leading axes share one graph (a static graph), and
           PyG's mini-batches :math:`(B \cdot N, C_{in})` give the same numbers
-        - **edge_index:** :math:`(2, E)`, senders in row 0, receivers in row 1; an ``EdgeIndex``; or
-          a transposed sparse adjacency :math:`(N, N)`, whose values are lengths unless ``pos`` is
+        - **edge_index:** :math:`(2, E)`, senders in row 0, receivers in row 1 (the other way round
+          for the other ``flow``; tuples are in the order of the rows); an ``EdgeIndex``; or a
+          transposed sparse adjacency :math:`(N, N)`, whose values are lengths unless ``pos`` is
           given. Self loops are ignored, unless ``x`` is a tuple of two different tensors
-        - one of **edge_attr:** lengths :math:`(E)` or :math:`(E, 1)`, or relative positions
-          :math:`\mathbf{p}_j - \mathbf{p}_i` :math:`(E, D)`; **pos:** positions
-          :math:`(*, N, D)`, or a tuple; **distance:** lengths :math:`(*, E)`
+        - one of **edge_attr:** lengths :math:`(E)` or :math:`(E, 1)`, or positions of row 0
+          relative to row 1 :math:`(E, D)`; **pos:** positions :math:`(*, N, D)`, or a tuple;
+          **distance:** lengths :math:`(*, E)`
         - **mask:** True where a sender is observed :math:`(*, N)`; the edges of others are as if
-          gone, whatever their states hold. None for all
+          gone, whatever their states and positions hold, and where they receive, their own state
+          counts as zero. None for all
         - **size:** numbers of nodes in rows 0 and 1 of ``edge_index``, where ``x`` does not tell
         - **output:** :math:`(*, N, C_{out})`; without ``bias`` and ``residual`` zero for a node
           with nobody in reach. With ``return_attention_weights`` also a tuple of ``edge_index`` and
@@ -131,7 +135,7 @@ class SocialPooling(MessagePassing):
         flow: Literal["source_to_target", "target_to_source"] = "source_to_target",
     ) -> None:
         super().__init__(aggr="max" if aggr == "max" else "sum", flow=flow, node_dim=-2)
-        radii = [float(r) for r in radius] if isinstance(radius, Sequence) else [float(radius)]
+        radii = torch.as_tensor(radius, dtype=torch.double).reshape(-1).tolist()
         max_radius = 2 * max(radii, default=0.0) if max_radius is None else max_radius
         softness = max_radius / 10 if softness is None else softness
         _check_options(aggr, heads, pos_dim, dropout)
@@ -185,8 +189,9 @@ class SocialPooling(MessagePassing):
         """The reach of each head ``[heads]``, in the unit of the positions."""
         if self.learn_radius:
             span = self.max_radius - self.min_radius
-            return self.min_radius + span * torch.sigmoid(self.radius_logit)
-        return torch.tensor(self.initial_radius)
+            share = torch.sigmoid(self.radius_logit.to(self._precision))
+            return self.min_radius + span * share
+        return torch.tensor(self.initial_radius, dtype=self._precision)
 
     def forward(
         self,
@@ -211,10 +216,12 @@ class SocialPooling(MessagePassing):
         nodes = tuple(None if end is None else end.size(-2) for end in pair)
         edges = read_edges(edge_index, self.flow, nodes, size, edge_attr, pos, distance)
         one_set = pair[0] is pair[1]
+        kept = self._kept(edges, one_set)
         if mask is not None:
+            kept = kept & _present(mask, source, edges, one_set).unsqueeze(-1)
             source = source.masked_fill(~mask.unsqueeze(-1), 0)
             target = source if one_set else target
-        kept = self._kept(edges, mask, one_set)
+        edges = edges.without(~kept.any(dim=-1))
         value = self.lin_value(source)  # [*, N, H * C]
         graph = self._neighborhood(edges, value)
         if self.aggregation == "max":
@@ -249,26 +256,39 @@ class SocialPooling(MessagePassing):
         able = (
             self.fuse
             and self.aggregation != "max"
+            and not self._is_watched()
             and value.device.type == "cpu"
             and not self.explain
             and not is_compiling()
             and has_sampled_product()
         )
         nodes, count = value.size(-2), edges.sender.numel()
-        if not able or count * value.numel() < self.fuse_from * nodes:
+        many = count * value.numel() >= max(1, self.fuse_from * nodes)
+        if not (able and many and count <= nodes * edges.num_receivers):
             return None
         return Neighborhood(edges.sender, edges.receiver, nodes, edges.num_receivers)
 
-    def _kept(self, edges: Edges, mask: Tensor | None, one_set: bool) -> Tensor:
+    def _is_watched(self) -> bool:
+        """Whether messages are hooked or changed by a subclass, so that they must be made."""
+        hooks = (
+            self._propagate_forward_pre_hooks,
+            self._propagate_forward_hooks,
+            self._message_forward_pre_hooks,
+            self._message_forward_hooks,
+            self._aggregate_forward_pre_hooks,
+            self._aggregate_forward_hooks,
+        )
+        return any(hooks) or type(self).message is not SocialPooling.message
+
+    def _kept(self, edges: Edges, one_set: bool) -> Tensor:
         """True where an edge has a part, ``[*, E, 1 or H]``."""
         kept = edges.sender != edges.receiver
-        kept = (kept if one_set else torch.ones_like(kept)).unsqueeze(-1)
+        kept = kept if one_set else torch.ones_like(kept)
+        kept = (kept & (edges.length != torch.inf)).unsqueeze(-1)
         if not self.learn_radius:
             # Compared with numbers, which are taken in the precision of the lengths.
             radii = self.initial_radius[: 1 if len(set(self.initial_radius)) == 1 else None]
             kept = kept & torch.stack([edges.length <= radius for radius in radii], dim=-1)
-        if mask is not None:
-            kept = kept & mask.index_select(-1, edges.sender).unsqueeze(-1)
         return kept
 
     def _weight(
@@ -319,8 +339,7 @@ class SocialPooling(MessagePassing):
 
     def _depth(self, edges: Edges) -> Tensor:
         """How far within the radius an edge ends, in units of the softness, ``[*, E, H]``."""
-        length = edges.length.to(self._precision).unsqueeze(-1)
-        return (self.radius.to(self._precision) - length) / self.softness
+        return (self.radius - edges.length.to(self._precision).unsqueeze(-1)) / self.softness
 
     def _reach(self, depth: Tensor, kept: Tensor, edges: Edges) -> Tensor:
         """Share of somebody within reach, ``[*, N, H]``."""
@@ -394,6 +413,20 @@ class SocialPooling(MessagePassing):
         )
 
 
+def _present(mask: Tensor, source: Tensor, edges: Edges, one_set: bool) -> Tensor:
+    """True where the sender is observed, and the length known unless it is an absent receiver's."""
+    if mask.dtype != torch.bool or mask.size(-1) != source.size(-2):
+        raise ValueError(
+            f"Expected 'mask' as booleans of shape [*, {source.size(-2)}], one per sender (got "
+            f"{mask.dtype} of shape {tuple(mask.shape)})."
+        )
+    present = mask.index_select(-1, edges.sender)
+    if one_set:
+        known = edges.length.isfinite() | mask.index_select(-1, edges.receiver)
+        present = present & known
+    return present
+
+
 def _common_shape(first: torch.Size, second: torch.Size) -> torch.Size:
     """Shape to which both can be expanded; PyTorch's own function is slow for the usual case."""
     return first if first == second else torch.broadcast_shapes(first, second)
@@ -427,9 +460,10 @@ def _check_radius(
 ) -> None:
     if len(radii) not in (1, heads):
         raise ValueError(f"Expected one 'radius', or one for each of {heads} heads (got {radii}).")
-    if not 0 <= min_radius < max_radius:
+    if not 0 <= min_radius < max_radius < torch.inf:
         raise ValueError(
-            f"Expected 'min_radius' from 0 to below 'max_radius' = {max_radius} (got {min_radius})."
+            f"Expected 'min_radius' from 0 to below a finite 'max_radius' (got {min_radius} and "
+            f"{max_radius})."
         )
     if not all(0 < r <= max_radius and (not learn_radius or r < max_radius) for r in radii):
         raise ValueError(

@@ -23,15 +23,13 @@ class Neighborhood:
         num_senders: nodes that send.
         num_receivers: nodes that receive.
 
-    Raises:
-        IndexError: where an edge names a node that there is not.
+    There may be no more edges than pairs of nodes, and no edge may name a node that there is not:
+    PyTorch's sparse products trust their indices.
     """
 
     def __init__(
         self, sender: Tensor, receiver: Tensor, num_senders: int, num_receivers: int
     ) -> None:
-        _check_indices(sender, num_senders)
-        _check_indices(receiver, num_receivers)
         self.sender, self.receiver = sender, receiver
         self.num_senders, self.num_receivers = num_senders, num_receivers
         self.order: Tensor | None = None
@@ -202,14 +200,3 @@ def _sampled_product(ptr: Tensor, column: Tensor, rows: Tensor, columns: Tensor)
         check_invariants=False,
     )
     return torch.sparse.sampled_addmm(pattern, rows, columns.t(), beta=0).values()
-
-
-def _check_indices(index: Tensor, num_nodes: int) -> None:
-    if index.numel() == 0:
-        return
-    low, high = index.aminmax()
-    if low < 0 or high >= num_nodes:
-        raise IndexError(
-            f"Expected indices from 0 to {num_nodes - 1} in 'edge_index' (got {low.item()} to "
-            f"{high.item()}). Its rows number the nodes of 'x'."
-        )

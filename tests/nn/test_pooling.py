@@ -335,7 +335,8 @@ def test_bfloat16_autocast_stays_near_single_precision():
         ({"aggr": "attention", "heads": 0}, r"'heads'"),
         ({"radius": [500.0, 600.0]}, r"one for each of 1 heads \(got \[500.0, 600.0\]\)"),
         ({"radius": 500.0, "min_radius": 500.0}, r"above 'min_radius' = 500.0"),
-        ({"min_radius": 2000.0}, r"'min_radius' from 0 to below 'max_radius' = 2000.0"),
+        ({"min_radius": 2000.0}, r"'min_radius' from 0 to below a finite 'max_radius'"),
+        ({"max_radius": float("inf")}, r"a finite 'max_radius'"),
         ({"pos_dim": 2}, r"'pos_dim' = 0, or more with aggr='attention'"),
         ({"dropout": 1.0}, r"'dropout' from 0 to below 1"),
         ({"aggr": "max", "dropout": 0.5}, r"no weights to drop"),
@@ -471,6 +472,9 @@ def test_a_million_edges_take_memory_in_proportion_to_them():
         ({"distance": DISTANCE, "pos": torch.rand(5, 2)}, r"\(got pos and distance\)"),
         ({"distance": DISTANCE[:3]}, r"'distance' with one entry for each of 6 edges .*\(3,\)"),
         ({"distance": DISTANCE, "size": (7, 7)}, r"number of nodes in row 0.*got \[5, 7\]"),
+        ({"pos": torch.rand(7, 2)}, r"'pos' of 5 nodes .*\(7, 2\)"),
+        ({"distance": DISTANCE, "mask": torch.ones(5)}, r"'mask' as booleans .*float32"),
+        ({"distance": DISTANCE, "mask": torch.ones(4) > 0}, r"'mask' as booleans .*\(4,\)"),
         ({"distance": DISTANCE, "edge_index": EDGE_INDEX.T}, r"integers of shape \[2, E\]"),
         ({"distance": DISTANCE, "edge_index": EDGE_INDEX.float()}, "got torch.float32"),
     ],
@@ -482,7 +486,77 @@ def test_edges_that_do_not_fit_are_refused(arguments, words):
 
 @pytest.mark.parametrize("path", ["sparse", "segments"])
 @pytest.mark.parametrize("number", [-1, 5])
-def test_an_edge_to_a_node_that_there_is_not_is_refused(path, number):
-    edge_index = torch.tensor([[number], [0]])
-    with pytest.raises(IndexError, match="edge_index"):
+@pytest.mark.parametrize("row", [0, 1])
+def test_an_edge_to_a_node_that_there_is_not_is_refused(path, number, row):
+    edge_index = torch.zeros(2, 1, dtype=torch.long)
+    edge_index[row] = number
+    with pytest.raises(IndexError, match=f"row {row} of 'edge_index'"):
         make_layer(path=path)(torch.randn(5, 3).double(), edge_index, torch.tensor([1.0]).double())
+
+
+@every_kind
+def test_more_edges_than_pairs_of_nodes_are_summed(aggr, learn_radius, heads, path):
+    layer = make_layer(aggr, learn_radius, heads, path)
+    x = torch.randn(3, 3, dtype=torch.double, requires_grad=True)
+    edges, distance = torch.randint(3, (2, 40)), 1500 * torch.rand(40).double()
+    expected = references.pool(layer, x, edges, distance).mean(1)
+    out = layer(x, edges, distance)
+    torch.testing.assert_close(out, expected)
+    out.sum().backward()
+
+
+@every_kind
+def test_an_absent_node_may_be_anywhere(aggr, learn_radius, heads, path):
+    direction = {"pos_dim": 2} if aggr == "attention" else {}
+    layer = make_layer(aggr, learn_radius, heads, path, **direction)
+    pos, edge_index, _ = random_graph()
+    x = torch.randn(12, 3, dtype=torch.double)
+    mask = torch.arange(12) != 4
+    gone = mask[edge_index].all(0)
+    lost = pos.clone()
+    lost[4] = torch.nan
+    out = layer(x, edge_index, pos=lost, mask=mask)
+    expected = layer(x, edge_index[:, gone], pos=pos)
+    torch.testing.assert_close(out[mask], expected[mask])
+    out.square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in layer.parameters() if p.grad is not None)
+
+
+@every_kind
+def test_an_endless_edge_has_no_part(aggr, learn_radius, heads, path):
+    layer = make_layer(aggr, learn_radius, heads, path)
+    x = torch.randn(5, 3, dtype=torch.double, requires_grad=True)
+    distance = DISTANCE.double().clone()
+    distance[[1, 4]] = torch.inf
+    distance.requires_grad_()
+    out = layer(x, EDGE_INDEX, distance)
+    kept = distance.isfinite()
+    torch.testing.assert_close(out, layer(x, EDGE_INDEX[:, kept], distance[kept]))
+    out.square().sum().backward()
+    assert x.grad.isfinite().all()
+    assert distance.grad is None or distance.grad.isfinite().all()
+
+
+def test_an_empty_batch_gives_an_empty_output():
+    edges, distance = torch.zeros(2, 0, dtype=torch.long), torch.zeros(0).double()
+    for aggr in AGGREGATIONS:
+        layer = make_layer(aggr)
+        for shape in ((0, 3), (2, 0, 3), (0, 4, 3)):
+            out = layer(torch.randn(shape).double(), edges, distance)
+            assert out.shape == (*shape[:-1], 4)
+
+
+def test_positions_have_second_derivatives_where_nodes_coincide():
+    layer = make_layer()
+    pos = torch.tensor([[0.0, 0.0], [0.0, 0.0], [300.0, 0.0]]).double().requires_grad_()
+    edges = torch.tensor([[0, 1, 2, 0], [1, 0, 0, 0]])
+    loss = layer(torch.randn(3, 3).double(), edges, pos=pos).square().sum()
+    (first,) = torch.autograd.grad(loss, pos, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), pos)
+    assert second.isfinite().all()
+
+
+def test_a_half_precise_layer_keeps_its_radius_in_single_precision():
+    layer = SocialPooling(3, 4, radius=80_000.0, max_radius=200_000.0).half()
+    assert layer.radius.isfinite().all()
+    assert SocialPooling(3, 4, radius=801.0, learn_radius=False).bfloat16().radius.item() == 801

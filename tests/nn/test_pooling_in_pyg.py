@@ -91,6 +91,8 @@ def test_edges_read_backwards_are_the_flow_from_target_to_source(aggr, path):
     data = make_data()
     out = forward(data.x, data.edge_index, pos=data.pos)
     torch.testing.assert_close(backward(data.x, data.edge_index.flip(0), pos=data.pos), out)
+    with pytest.raises(ValueError, match="as values of the sparse adjacency"):
+        forward(data.x, to_torch_csr_tensor(data.edge_index.flip(0)), data.edge_attr)
     with pytest.raises(ValueError, match="transposed adjacency"):
         backward(data.x, to_torch_coo_tensor(data.edge_index, data.edge_attr, (30, 30)))
 
@@ -352,8 +354,8 @@ def test_is_copied_pickled_and_saved(aggr):
     loaded = make_layer(aggr)
     loaded.load_state_dict(torch.load(stored, weights_only=True))
     for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), loaded):
-        for arguments in ((data.x, data.edge_index, data.edge_attr),):
-            torch.testing.assert_close(other(*arguments), layer(*arguments))
+        arguments = data.x, data.edge_index, data.edge_attr
+        torch.testing.assert_close(other(*arguments), layer(*arguments))
 
 
 class OneWindow(torch.nn.Module):
@@ -365,6 +367,22 @@ class OneWindow(torch.nn.Module):
 
     def forward(self, x, edge_index, distance):
         return self.model(x.unsqueeze(0), edge_index, distance).squeeze(0)
+
+
+def test_hooks_and_messages_of_subclasses_are_heard_at_any_size():
+    class Silent(SocialPooling):
+        def message(self, x_j, weight):
+            return 0 * x_j
+
+    data = make_data()
+    arguments = data.x, data.edge_index, data.edge_attr
+    silent = Silent(8, 4, radius=0.3)
+    silent.fuse_from = 0
+    assert (silent(*arguments) == 0).all()
+    layer, heard = make_layer(), []
+    layer.register_message_forward_hook(lambda *_: heard.append(True))
+    layer(*arguments)
+    assert heard
 
 
 @pytest.mark.parametrize("windows", [False, True])
