@@ -2,7 +2,7 @@
 
 from socialgraph.nn.distributed import DistributedSocialGraphNet
 from socialgraph.nn.embedding import NodeEmbedding
-from socialgraph.nn.encoder import XLSTMEncoder
+from socialgraph.nn.encoder import XLSTMEncoder, map_state
 from socialgraph.nn.head import GatedFusion, RegressionHead
 from socialgraph.nn.network import SocialGraphNet
 from socialgraph.nn.pooling import SocialPooling
@@ -15,4 +15,5 @@ __all__ = [
     "SocialGraphNet",
     "SocialPooling",
     "XLSTMEncoder",
+    "map_state",
 ]

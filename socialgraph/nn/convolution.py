@@ -1,38 +1,44 @@
 """The causal depthwise convolution of the xLSTM blocks as shifted products."""
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["CausalConvolution"]
+__all__ = ["causal_convolution", "last_steps"]
 
 
-class CausalConvolution(nn.Module):
+def causal_convolution(
+    x: Tensor, weight: Tensor, bias: Tensor, before: Tensor | None = None, dim: int = -2
+) -> Tensor:
     r"""Weighted sum of each channel's last steps.
 
     .. math::
         \mathbf{y}_t = \mathbf{b} + \sum_{k=0}^{K-1} \mathbf{w}_{K-1-k} \odot \mathbf{x}_{t-k}
 
-    with zeros before the first step: the depthwise convolution of the xlstm package, whose weights
-    and names it keeps. Batched weights would turn that one, under :func:`torch.func.vmap`, into a
-    grouped convolution, which CPU autocast refuses.
+    the depthwise convolution of the xlstm package. Batched weights would turn its ``conv1d``, under
+    :func:`torch.func.vmap`, into a grouped convolution, which CPU autocast refuses.
 
     Args:
-        conv: the package's convolution, of which only the weights are used.
+        x: :math:`(*, T, *, C)`.
+        weight: one factor for each of the last :math:`K` steps, the last axis :math:`(*, C, K)`.
+        bias: :math:`(*, C)`.
+        before: the :math:`K - 1` steps before ``x``; None for zeros.
+        dim: the axis of time, counted from the end.
 
-    Shapes:
-        - **x:** :math:`(R, T, C)`; the package's layers also pass an empty state
-        - **output:** :math:`(R, T, C)`
+    Returns:
+        As ``x``.
     """
+    size, steps = weight.size(-1), x.size(dim)
+    if before is None:
+        x = F.pad(x, [0, 0] * (-1 - dim) + [size - 1, 0])
+    else:
+        x = torch.cat([before.to(x.dtype), x], dim=dim)
+    y = bias
+    for k, factor in enumerate(weight.unbind(dim=-1)):
+        y = torch.addcmul(y, factor, x.narrow(dim, k, steps))
+    return y
 
-    def __init__(self, conv: nn.Conv1d) -> None:
-        super().__init__()
-        self.conv = conv
 
-    def forward(self, x: Tensor, state: None = None, return_last_state: bool = False) -> Tensor:
-        weight = self.conv.weight.squeeze(1)  # [C, K]
-        size, steps = weight.size(1), x.size(1)
-        padded = F.pad(x, (0, 0, size - 1, 0))
-        y = self.conv.bias
-        for k in range(size):
-            y = y + weight[:, k] * padded[:, k : k + steps]
-        return y
+def last_steps(before: Tensor, x: Tensor) -> Tensor:
+    """The last steps of both, as many as ``before`` has: ``[R, K - 1, C]`` and ``[R, T, C]``."""
+    return torch.cat([before, x], dim=1)[:, x.size(1) :]

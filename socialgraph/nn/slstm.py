@@ -1,14 +1,49 @@
-"""The recurrence of an sLSTM without branches on data and without writes in place."""
+"""Evaluation of the package's sLSTM blocks, without branches on data and from any state."""
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["SLSTMCell"]
+from socialgraph.nn.convolution import causal_convolution, last_steps
+
+__all__ = ["SLSTMState", "slstm_block", "slstm_start"]
 
 
-class SLSTMCell(nn.Module):
-    r"""States of an sLSTM over a sequence, from a zero state.
+class SLSTMState(NamedTuple):
+    """What an sLSTM block remembers of each row; :math:`D` is the width of a head.
+
+    Args:
+        hidden: :math:`h` :math:`(R, H, D)`.
+        cell: :math:`c`, of the same shape.
+        norm: :math:`n`.
+        top: :math:`m`, the logarithm by which both are scaled down, minus infinity before all.
+        recent: last inputs of the convolution :math:`(R, K - 1, H D)`.
+    """
+
+    hidden: Tensor
+    cell: Tensor
+    norm: Tensor
+    top: Tensor
+    recent: Tensor
+
+
+def slstm_start(block: nn.Module, rows: int) -> SLSTMState:
+    """State before the first step."""
+    kernel = block.xlstm.slstm_cell._recurrent_kernel_
+    heads, _, width = kernel.shape
+    dtype = torch.promote_types(kernel.dtype, torch.float32)
+    zero = kernel.new_zeros(rows, heads, width, dtype=dtype)
+    size = block.xlstm.conv1d.conv.weight.size(-1)
+    top = torch.full_like(zero, -torch.inf)
+    return SLSTMState(zero, zero, zero, top, kernel.new_zeros(rows, size - 1, heads * width))
+
+
+def slstm_block(
+    block: nn.Module, x: Tensor, state: SLSTMState | None = None, last: bool = False
+) -> tuple[Tensor, SLSTMState | None]:
+    r"""Output of the package's sLSTM block, and its state where one was given.
 
     .. math::
         (\tilde i, \tilde f, \tilde z, \tilde o)_t &= \mathbf{x}_t + \mathbf{R} \mathbf{h}_{t-1} +
@@ -18,43 +53,88 @@ class SLSTMCell(nn.Module):
         n_t = e^{\log \sigma(\tilde f_t) + m_{t-1} - m_t} n_{t-1} + e^{\tilde i_t - m_t} \\
         h_t &= \sigma(\tilde o_t) \, c_t / n_t
 
-    after Beck et al., `xLSTM: Extended Long Short-Term Memory <https://arxiv.org/abs/2405.04517>`_,
-    with the parameters, their names and the layout of the PyTorch cell of the xlstm package, whose
-    place it takes. That cell asks at every step whether the state is still zero and writes every
-    step into a prepared tensor; neither can be evaluated under :func:`torch.func.vmap`. Here the
-    first step has its closed form :math:`m_1 = \tilde i_1, n_1 = 1`; after it :math:`n \ge 1`.
+    after Beck et al., `xLSTM: Extended Long Short-Term Memory <https://arxiv.org/abs/2405.04517>`_.
+    The package's cell asks at every step whether the state is still zero and writes every step into
+    a prepared tensor, so that it neither compiles whole nor runs under :func:`torch.func.vmap`.
+    Here :math:`m_0 = -\infty`, or the closed form of the first step. With ``last``, the norm and
+    the feed-forward part are those of :math:`t = -1` alone.
 
     Args:
-        recurrent_kernel: :math:`\mathbf{R}` per head :math:`(H, 4 D, D)`.
-        bias: :math:`\mathbf{b}`, gate by gate :math:`(4 H D)`.
+        block: the block, of whose modules the weights (and the dropout) are used.
+        x: rows :math:`(R, T, C)`.
+        state: what was before; None for nothing.
+        last: return the last step alone.
 
-    Shapes:
-        - **x:** input part of the gates, gate by gate :math:`(R, T, 4 H D)`
-        - **output:** hidden states :math:`(R, H, T, D)`, and None for the package's last state
+    Returns:
+        :math:`(R, T, C)`, or :math:`(R, 1, C)`; the state after the last step, or None.
     """
+    layer, norm = block.xlstm, block.xlstm_norm
+    rows, _, channels = x.shape
+    width = layer.fgate.weight.size(1)
+    normed = F.layer_norm(x, (channels,), norm.weight_proxy, norm.bias, norm.eps)
+    gates = _gates(layer, normed, None if state is None else state.recent)  # [T, H, R, 4D]
+    hidden, (cell, scale, top) = _run(gates, layer.slstm_cell, state)
+    after = None
+    if state is not None:
+        ends = (hidden[-1], cell, scale, top)
+        recent = last_steps(state.recent, normed.to(state.recent.dtype))
+        after = SLSTMState(*(end.transpose(0, 1) for end in ends), recent)
+    hidden = hidden[-1].unsqueeze(2) if last else torch.stack(hidden, dim=2)  # [H, R, T, D]
+    hidden = F.layer_norm(layer.dropout(hidden), (width,), eps=layer.group_norm.eps)
+    hidden = hidden.permute(1, 2, 0, 3).reshape(rows, -1, channels)
+    x = (x[:, -1:] if last else x) + (hidden * layer.group_norm.weight_proxy).to(x.dtype)
+    return x + block.ffn(block.ffn_norm(x)), after
 
-    def __init__(self, recurrent_kernel: nn.Parameter, bias: nn.Parameter) -> None:
-        super().__init__()
-        self._recurrent_kernel_ = recurrent_kernel
-        self._bias_ = bias
 
-    def forward(self, x: Tensor, state: None = None) -> tuple[Tensor, None]:
-        heads, _, width = self._recurrent_kernel_.shape
-        kernel = self._recurrent_kernel_.transpose(1, 2)  # [H, D, 4 * D]
-        gates = (x + self._bias_).unflatten(-1, (4, heads, width))  # [R, T, 4, H, D]
-        gates = gates.permute(1, 3, 0, 2, 4).flatten(-2)  # [T, H, R, 4 * D]
-        hidden, cell, norm, top = [], None, None, None
-        for inputs in gates.unbind():
-            if hidden:
-                inputs = inputs + torch.bmm(hidden[-1], kernel)
-            i, f, z, o = inputs.unflatten(-1, (4, width)).unbind(-2)  # [H, R, D]
-            if hidden:
-                kept = top + F.logsigmoid(f)
-                top = torch.maximum(i, kept)
-                admit, keep = torch.exp(i - top), torch.exp(kept - top)
-                cell = keep * cell + admit * torch.tanh(z)
-                norm = keep * norm + admit
-            else:
-                top, cell, norm = i, torch.tanh(z), torch.ones_like(z)
-            hidden.append(torch.sigmoid(o) * cell / norm)
-        return torch.stack(hidden).permute(2, 1, 0, 3).to(x.dtype), None  # [R, H, T, D]
+def _gates(layer: nn.Module, normed: Tensor, before: Tensor | None) -> Tensor:
+    """Input part of the gates with their bias ``[T, H, R, 4D]``, gate by gate."""
+    rows, steps, _ = normed.shape
+    heads, width = layer.fgate.weight.shape[:2]
+    raw = normed.unflatten(-1, (heads, width)).permute(2, 1, 0, 3).contiguous()  # [H, T, R, D]
+    if before is not None:
+        before = before.unflatten(-1, (heads, width)).permute(2, 1, 0, 3)
+    convolution = layer.conv1d.conv
+    weight = convolution.weight.view(heads, 1, 1, width, -1)
+    bias = convolution.bias.view(heads, 1, 1, width)
+    convolved = F.silu(causal_convolution(raw, weight, bias, before, dim=-3))
+    # The package's names of the first two are swapped: its cell takes 'fgate' as input gate.
+    from_convolved = torch.cat([layer.fgate.weight.mT, layer.igate.weight.mT], dim=-1)
+    from_raw = torch.cat([layer.zgate.weight.mT, layer.ogate.weight.mT], dim=-1)  # [H, D, 2D]
+    bias = layer.slstm_cell._bias_.view(4, heads, width).transpose(0, 1).reshape(heads, 1, -1)
+    pair = (
+        torch.baddbmm(bias[..., : 2 * width], convolved.flatten(1, 2), from_convolved),
+        torch.baddbmm(bias[..., 2 * width :], raw.flatten(1, 2), from_raw),
+    )
+    return torch.cat(pair, dim=-1).unflatten(1, (steps, rows)).transpose(0, 1)
+
+
+def _run(
+    gates: Tensor, parameters: nn.Module, state: SLSTMState | None
+) -> tuple[list[Tensor], tuple[Tensor, Tensor, Tensor]]:
+    """Hidden states of all steps, each ``[H, R, D]``, and cell, norm and top after the last."""
+    kernel = parameters._recurrent_kernel_.mT  # [H, D, 4D]
+    width = kernel.size(1)
+    hidden, steps = [], gates.unbind()
+    if state is None:
+        top, _, fresh, out = _precise(steps[0]).split(width, dim=-1)
+        cell, norm = torch.tanh(fresh), torch.ones_like(fresh)
+        hidden.append(torch.sigmoid(out) * cell)
+        steps = steps[1:]
+    else:
+        last, cell, norm, top = (part.transpose(0, 1) for part in state[:4])
+    for inputs in steps:
+        last = hidden[-1] if hidden else last
+        gate = _precise(torch.baddbmm(inputs, last.to(inputs.dtype), kernel))
+        admit, forget, fresh, out = gate.split(width, dim=-1)
+        kept = top + F.logsigmoid(forget)
+        top = torch.maximum(admit, kept)
+        admit, keep = torch.exp(admit - top), torch.exp(kept - top)
+        cell = torch.addcmul(keep * cell, admit, torch.tanh(fresh))
+        norm = torch.addcmul(admit, keep, norm)
+        hidden.append(torch.sigmoid(out) * cell / norm)
+    return hidden, (cell, norm, top)
+
+
+def _precise(x: Tensor) -> Tensor:
+    """In single precision or better."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

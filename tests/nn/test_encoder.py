@@ -1,7 +1,11 @@
 """The shared encoder against the xlstm package and its own promises."""
 
+import copy
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from xlstm import (
     FeedForwardConfig,
     mLSTMBlockConfig,
@@ -12,7 +16,8 @@ from xlstm import (
     xLSTMBlockStackConfig,
 )
 
-from socialgraph.nn import XLSTMEncoder
+from benchmarks.plan import LiveTensors
+from socialgraph.nn import XLSTMEncoder, map_state
 
 
 def make_encoder(**options):
@@ -27,37 +32,207 @@ def perturb(module):
     return module
 
 
-@pytest.mark.parametrize("slstm_at", [(), (0,), (1,), (0, 1)])
-@pytest.mark.parametrize("steps", [1, 5, 12])
-def test_equals_the_package_with_its_own_context_length(slstm_at, steps):
-    encoder = perturb(make_encoder(slstm_at=slstm_at).double())
-    reference = xLSTMBlockStack(
+def make_package(encoder, context_length):
+    """The package's stack with the same weights, as its authors use it."""
+    heads = encoder.start(1)[0].top.size(1)
+    blocks = [hasattr(block.xlstm, "slstm_cell") for block in encoder.stack.blocks]
+    stack = xLSTMBlockStack(
         xLSTMBlockStackConfig(
-            mlstm_block=mLSTMBlockConfig(mlstm=mLSTMLayerConfig(num_heads=4)),
+            mlstm_block=mLSTMBlockConfig(mlstm=mLSTMLayerConfig(num_heads=heads)),
             slstm_block=sLSTMBlockConfig(
-                slstm=sLSTMLayerConfig(backend="vanilla", num_heads=4),
+                slstm=sLSTMLayerConfig(backend="vanilla", num_heads=heads),
                 feedforward=FeedForwardConfig(proj_factor=1.3, act_fn="gelu"),
             ),
-            context_length=12,
-            num_blocks=2,
-            embedding_dim=16,
-            slstm_at=list(slstm_at),
+            context_length=context_length,
+            num_blocks=len(blocks),
+            embedding_dim=encoder.out_channels,
+            slstm_at=[number for number, slstm in enumerate(blocks) if slstm],
         )
-    ).double()
-    reference.load_state_dict(encoder.stack.state_dict())
-    x = torch.randn(5, steps, 3, dtype=torch.double)
-    state, expected = encoder(x), reference(encoder.project(x))[:, -1]
-    torch.testing.assert_close(state, expected, rtol=1e-12, atol=1e-12)
-    direction = torch.randn_like(state)
-    mine = torch.autograd.grad(  # one step never uses the recurrent weights
-        (state * direction).sum(),
-        list(encoder.stack.parameters()),
-        allow_unused=True,
-        materialize_grads=True,
     )
-    theirs = torch.autograd.grad((expected * direction).sum(), list(reference.parameters()))
-    for gradient, truth in zip(mine, theirs, strict=True):
-        torch.testing.assert_close(gradient, truth, rtol=1e-10, atol=1e-12)
+    stack.to(encoder.project.weight.dtype)
+    stack.load_state_dict(encoder.stack.state_dict())
+    return stack
+
+
+def gradients(output, direction, parameters):
+    return torch.autograd.grad(  # one step never uses the recurrent weights
+        (output * direction).sum(), parameters, allow_unused=True, materialize_grads=True
+    )
+
+
+def check_against_package(encoder, steps, rows, rtol, atol):
+    """Compare outputs and the gradients of all weights and inputs with those of the package."""
+    package = make_package(encoder, context_length=steps)
+    x = torch.randn(rows, steps, 3, dtype=encoder.project.weight.dtype, requires_grad=True)
+    state, expected = encoder(x), package(encoder.project(x))[:, -1]
+    torch.testing.assert_close(state, expected, rtol=rtol, atol=atol)
+    direction = torch.randn_like(state)
+    ours = gradients(state, direction, [x, *encoder.stack.parameters()])
+    theirs = gradients(expected, direction, [x, *package.parameters()])
+    for mine, truth in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, truth, rtol=rtol, atol=atol * max(1, truth.abs().max()))
+
+
+@pytest.mark.parametrize("slstm_at", [(), (0,), (1,), (0, 1)])
+@pytest.mark.parametrize("steps", [1, 2, 5, 12])
+def test_equals_the_package_in_value_and_gradient(slstm_at, steps):
+    encoder = perturb(make_encoder(slstm_at=slstm_at).double())
+    check_against_package(encoder, steps, rows=5, rtol=1e-11, atol=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    width=st.sampled_from([8, 16, 24, 32, 64]),
+    heads=st.sampled_from([1, 2, 4]),
+    kinds=st.lists(st.booleans(), min_size=1, max_size=4),
+    steps=st.integers(1, 30),
+    rows=st.integers(1, 9),
+    moved=st.booleans(),
+    double=st.booleans(),
+)
+def test_equals_the_package_for_random_sizes_and_weights(
+    width, heads, kinds, steps, rows, moved, double
+):
+    encoder = make_encoder(
+        hidden_channels=width,
+        heads=heads,
+        num_blocks=len(kinds),
+        slstm_at=[number for number, slstm in enumerate(kinds) if slstm],
+    )
+    encoder = perturb(encoder) if moved else encoder
+    if double:
+        check_against_package(encoder.double(), steps, rows, rtol=1e-11, atol=1e-11)
+    else:
+        check_against_package(encoder, steps, rows, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("slstm_at", [(), (0, 1)])
+def test_gradients_are_those_of_differences(slstm_at):
+    encoder = perturb(make_encoder(hidden_channels=8, heads=2, slstm_at=slstm_at).double())
+    weights = dict(encoder.named_parameters())
+
+    def run(x, *own):
+        named = dict(zip(weights, own, strict=True))
+        return torch.func.functional_call(encoder, named, (x,))
+
+    x = torch.randn(2, 4, 3, dtype=torch.double, requires_grad=True)
+    inputs = (x, *(weight.detach().clone().requires_grad_() for weight in weights.values()))
+    assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("slstm_at", [(), (1,)])
+@pytest.mark.parametrize("steps", [64, 65, 200])
+def test_long_sequences_are_read_in_chunks_with_the_same_numbers(slstm_at, steps):
+    encoder = perturb(make_encoder(slstm_at=slstm_at, num_blocks=3).double())
+    check_against_package(encoder, steps, rows=2, rtol=1e-9, atol=1e-11)
+
+
+def test_memory_grows_with_the_length_and_not_with_its_square():
+    encoder = make_encoder(slstm_at=())
+    peaks = []
+    for steps in (512, 2048):
+        x = torch.randn(2, steps, 3)
+        with LiveTensors() as tensors:
+            encoder(x).sum().backward()
+        peaks.append(tensors.peak)
+    assert peaks[1] < 4.4 * peaks[0]
+
+
+def test_the_package_can_be_chosen_and_has_no_states():
+    fused, package = make_encoder(), make_encoder(backend="package")
+    package.load_state_dict(fused.state_dict())
+    x = torch.randn(4, 12, 3)
+    torch.testing.assert_close(package(x), fused(x))
+    with pytest.raises(ValueError, match="backend='fused' to go on from a state"):
+        package(x, fused.start(4))
+
+
+def test_compiled_blocks_give_the_same_values_and_gradients():
+    plain, compiled = make_encoder(), make_encoder(compile=True)
+    perturb(plain)
+    compiled.load_state_dict(plain.state_dict())
+    x = torch.randn(6, 5, 3)
+    outs = [encoder(x) for encoder in (plain, compiled)]
+    torch.testing.assert_close(*outs, rtol=1e-4, atol=1e-5)
+    for out in outs:
+        out.square().sum().backward()
+    for ours, theirs in zip(plain.parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-4)
+    copy.deepcopy(compiled).load_state_dict(plain.state_dict())
+
+
+@pytest.mark.parametrize("slstm_at", [(), (0,), (0, 1)])
+def test_exports_whole(slstm_at):
+    encoder = perturb(make_encoder(slstm_at=slstm_at)).eval()
+    rows = torch.export.Dim("rows", min=2)
+    program = torch.export.export(encoder, (torch.randn(4, 6, 3),), dynamic_shapes={"x": {0: rows}})
+    x = torch.randn(9, 6, 3)
+    torch.testing.assert_close(program.module()(x), encoder(x))
+
+
+every_stack = pytest.mark.parametrize("slstm_at", [(), (1,), (0, 2), (0, 1, 2)])
+
+
+@every_stack
+@pytest.mark.parametrize("pieces", [(1, 1, 1, 9), (5, 7), (70, 3)])
+def test_a_history_in_pieces_is_the_history_whole(slstm_at, pieces):
+    encoder = perturb(make_encoder(num_blocks=3, slstm_at=slstm_at).double())
+    x = torch.randn(3, sum(pieces), 3, dtype=torch.double)
+    whole = encoder(x)
+    state = encoder.start(3)
+    for piece in x.split(pieces, dim=1):
+        embedding, state = encoder(piece, state)
+    torch.testing.assert_close(embedding, whole, rtol=1e-9, atol=1e-10)
+    direction = torch.randn_like(whole)
+    for mine, truth in zip(
+        gradients(embedding, direction, list(encoder.parameters())),
+        gradients(whole, direction, list(encoder.parameters())),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, truth, rtol=1e-7, atol=1e-9)
+
+
+@every_stack
+def test_step_by_step_is_the_history_whole(slstm_at):
+    encoder = perturb(make_encoder(num_blocks=3, slstm_at=slstm_at))
+    x = torch.randn(3, 40, 3)
+    state = encoder.start(3)
+    with torch.no_grad():
+        for moment in x.unbind(1):
+            embedding, state = encoder.step(moment, state)
+        torch.testing.assert_close(embedding, encoder(x), rtol=1e-5, atol=1e-5)
+
+
+@every_stack
+def test_rows_of_a_state_come_go_and_are_cut_from_the_gradient(slstm_at):
+    encoder = perturb(make_encoder(num_blocks=3, slstm_at=slstm_at).double())
+    x = torch.randn(5, 8, 3, dtype=torch.double)
+    _, state = encoder(x[:, :6], encoder.start(5))
+    rows = torch.tensor([3, 0])
+    some, _ = encoder(x[rows, 6:], map_state(lambda t: t[rows], state))
+    torch.testing.assert_close(some, encoder(x)[rows])
+    own = x[:, 6:].clone().requires_grad_()
+    cut, _ = encoder(own, map_state(torch.Tensor.detach, state))
+    cut.sum().backward()  # nothing before the cut is needed
+    torch.testing.assert_close(cut, encoder(x))
+
+
+@every_stack
+def test_chunks_of_rows_bound_the_memory_and_change_no_number(slstm_at):
+    whole = perturb(make_encoder(num_blocks=3, slstm_at=slstm_at, chunk_steps=None))
+    parts = make_encoder(num_blocks=3, slstm_at=slstm_at, chunk_steps=50)
+    parts.load_state_dict(whole.state_dict())
+    x = torch.randn(23, 12, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(parts(x), whole(x), rtol=1e-5, atol=1e-6)
+        states = [encoder(x, encoder.start(23)) for encoder in (parts, whole)]
+        torch.testing.assert_close(*states, rtol=1e-4, atol=1e-5)
+        peaks = []
+        for encoder in (parts, whole):
+            with LiveTensors() as tensors:
+                encoder(x)
+            peaks.append(tensors.peak)
+    assert peaks[0] < peaks[1] / 3
 
 
 @pytest.mark.parametrize("slstm_at", [(), (0, 1)])
@@ -66,7 +241,7 @@ def test_reads_sequences_of_any_length_and_its_states_see_no_future(slstm_at):
     x = torch.randn(2, 100, 3, dtype=torch.double)
     hidden = encoder.project(x)
     for block in encoder.stack.blocks:
-        hidden = block(hidden)
+        hidden = block(hidden)  # the package's own forward
     states = encoder.stack.post_blocks_norm(hidden)
     for steps in (1, 3, 40, 100):
         torch.testing.assert_close(encoder(x[:, :steps]), states[:, steps - 1])
@@ -117,6 +292,9 @@ def test_bfloat16_autocast_stays_near_single_precision():
         ({"hidden_channels": 4}, "at least twice"),
         ({"slstm_at": (2,)}, r"'slstm_at' as positions from 0 to 1 \(got \[2\]\)"),
         ({"num_blocks": 0}, "1 or more"),
+        ({"backend": "cuda"}, r"'backend' as 'fused' or 'package' \(got 'cuda'\)"),
+        ({"chunk_steps": 0}, "'chunk_steps' of 1 or more"),
+        ({"hidden_channels": 12, "heads": 6}, "inner width 64 .* multiples of four .got 6"),
     ],
 )
 def test_sizes_out_of_range_are_refused(options, words):
