@@ -36,6 +36,7 @@ __all__ = ["ATTENTION", "MEAN", "Shape", "main", "make_call", "make_inputs"]
 
 RADIUS, WIDTH, HEADS = 2000.0, 64, 4
 DENSE_LIMIT_MIB = 8192
+LOOP_LIMIT = 10**8  # detectors² × windows
 ATTENTION = ("social", "social_fixed", "GATConv", "GATv2Conv", "TransformerConv", "dense", "loop")
 MEAN = ("social_mean", "social_mean_fixed", "SAGEConv", "loop_mean")
 
@@ -87,6 +88,8 @@ class Loop(nn.Module):
 
     def __init__(self, inputs: Inputs, attention: bool) -> None:
         super().__init__()
+        if (cost := inputs.x.size(0) * inputs.x.size(1) ** 2) > LOOP_LIMIT:
+            raise RuntimeError(f"each of its gradients fills all states: {cost:.1e} of them")
         self.attention = attention
         self.project = nn.Linear(WIDTH, (3 if attention else 1) * WIDTH, bias=False)
         sender, receiver = inputs.edge_index
@@ -257,7 +260,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--degrees", type=float, nargs="+", default=[10, 30], help="mean neighbours")
     add("--windows", type=int, nargs="+", default=[1, 16], help="windows on one graph")
     add("--repeats", type=int, help="timed rounds; by default as many as fit --patience, 3 to 50")
-    add("--patience", type=float, default=20.0, help="seconds for the rounds of one shape")
+    add("--patience", type=float, default=10.0, help="seconds for the rounds of one shape")
     add("--limit", type=float, default=20.0, help="seconds that one training step may take")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="'cpu' or 'cuda'")
     add("--output", type=Path, help="JSON file to write")
