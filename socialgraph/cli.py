@@ -1,4 +1,4 @@
-"""The command line: ``socialgraph fit | validate | test | predict``."""
+"""The command line: ``socialgraph fit | validate | test | predict | stream``."""
 
 import difflib
 import re
@@ -14,6 +14,7 @@ import yaml
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
+from socialgraph import stream_cli
 from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import Forecaster
 from socialgraph.schema import read_vdids
@@ -85,13 +86,17 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand of the Trainer on a :class:`Forecaster` and a :class:`TrafficDataModule`.
 
     ``validate``, ``test`` and ``predict`` take ``model`` and ``data`` from the checkpoint of
-    ``--ckpt_path`` where it holds them; what the command line says goes before it.
+    ``--ckpt_path`` where it holds them; what the command line says goes before it. ``stream`` is
+    :mod:`socialgraph.stream_cli`.
 
     Args:
         args: words of the command line; None for those of this process.
     """
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     words = list(sys.argv[1:] if args is None else args)
+    if words[:1] == ["stream"]:
+        stream_cli.main(words[1:])
+        return
     with tempfile.TemporaryDirectory() as folder:
         ForecastCLI(
             Forecaster,

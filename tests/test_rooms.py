@@ -29,8 +29,20 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"torch", "pytorch_lightning"},
     ),
     "socialgraph/writers.py": ({"socialgraph.atomic"}, {"torch", "pytorch_lightning"}),
+    "socialgraph/stream.py": (
+        {
+            "socialgraph.atomic",
+            "socialgraph.data",
+            "socialgraph.forecaster",
+            "socialgraph.graph",
+            "socialgraph.nn",
+        },
+        {"torch"},
+    ),
+    "socialgraph/stream_cli.py": ({"socialgraph.forecaster", "socialgraph.stream"}, {"torch"}),
     "socialgraph/cli.py": (
         {
+            "socialgraph",
             "socialgraph.data",
             "socialgraph.forecaster",
             "socialgraph.schema",

@@ -39,6 +39,7 @@ class NodeInputs(nn.Module):
         num_nodes: int = 0,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.use_mask = use_mask
         self.use_time_of_day = use_time_of_day
         self.use_day_of_week = use_day_of_week

@@ -1,0 +1,226 @@
+"""Forecasts that follow a stream of readings, at a cost that does not grow with the history."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from socialgraph.atomic import replacing
+from socialgraph.data import time_covariates
+from socialgraph.forecaster import Forecaster
+from socialgraph.graph import build_radius_graph, project
+from socialgraph.nn import NetworkState, SocialGraphNet
+
+__all__ = ["StreamingForecaster"]
+
+
+class StreamingForecaster:
+    """Follows the readings of all detectors and forecasts after each of them.
+
+    After every reading it gives the forecasts that the network gives for the whole history since
+    the start, gaps included, at the cost of one step. Detectors come and go by their ids, and the
+    state is saved and restored.
+
+    Args:
+        forecaster: a trained forecaster of a :class:`socialgraph.nn.SocialGraphNet`, as
+            ``Forecaster.load_from_checkpoint`` gives it.
+        max_gap: missing steps in a row that are read as such; after a longer gap it starts anew.
+
+    Raises:
+        ValueError: for a forecaster without training, or a network that cannot stream.
+    """
+
+    def __init__(self, forecaster: Forecaster, max_gap: int = 288) -> None:
+        if not isinstance(forecaster.network, SocialGraphNet):
+            raise ValueError(
+                "Expected a SocialGraphNet, whose shared encoder carries a state (got "
+                f"{type(forecaster.network).__name__})."
+            )
+        if forecaster.data is None or forecaster.scaler is None:
+            raise ValueError("Expected a trained forecaster, from Forecaster.load_from_checkpoint.")
+        self.forecaster = forecaster.eval()
+        self.network = forecaster.network
+        self.data = forecaster.data
+        self.max_gap = max_gap
+        self.step_length = np.timedelta64(round(60 * self.data["interval_minutes"]), "s")
+        self.time: np.datetime64 | None = None
+        self.vd_ids: list[str] = []
+        self.state = self.network.start(0)
+        self.set_detectors(*(self.data[name] for name in ("vdids", "position_lat", "position_lon")))
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of the features that are forecast."""
+        return self.data["features"][: self.data["num_targets"]]
+
+    def set_detectors(
+        self, vd_ids: Sequence[str], lat: Sequence[float] | Tensor, lon: Sequence[float] | Tensor
+    ) -> None:
+        """Follow these detectors from now on.
+
+        Those that were followed keep what they remember, others start without a memory.
+
+        Args:
+            vd_ids: ids of the detectors, N.
+            lat: latitudes in degrees ``[N]``, NaN where not known.
+            lon: longitudes.
+
+        Raises:
+            ValueError: where an id stands twice, or the lengths differ.
+        """
+        vd_ids = list(vd_ids)
+        if len(set(vd_ids)) < len(vd_ids) or not len(vd_ids) == len(lat) == len(lon):
+            raise ValueError(
+                f"Expected every id once, with a latitude and a longitude (got {len(vd_ids)} ids, "
+                f"{len(set(vd_ids))} different ones, {len(lat)} and {len(lon)} coordinates)."
+            )
+        place = {vdid: row for row, vdid in enumerate(self.vd_ids)}
+        fresh, held = self.network.start(len(vd_ids)), len(self.vd_ids)
+        rows = torch.tensor([place.get(vdid, held + i) for i, vdid in enumerate(vd_ids)])
+        self.state = _map(
+            lambda old, new: torch.cat([old, new]).index_select(0, rows.to(old.device)),
+            self.state,
+            fresh,
+        )
+        self.vd_ids = vd_ids
+        self.lat, self.lon = (torch.as_tensor(part, dtype=torch.double) for part in (lat, lon))
+        self.graph = self._build_graph()
+
+    @torch.no_grad()
+    def update(self, time: np.datetime64, readings: Tensor | np.ndarray) -> Tensor:
+        """Read what the detectors report at a time, and forecast the steps after it.
+
+        Steps that were left out since the last time are read as missing.
+
+        Args:
+            time: of the readings, on the local clock of the training data.
+            readings: in real units ``[N, F]``, in the order of :attr:`vd_ids`, NaN where missing.
+
+        Returns:
+            Forecasts in real units ``[P, N, F]``, of :attr:`targets`.
+
+        Raises:
+            ValueError: for readings of another shape, or a time that is not a whole number of
+                intervals after the last.
+        """
+        time = np.datetime64(time, "s")
+        readings = torch.as_tensor(readings, dtype=torch.float32)
+        if readings.shape != (len(self.vd_ids), len(self.data["features"])):
+            raise ValueError(
+                f"Expected readings of {len(self.vd_ids)} detectors and the features "
+                f"{self.data['features']} (got shape {tuple(readings.shape)})."
+            )
+        for missed in self._missed(time):
+            self._step(missed, torch.full_like(readings, torch.nan))
+        forecast = self._step(time, readings)
+        self.time = time
+        return forecast
+
+    def save(self, path: str | Path, extra: dict | None = None) -> None:
+        """Write the state, whole or not at all.
+
+        Args:
+            path: file to write.
+            extra: plain values to keep with it.
+        """
+        encoder = [tuple(block) for block in self.state.encoder]
+        time = None if self.time is None else str(self.time)
+        with replacing(path) as temporary:
+            torch.save(
+                {
+                    "time": time,
+                    "vd_ids": self.vd_ids,
+                    "lat": self.lat,
+                    "lon": self.lon,
+                    "encoder": encoder,
+                    "last": self.state.last,
+                    "weights": self._fingerprint(),
+                    "extra": extra or {},
+                },
+                temporary,
+            )
+
+    def load(self, path: str | Path) -> dict:
+        """Go on from a saved state; returns the values that were kept with it.
+
+        Raises:
+            ValueError: where the file holds no such state, or that of other weights.
+        """
+        try:
+            saved = torch.load(path, map_location=self.forecaster.device, weights_only=True)
+            weights = saved["weights"]
+        except Exception as error:
+            raise ValueError(f"'{path}' is no state of a stream: {error}. Remove it.") from error
+        if weights != self._fingerprint():
+            raise ValueError(
+                f"'{path}' is the state of a network with other weights. Remove it to start anew, "
+                "or give the checkpoint that it belongs to."
+            )
+        self.time = None if saved["time"] is None else np.datetime64(saved["time"])
+        self.vd_ids, self.lat, self.lon = saved["vd_ids"], saved["lat"].cpu(), saved["lon"].cpu()
+        kinds = map(type, self.state.encoder)
+        encoder = tuple(kind(*block) for kind, block in zip(kinds, saved["encoder"], strict=True))
+        self.state = NetworkState(encoder, saved["last"])
+        self.graph = self._build_graph()
+        return saved["extra"]
+
+    def _missed(self, time: np.datetime64) -> list[np.datetime64]:
+        """Times between the last and this one, none at the start or after a gap too long."""
+        if self.time is None:
+            return []
+        steps, rest = divmod(time - self.time, self.step_length)
+        if rest or steps < 1:
+            raise ValueError(
+                f"Expected a time some whole intervals of {self.step_length} after {self.time} "
+                f"(got {time})."
+            )
+        if steps - 1 > self.max_gap:
+            self.state = self.network.start(len(self.vd_ids))
+            return []
+        return [self.time + k * self.step_length for k in range(1, int(steps))]
+
+    def _step(self, time: np.datetime64, readings: Tensor) -> Tensor:
+        device = self.forecaster.device
+        readings = readings.to(device)
+        mask = ~readings.isnan()
+        scaled = self.forecaster.scaler.transform(readings)
+        time_of_day, day_of_week = (
+            part[0].to(device) for part in time_covariates(np.array([time]))
+        )
+        forecast, self.state = self.network.step(
+            self.state,
+            torch.where(mask, scaled, 0.0),
+            mask,
+            time_of_day,
+            day_of_week,
+            vd_ids=self.vd_ids,
+            **self.graph,
+        )
+        return self.forecaster.scaler.inverse(forecast.float())
+
+    def _build_graph(self) -> dict:
+        pos = project(self.lat.numpy(), self.lon.numpy())
+        if np.isnan(pos).all():
+            return {}
+        graph = {"positions_xy": torch.from_numpy(pos).float()}
+        if np.isfinite(pos).all():
+            edge_index, distance = build_radius_graph(
+                pos, self.data["max_radius"], self.data["max_num_neighbors"]
+            )
+            graph["edge_index"] = torch.from_numpy(edge_index)
+            graph["distance"] = torch.from_numpy(distance).float()
+        return {name: part.to(self.forecaster.device) for name, part in graph.items()}
+
+    @torch.no_grad()
+    def _fingerprint(self) -> list[float]:
+        """Sums of all weights, by which a state is known to belong to them."""
+        return [float(weight.double().sum()) for weight in self.network.parameters()]
+
+
+def _map(function, state: NetworkState, other: NetworkState) -> NetworkState:
+    """A function of every pair of tensors of two states."""
+    pairs = zip(state.encoder, other.encoder, strict=True)
+    encoder = tuple(type(block)(*map(function, block, own)) for block, own in pairs)
+    return NetworkState(encoder, function(state.last, other.last))

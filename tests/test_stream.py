@@ -1,0 +1,260 @@
+"""Forecasts that follow a stream: equal to the whole history, through gaps, changes and kills."""
+
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from socialgraph.cli import main
+from socialgraph.data.windows import time_covariates
+from socialgraph.forecaster import Forecaster
+from socialgraph.nn import map_state
+from socialgraph.schema import write
+from socialgraph.stream import StreamingForecaster
+from tests.conftest import ROOT, make_series
+
+STEPS = 30
+
+
+@pytest.fixture(scope="module")
+def series():
+    return make_series()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory, series):
+    folder = tmp_path_factory.mktemp("stream")
+    write(folder / "data.h5", series)
+    words = [
+        *("fit", f"--config={ROOT / 'configs' / 'simulated.yaml'}"),
+        *(f"--data.path={folder / 'data.h5'}", "--data.features=[speed,flow]"),
+        *("--data.window=6", "--data.horizon=4", "--data.num_targets=1"),
+        "--model.network.init_args.encoder.init_args.hidden_channels=8",
+        *("--trainer.max_epochs=1", "--trainer.limit_train_batches=5", "--trainer.logger=false"),
+        *("--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={folder}"),
+    ]
+    main(words)
+    return folder / "checkpoints" / "best.ckpt"
+
+
+@pytest.fixture
+def stream(checkpoint):
+    return make_stream(checkpoint)
+
+
+def make_stream(checkpoint, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        forecaster = Forecaster.load_from_checkpoint(checkpoint, weights_only=True)
+    return StreamingForecaster(forecaster, **options)
+
+
+def follow(stream, series, steps, rows=slice(None)):
+    for step in steps:
+        forecast = stream.update(series.timestamps[step], series.values[step, rows])
+    return forecast
+
+
+def whole(stream, values, timestamps):
+    """Forecasts of the network that reads all of the history at once."""
+    values = torch.from_numpy(values)
+    time_of_day, day_of_week = time_covariates(timestamps)
+    batch = {
+        "features": values.nan_to_num()[None],
+        "mask": ~values.isnan()[None],
+        "time_of_day": time_of_day[None],
+        "day_of_week": day_of_week[None],
+        "vd_ids": stream.vd_ids,
+        **stream.graph,
+    }
+    with torch.no_grad():
+        return stream.forecaster(batch)[0]
+
+
+def test_every_reading_gives_the_forecast_of_the_whole_history(stream, series):
+    for step in range(STEPS):
+        forecast = follow(stream, series, [step])
+        past = slice(0, step + 1)
+        expected = whole(stream, series.values[past], series.timestamps[past])
+        assert forecast.shape == (4, 6, 1)
+        torch.testing.assert_close(forecast, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_step_that_was_left_out_is_a_step_without_readings(stream, series):
+    steps = [0, 1, 2, 6, 7, 12]
+    forecast = follow(stream, series, steps)
+    values = np.full_like(series.values[:13], np.nan)
+    values[steps] = series.values[steps]
+    expected = whole(stream, values, series.timestamps[:13])
+    torch.testing.assert_close(forecast, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_after_a_gap_too_long_it_starts_anew(checkpoint, series):
+    stream, fresh = make_stream(checkpoint, max_gap=3), make_stream(checkpoint)
+    torch.testing.assert_close(
+        follow(stream, series, [0, 1, 10]), follow(fresh, series, [10]), rtol=1e-6, atol=1e-5
+    )
+
+
+def test_a_time_that_is_no_later_or_off_the_grid_is_refused(stream, series):
+    follow(stream, series, range(3))
+    for time in (series.timestamps[2], series.timestamps[0], series.timestamps[3] + 60):
+        with pytest.raises(ValueError, match="some whole intervals of 300 seconds after"):
+            stream.update(time, series.values[3])
+    with pytest.raises(ValueError, match=r"6 detectors and the features.*\(6, 1\)"):
+        stream.update(series.timestamps[3], series.values[3, :, :1])
+    follow(stream, series, [3])
+
+
+def test_detectors_leave_join_and_keep_their_memory_by_id(checkpoint, series):
+    stream, other = make_stream(checkpoint), make_stream(checkpoint)
+    follow(stream, series, range(10))
+    follow(other, series, range(10))
+    order = [4, 1, 0]
+    places = (np.append(series.lat[order], 25.001), np.append(series.lon[order], 121.5))
+    stream.set_detectors([*(series.vdids[i] for i in order), "VD-new"], *places)
+    known = map_state(lambda part: part[order], other.state.encoder)
+    torch.testing.assert_close(map_state(lambda part: part[:3], stream.state.encoder), known)
+    fresh = stream.network.encoder.start(1)
+    torch.testing.assert_close(map_state(lambda part: part[3:], stream.state.encoder), fresh)
+    values = np.concatenate([series.values[10][order], np.full((1, 2), np.nan)])
+    assert stream.update(series.timestamps[10], values.astype(np.float32)).isfinite().all()
+    with pytest.raises(ValueError, match="every id once"):
+        stream.set_detectors(["A", "A"], [25.0, 25.0], [121.0, 121.0])
+
+
+def test_relabelling_of_detectors_changes_no_forecast(checkpoint, series):
+    stream, other = make_stream(checkpoint), make_stream(checkpoint)
+    follow(stream, series, range(10))
+    follow(other, series, range(10))
+    order = [5, 3, 1, 0, 2, 4]
+    other.set_detectors([series.vdids[i] for i in order], series.lat[order], series.lon[order])
+    forecast = follow(other, series, [10], rows=order)
+    torch.testing.assert_close(forecast, follow(stream, series, [10])[:, order])
+
+
+def test_a_saved_state_goes_on_with_the_same_numbers(checkpoint, series, tmp_path):
+    stream = make_stream(checkpoint)
+    follow(stream, series, range(10))
+    stream.save(tmp_path / "state.pt", {"note": 3})
+    restored = make_stream(checkpoint)
+    assert restored.load(tmp_path / "state.pt") == {"note": 3}
+    assert restored.time == series.timestamps[9]
+    expected = follow(stream, series, range(10, 14))
+    assert torch.equal(follow(restored, series, range(10, 14)), expected)
+
+
+def test_a_state_of_other_weights_or_no_state_is_refused(checkpoint, series, tmp_path):
+    stream = make_stream(checkpoint)
+    stream.save(tmp_path / "state.pt")
+    with torch.no_grad():
+        stream.network.head.layers[0].bias.add_(1)
+    with pytest.raises(ValueError, match="other weights"):
+        stream.load(tmp_path / "state.pt")
+    (tmp_path / "text.pt").write_text("nothing")
+    with pytest.raises(ValueError, match=r"text.pt' is no state of a stream"):
+        stream.load(tmp_path / "text.pt")
+
+
+def lines_of(series, steps):
+    names = [f"{v}:{f}" for v in series.vdids for f in series.feature_names]
+    yield ",".join(["timestamp", *names])
+    for step in steps:
+        cells = ("" if np.isnan(v) else repr(float(v)) for v in series.values[step].ravel())
+        yield ",".join([str(series.timestamps[step]), *cells])
+
+
+def command(checkpoint, folder, *words):
+    return [
+        *(sys.executable, "-m", "socialgraph", "stream", "--ckpt", str(checkpoint)),
+        *("--state", str(folder / "state.pt"), *map(str, words)),
+    ]
+
+
+def run(checkpoint, folder, *words, **options):
+    return subprocess.run(
+        command(checkpoint, folder, *words),
+        cwd=ROOT, capture_output=True, text=True, check=False, **options,
+    )  # fmt: skip
+
+
+def test_the_command_reads_lines_and_writes_forecasts(checkpoint, series, tmp_path):
+    text = "\n".join(lines_of(series, range(8))) + "\n"
+    (tmp_path / "in.csv").write_text(text)
+    done = run(checkpoint, tmp_path, "--input", tmp_path / "in.csv")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(",") for line in done.stdout.splitlines()]
+    assert rows[0] == ["issued", "timestamp", "step", "vdid", "speed"]
+    assert len(rows) == 1 + 8 * 6 * 4
+    expected = follow(make_stream(checkpoint), series, range(8))
+    last = torch.tensor([float(row[4]) for row in rows[-24:]]).view(6, 4).T
+    torch.testing.assert_close(last, expected[..., 0], rtol=1e-4, atol=1e-3)
+    again = run(checkpoint, tmp_path, "--input", tmp_path / "in.csv")
+    assert "0 lines read, 8 were read before" in again.stderr
+    more = "\n".join(lines_of(series, range(8, 10))) + "\n"
+    piped = run(checkpoint, tmp_path, "--input", "-", input=more)
+    assert piped.returncode == 0, piped.stderr
+    assert len(piped.stdout.splitlines()) == 1 + 2 * 24
+
+
+def test_a_killed_command_goes_on_as_if_nothing_had_happened(checkpoint, series, tmp_path):
+    lines = [line + "\n" for line in lines_of(series, range(12))]
+    (tmp_path / "all.csv").write_text("".join(lines))
+    unbroken = tmp_path / "unbroken"
+    words = ("--input", tmp_path / "all.csv", "--output", unbroken / "out.csv")
+    done = run(checkpoint, unbroken, *words)
+    assert done.returncode == 0, done.stderr
+
+    output = tmp_path / "out.csv"
+    words = command(checkpoint, tmp_path, "--input", "-", "--output", output)
+    process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, text=True)
+    process.stdin.writelines(lines[:7])
+    process.stdin.flush()
+    while not (tmp_path / "state.pt").is_file() or len(output.read_text().splitlines()) < 6 * 24:
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    with open(output, "a") as file:  # what a kill between forecast and state leaves behind
+        file.write("2024-01-01T00:30:00,2024")
+    done = run(checkpoint, tmp_path, "--input", tmp_path / "all.csv", "--output", output)
+    assert done.returncode == 0, done.stderr
+    assert output.read_text() == (unbroken / "out.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("time,VD-0:speed\n", "starts with 'timestamp' (got 'time')"),
+        ("timestamp,VD-7:speed\n", "no detectors that are followed, among them ['VD-7:speed']"),
+        ("timestamp,VD-0:speed\n2024-01-01T00:00:00,fast\n", "Line 2: could not convert"),
+        ("timestamp,VD-0:speed\n2024-01-01T00:00:00\n", "Line 2: expected 2 cells (got 1)"),
+        ("timestamp,VD-0:speed\nnow,1\n", "Line 2: Invalid isoformat string"),
+        ("timestamp,VD-0:speed\n2024-01-01T00:00:00Z,1\n", "on the local clock"),
+        ("timestamp,VD-0:speed\n2024-01-01T00:00:00,inf\n", "finite numbers"),
+        (
+            "timestamp,VD-0:speed\n2024-01-01T00:05:00,1\n2024-01-01T00:05:00,1\n",
+            "some whole intervals",
+        ),
+    ],
+)
+def test_lines_that_cannot_be_read_end_in_an_error_that_names_them(
+    checkpoint, tmp_path, text, words
+):
+    done = run(checkpoint, tmp_path, "--input", "-", input=text)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_new_detectors_are_told_by_a_table(checkpoint, series, tmp_path):
+    (tmp_path / "table.csv").write_text("vdid,lat,lon\nVD-0,25.0,121.5\nVD-new,25.001,121.5\n")
+    text = "timestamp,VD-0:speed,VD-new:speed\n2024-01-01T00:00:00,50,60\n"
+    words = ("--input", "-", "--detectors", tmp_path / "table.csv")
+    done = run(checkpoint, tmp_path, *words, input=text)
+    assert done.returncode == 0, done.stderr
+    assert {line.split(",")[3] for line in done.stdout.splitlines()[1:]} == {"VD-0", "VD-new"}
+    missing = run(checkpoint, tmp_path, *words[:2], "--detectors", checkpoint, input=text)
+    assert missing.returncode == 1
