@@ -219,6 +219,65 @@ def pooling(report: dict) -> str:
     return "\n\n".join([*parts, note])
 
 
+def encoder(report: dict) -> str:
+    """Time and memory of the encoder over the package's, by shape."""
+    groups = {}
+    for entry in report["results"]:
+        key = tuple(entry[name] for name in ("width", "blocks", "slstm", "steps", "rows"))
+        groups.setdefault(key, {})[entry["way"]] = entry
+    rows = []
+    for (width, blocks, slstm, steps, count), own in groups.items():
+        package, fused, compiled = own["package"], own["fused"], own.get("compiled", {})
+        row = [width, f"{blocks}{' with sLSTM' if slstm else ''}", steps, f"{count:,}"]
+        for kind in ("forward", "training"):
+            row.append(_milliseconds(fused[kind]))
+            row += [
+                f"{package[kind]['median'] / way[kind]['median']:.1f}"
+                if kind in way and kind in package
+                else ""
+                for way in (fused, compiled)
+            ]
+        memory = [way.get("peak_memory_mib") for way in (fused, package)]
+        row.append(f"{memory[0] / memory[1]:.2f}" if all(memory) else "")
+        row.append(f"{fused['forward']['median'] / fused['floor_seconds']:.1f}")
+        rows.append([*row, package.get("left_out", "")])
+    heads = [
+        *("width", "blocks", "steps", "rows"),
+        *("forward, ms", "times as fast", "compiled"),
+        *("training, ms", "times as fast", "compiled"),
+        *("peak memory, of the package's", "forward over floor", "package"),
+    ]
+    warm = [e["training_warm_up"] for e in report["results"] if e["way"] == "compiled"]
+    note = f"Medians [quartiles] of {report['configuration']['repeats']} rounds in turn. "
+    if warm:
+        note += f"The first compiled step took {min(warm):.0f} to {max(warm):.0f} s. "
+    return _table(heads, rows) + "\n\n" + note + _environment(report)
+
+
+def streaming(report: dict) -> str:
+    """Milliseconds per reading, from a state and over windows."""
+    rows = []
+    for nodes in dict.fromkeys(entry["nodes"] for entry in report["results"]):
+        own = {e["way"]: e for e in report["results"] if e["nodes"] == nodes}
+        step = own.pop("step")
+        row = [f"{nodes:,}", _milliseconds(step["seconds"], 1), f"{step['state_mib']:,.1f}"]
+        for entry in own.values():
+            row += [_milliseconds(entry["seconds"], 1), _ratio(entry["seconds"], step["seconds"])]
+        rows.append(row)
+    windows = [
+        head
+        for length in report["configuration"]["windows"]
+        for head in (f"window of {length}, ms", "over a step")
+    ]
+    note = (
+        f"Median [quartiles] of {report['configuration']['repeats']} rounds in turn; width "
+        f"{report['configuration']['hidden_channels']}, 2 blocks, attention. "
+        f"{_environment(report)}"
+    )
+    heads = ["detectors", "step, ms", "state, MiB", *windows]
+    return _table(heads, rows) + "\n\n" + note
+
+
 def _pooling_row(
     key: tuple, own: dict[str, dict], socials: tuple[str, str], peers: tuple, others: tuple
 ) -> list[str]:
@@ -250,7 +309,7 @@ TABLES: dict[str, Callable[[dict], str]] = {
     function.__name__: function
     for function in (
         *(accuracy, peers, shared_vs_distributed, data_loading, graph_building, plan),
-        *(batch_size, pooling),
+        *(batch_size, pooling, encoder, streaming),
     )
 }
 
@@ -370,11 +429,13 @@ def _on_gpu(report: dict) -> bool:
     return report["configuration"]["device"] == "cuda"
 
 
-def _milliseconds(times: dict | None) -> str:
+def _milliseconds(times: dict | None, digits: int = 0) -> str:
     if times is None:
         return ""
-    low, high = times["quartiles"]
-    return f"{1e3 * times['median']:,.0f} [{1e3 * low:,.0f}, {1e3 * high:,.0f}]"
+    low, middle, high = (
+        1e3 * x for x in (times["quartiles"][0], times["median"], times["quartiles"][1])
+    )
+    return f"{middle:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
 
 
 def _rate(rate: dict, digits: int = 1) -> str:
