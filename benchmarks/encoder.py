@@ -3,9 +3,9 @@
 ``python -m benchmarks.encoder`` gives both the same weights and takes their forward pass without
 gradients, and a step of training (forward, backward), in turn in one process; the peak memory of a
 step in a fresh process for each. By default each size is varied alone around width 64, 2 blocks and
-1,656 rows of 12 steps; ``--full`` takes all combinations. The base is also compiled, and its warm-up
-reported (``--compile``: everything is). What would take the package more memory than ``--limit`` is
-left out, and said.
+1,656 rows of 12 steps; ``--full`` takes all combinations. The base is also compiled, and its
+warm-up reported (``--compile``: everything is). What would take the package more memory than
+``--limit`` is left out, and said.
 
 The floor is what no evaluation can beat here: the operations of the blocks' linear maps, with the
 package's block-diagonal ones counted as such, at the measured rate of matrix products, and the
