@@ -119,8 +119,9 @@ def _project(
     of_normed = (up_value @ of_value).sum(dim=0)  # [C, 2H]
 
     flat = normed.reshape(rows * steps, channels)
-    lifted = torch.matmul(flat, torch.cat([up, up_value], dim=-1))  # [H, R * T, 2D]
-    raw, values = lifted.unflatten(1, (rows, steps)).split(width, dim=-1)
+    # Not 'matmul', which folds the heads and copies the result back.
+    lifted = torch.bmm(flat.expand(heads, -1, -1), torch.cat([up, up_value], dim=-1))
+    raw, values = lifted.unflatten(1, (rows, steps)).split(width, dim=-1)  # [H, R, T, D]
     convolution = layer.conv1d.conv
     convolved = F.silu(
         causal_convolution(
