@@ -103,7 +103,11 @@ def main(args: Sequence[str] | None = None) -> None:
             TrafficDataModule,
             save_config_callback=ConfigInCheckpoint,
             save_config_kwargs={"overwrite": True},
-            parser_kwargs=_defaults_from_checkpoint(words, Path(folder)),
+            parser_kwargs={
+                "description": "Train and apply traffic forecasters. Besides the subcommands below "
+                "there is 'stream', which follows readings as they come: socialgraph stream --help",
+                **_defaults_from_checkpoint(words, Path(folder)),
+            },
             parser_class=SuggestingParser,
             auto_configure_optimizers=False,
             args=args,

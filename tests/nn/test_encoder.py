@@ -274,15 +274,21 @@ def test_every_weight_is_trained():
     assert not [n for n, p in encoder.named_parameters() if p.grad is None or (p.grad == 0).all()]
 
 
-def test_bfloat16_autocast_stays_near_single_precision():
-    encoder = perturb(make_encoder())
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.bfloat16, 0.1), (torch.float16, 0.02)])
+@pytest.mark.parametrize("slstm_at", [(), (0, 1)])
+def test_autocast_stays_near_single_precision(dtype, bound, slstm_at):
+    encoder = perturb(make_encoder(slstm_at=slstm_at))
     x = torch.randn(4, 12, 3)
     exact = encoder(x)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", dtype):
         rough = encoder(x)
+        _, state = encoder(x[:, :7], encoder.start(4))
+        pieces, _ = encoder(x[:, 7:], state)
     rough.float().square().sum().backward()
-    torch.testing.assert_close(rough.float(), exact, rtol=0.1, atol=0.1)
-    assert all(p.grad.isfinite().all() for p in encoder.parameters())
+    torch.testing.assert_close(rough.float(), exact, rtol=bound, atol=bound)
+    torch.testing.assert_close(pieces.float(), exact, rtol=bound, atol=bound)
+    for weight in encoder.parameters():
+        assert weight.grad is None or weight.grad.isfinite().all()
 
 
 @pytest.mark.parametrize(
