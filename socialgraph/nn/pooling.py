@@ -306,9 +306,9 @@ class SocialPooling(MessagePassing):
             return kept / count.index_select(-2, edges.receiver)
         score, share = self._score_of_length(edges), kept
         if self.learn_radius:
-            depth = self._depth(edges)
-            score = score + F.logsigmoid(depth)
-            share = kept * self._reach(depth, kept, edges).index_select(-2, edges.receiver)
+            log_weight, reach = self._soft_radius(edges, kept)
+            score = score + log_weight
+            share = kept * reach.index_select(-2, edges.receiver)
         if self.aggregation == "attention":
             score = score + self._score_of_states(source, target, edges, graph)
         # Not minus infinity, which a softmax over nothing else would turn to NaN.
@@ -326,8 +326,7 @@ class SocialPooling(MessagePassing):
         somebody = _sum(kept.to(dtype), edges).clamp(max=1)  # [*, N, 1]
         weight, reach = edges.length.new_zeros((), dtype=dtype), somebody
         if self.learn_radius:
-            depth = self._depth(edges)
-            weight, reach = F.logsigmoid(depth), self._reach(depth, kept, edges)
+            weight, reach = self._soft_radius(edges, kept)
         weight = torch.where(kept, weight, torch.finfo(dtype).min / 2)  # [*, E, 1]
         pooled = self.propagate(edges.index, x=value.to(dtype), weight=weight, size=edges.size)
         return torch.where(somebody > 0, reach * pooled, 0)
@@ -337,14 +336,12 @@ class SocialPooling(MessagePassing):
         """Type of scores and weights."""
         return torch.promote_types(self.lin_value.weight.dtype, torch.float32)
 
-    def _depth(self, edges: Edges) -> Tensor:
-        """How far within the radius an edge ends, in units of the softness, ``[*, E, H]``."""
-        return (self.radius - edges.length.to(self._precision).unsqueeze(-1)) / self.softness
-
-    def _reach(self, depth: Tensor, kept: Tensor, edges: Edges) -> Tensor:
-        """Share of somebody within reach, ``[*, N, H]``."""
-        # 1 - w = sigmoid(-depth), so that the log of the product is a sum of -softplus(depth).
-        return -torch.expm1(-_sum(kept * F.softplus(depth), edges))
+    def _soft_radius(self, edges: Edges, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-weights ``[*, E, H]``, and the share of somebody within reach ``[*, N, H]``."""
+        depth = (self.radius - edges.length.to(self._precision).unsqueeze(-1)) / self.softness
+        # With w = sigmoid(depth), softplus(depth) is -log(1 - w), and depth less it is log(w).
+        far = F.softplus(depth, threshold=50)
+        return depth - far, -torch.expm1(-_sum(kept * far, edges))
 
     def _score_of_length(self, edges: Edges) -> Tensor:
         """Part of the length in the scores, ``[*, E, 1]``, or 0."""
