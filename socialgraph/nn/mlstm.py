@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from socialgraph.nn.convolution import causal_convolution, last_steps
+from socialgraph.nn.precision import precise, precise_dtype
 
 __all__ = ["MLSTMState", "mlstm_block", "mlstm_start"]
 
@@ -50,7 +51,7 @@ def mlstm_start(block: nn.Module, rows: int) -> MLSTMState:
     inner, size = layer.learnable_skip, layer.conv1d.conv.weight.size(-1)
     heads = layer.mlstm_cell.igate.bias.numel()
     width = inner.numel() // heads
-    dtype = torch.promote_types(inner.dtype, torch.float32)
+    dtype = precise_dtype(inner.dtype)
     return MLSTMState(
         inner.new_zeros(rows, heads, width, width, dtype=dtype),
         inner.new_zeros(rows, heads, width, dtype=dtype),
@@ -135,7 +136,7 @@ def _project(
     lifted = torch.bmm(convolved.flatten(1, 2), torch.cat(folded, dim=-1))
     queries, keys, of_convolved = lifted.split([width, width, 2 * heads], dim=-1)
     bias = torch.cat([cell.igate.bias, cell.fgate.bias])
-    gates = _precise(torch.addmm(bias, flat, of_normed)) + _precise(of_convolved).sum(dim=0)
+    gates = precise(torch.addmm(bias, flat, of_normed)) + precise(of_convolved).sum(dim=0)
     admit, keep = gates.T.unflatten(1, (rows, steps)).split(heads)
     shape = (heads, rows, steps, width)
     recent = None
@@ -180,7 +181,7 @@ def _read(parts: _Steps, state: MLSTMState | None, last: bool) -> Tensor:
     total, values = score.sum(dim=-1, keepdim=True), None
     if state is not None:
         old = torch.exp(carried - top)  # [H, R, T', 1]
-        by_row = _precise(query).transpose(0, 1)  # [R, H, T', D]
+        by_row = precise(query).transpose(0, 1)  # [R, H, T', D]
         values = old * torch.matmul(by_row, state.memory).transpose(0, 1)
         total = total + old * torch.matmul(by_row, state.norm.unsqueeze(-1)).transpose(0, 1)
     divisor = torch.maximum(total.abs(), torch.exp(-top)) + EPS
@@ -196,8 +197,8 @@ def _remember(parts: _Steps, state: MLSTMState) -> MLSTMState:
     top = torch.maximum(decay.max(dim=-1)[0], carried)
     weight = torch.exp(decay - top.unsqueeze(-1)).transpose(0, 1)  # [R, H, T]
     old = torch.exp(carried - top).T.unsqueeze(-1)  # [R, H, 1]
-    key = _precise(parts.key).transpose(0, 1) * weight.unsqueeze(-1)  # [R, H, T, D]
-    value = _precise(parts.value).transpose(0, 1)
+    key = precise(parts.key).transpose(0, 1) * weight.unsqueeze(-1)  # [R, H, T, D]
+    value = precise(parts.value).transpose(0, 1)
     memory = torch.addcmul(torch.matmul(key.mT, value), old.unsqueeze(-1), state.memory)
     return state._replace(
         memory=memory, norm=torch.addcmul(key.sum(dim=-2), old, state.norm), top=top.T
@@ -228,8 +229,3 @@ def _within_heads(weight: Tensor, heads: int) -> Tensor:
 def _by_head(x: Tensor, heads: int) -> Tensor:
     """``[R, T, H * D]`` as ``[H, R, T, D]``."""
     return x.unflatten(-1, (heads, -1)).permute(2, 0, 1, 3)
-
-
-def _precise(x: Tensor) -> Tensor:
-    """In single precision or better."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

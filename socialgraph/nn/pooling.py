@@ -14,6 +14,7 @@ from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import scatter, softmax
 
 from socialgraph.nn.edges import Edges, read_edges
+from socialgraph.nn.precision import precise_dtype
 from socialgraph.nn.sparse import (
     Neighborhood,
     edge_dot,
@@ -334,7 +335,7 @@ class SocialPooling(MessagePassing):
     @property
     def _precision(self) -> torch.dtype:
         """Type of scores and weights."""
-        return torch.promote_types(self.lin_value.weight.dtype, torch.float32)
+        return precise_dtype(self.lin_value.weight.dtype)
 
     def _soft_radius(self, edges: Edges, kept: Tensor) -> tuple[Tensor, Tensor]:
         """Log-weights ``[*, E, H]``, and the share of somebody within reach ``[*, N, H]``."""

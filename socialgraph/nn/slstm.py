@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from socialgraph.nn.convolution import causal_convolution, last_steps
+from socialgraph.nn.precision import precise, precise_dtype
 
 __all__ = ["SLSTMState", "slstm_block", "slstm_start"]
 
@@ -33,7 +34,7 @@ def slstm_start(block: nn.Module, rows: int) -> SLSTMState:
     """State before the first step."""
     kernel = block.xlstm.slstm_cell._recurrent_kernel_
     heads, _, width = kernel.shape
-    dtype = torch.promote_types(kernel.dtype, torch.float32)
+    dtype = precise_dtype(kernel.dtype)
     zero = kernel.new_zeros(rows, heads, width, dtype=dtype)
     size = block.xlstm.conv1d.conv.weight.size(-1)
     top = torch.full_like(zero, -torch.inf)
@@ -116,7 +117,7 @@ def _run(
     width = kernel.size(1)
     hidden, steps = [], gates.unbind()
     if state is None:
-        top, _, fresh, out = _precise(steps[0]).split(width, dim=-1)
+        top, _, fresh, out = precise(steps[0]).split(width, dim=-1)
         cell, norm = torch.tanh(fresh), torch.ones_like(fresh)
         hidden.append(torch.sigmoid(out) * cell)
         steps = steps[1:]
@@ -124,7 +125,7 @@ def _run(
         last, cell, norm, top = (part.transpose(0, 1) for part in state[:4])
     for inputs in steps:
         last = hidden[-1] if hidden else last
-        gate = _precise(torch.baddbmm(inputs, last.to(inputs.dtype), kernel))
+        gate = precise(torch.baddbmm(inputs, last.to(inputs.dtype), kernel))
         admit, forget, fresh, out = gate.split(width, dim=-1)
         kept = top + F.logsigmoid(forget)
         top = torch.maximum(admit, kept)
@@ -133,8 +134,3 @@ def _run(
         norm = torch.addcmul(admit, keep, norm)
         hidden.append(torch.sigmoid(out) * cell / norm)
     return hidden, (cell, norm, top)
-
-
-def _precise(x: Tensor) -> Tensor:
-    """In single precision or better."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
