@@ -1,5 +1,6 @@
 """Forecasts that follow a stream of readings, at a cost that does not grow with the history."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,14 +69,18 @@ class StreamingForecaster:
             lon: longitudes.
 
         Raises:
-            ValueError: where an id stands twice, or the lengths differ.
+            ValueError: without detectors, where an id stands twice, or the lengths differ.
         """
-        vd_ids = list(vd_ids)
+        vd_ids = [str(vdid) for vdid in vd_ids]
+        lat, lon = (np.array(part, dtype=np.float64) for part in (lat, lon))
+        if not vd_ids:
+            raise ValueError("Expected one detector or more (got none).")
         if len(set(vd_ids)) < len(vd_ids) or not len(vd_ids) == len(lat) == len(lon):
             raise ValueError(
                 f"Expected every id once, with a latitude and a longitude (got {len(vd_ids)} ids, "
                 f"{len(set(vd_ids))} different ones, {len(lat)} and {len(lon)} coordinates)."
             )
+        graph = self._build_graph(lat, lon)
         place = {vdid: row for row, vdid in enumerate(self.vd_ids)}
         fresh, held = self.network.start(len(vd_ids)), len(self.vd_ids)
         rows = torch.tensor([place.get(vdid, held + i) for i, vdid in enumerate(vd_ids)])
@@ -84,9 +89,7 @@ class StreamingForecaster:
             self.state,
             fresh,
         )
-        self.vd_ids = vd_ids
-        self.lat, self.lon = (torch.as_tensor(part, dtype=torch.double) for part in (lat, lon))
-        self.graph = self._build_graph()
+        self.vd_ids, self.lat, self.lon, self.graph = vd_ids, lat, lon, graph
 
     @torch.no_grad()
     def update(self, time: np.datetime64, readings: Tensor | np.ndarray) -> Tensor:
@@ -102,21 +105,27 @@ class StreamingForecaster:
             Forecasts in real units ``[P, N, F]``, of :attr:`targets`.
 
         Raises:
-            ValueError: for readings of another shape, or a time that is not a whole number of
-                intervals after the last.
+            ValueError: for readings of another shape or infinite ones, or a time that is not a
+                whole number of intervals after the last.
         """
-        time = np.datetime64(time, "s")
+        exact, time = np.datetime64(time), np.datetime64(time, "s")
+        if np.isnat(time) or exact != time:
+            raise ValueError(f"Expected a time in whole seconds (got {exact}).")
         readings = torch.as_tensor(readings, dtype=torch.float32)
         if readings.shape != (len(self.vd_ids), len(self.data["features"])):
             raise ValueError(
                 f"Expected readings of {len(self.vd_ids)} detectors and the features "
                 f"{self.data['features']} (got shape {tuple(readings.shape)})."
             )
+        if readings.isinf().any():
+            rows = readings.isinf().any(dim=1).nonzero().flatten().tolist()
+            names = [self.vd_ids[row] for row in rows[:5]]
+            raise ValueError(
+                f"Expected finite readings, or NaN where missing (got inf of {names})."
+            )
         for missed in self._missed(time):
             self._step(missed, torch.full_like(readings, torch.nan))
-        forecast = self._step(time, readings)
-        self.time = time
-        return forecast
+        return self._step(time, readings)
 
     def save(self, path: str | Path, extra: dict | None = None) -> None:
         """Write the state, whole or not at all.
@@ -132,8 +141,8 @@ class StreamingForecaster:
                 {
                     "time": time,
                     "vd_ids": self.vd_ids,
-                    "lat": self.lat,
-                    "lon": self.lon,
+                    "lat": self.lat.tolist(),
+                    "lon": self.lon.tolist(),
                     "encoder": encoder,
                     "last": self.state.last,
                     "weights": self._fingerprint(),
@@ -150,21 +159,24 @@ class StreamingForecaster:
         """
         try:
             saved = torch.load(path, map_location=self.forecaster.device, weights_only=True)
-            weights = saved["weights"]
+            kinds = map(type, self.state.encoder)
+            blocks = zip(kinds, saved["encoder"], strict=True)
+            state = NetworkState(tuple(kind(*block) for kind, block in blocks), saved["last"])
+            time = None if saved["time"] is None else np.datetime64(saved["time"])
+            names = ("weights", "vd_ids", "extra")
+            weights, vd_ids, extra = (saved[name] for name in names)
+            lat, lon = (np.array(saved[name]) for name in ("lat", "lon"))
         except Exception as error:
             raise ValueError(f"'{path}' is no state of a stream: {error}. Remove it.") from error
         if weights != self._fingerprint():
             raise ValueError(
-                f"'{path}' is the state of a network with other weights. Remove it to start anew, "
-                "or give the checkpoint that it belongs to."
+                f"'{path}' is the state of a network with other weights or scales. Remove it to "
+                "start anew, or give the checkpoint that it belongs to."
             )
-        self.time = None if saved["time"] is None else np.datetime64(saved["time"])
-        self.vd_ids, self.lat, self.lon = saved["vd_ids"], saved["lat"].cpu(), saved["lon"].cpu()
-        kinds = map(type, self.state.encoder)
-        encoder = tuple(kind(*block) for kind, block in zip(kinds, saved["encoder"], strict=True))
-        self.state = NetworkState(encoder, saved["last"])
-        self.graph = self._build_graph()
-        return saved["extra"]
+        self.graph = self._build_graph(lat, lon)
+        self.time, self.state = time, state
+        self.vd_ids, self.lat, self.lon = vd_ids, lat, lon
+        return extra
 
     def _missed(self, time: np.datetime64) -> list[np.datetime64]:
         """Times between the last and this one, none at the start or after a gap too long."""
@@ -198,10 +210,11 @@ class StreamingForecaster:
             vd_ids=self.vd_ids,
             **self.graph,
         )
+        self.time = time
         return self.forecaster.scaler.inverse(forecast.float())
 
-    def _build_graph(self) -> dict:
-        pos = project(self.lat.numpy(), self.lon.numpy())
+    def _build_graph(self, lat: np.ndarray, lon: np.ndarray) -> dict:
+        pos = project(lat, lon)
         if np.isnan(pos).all():
             return {}
         graph = {"positions_xy": torch.from_numpy(pos).float()}
@@ -213,10 +226,13 @@ class StreamingForecaster:
             graph["distance"] = torch.from_numpy(distance).float()
         return {name: part.to(self.forecaster.device) for name, part in graph.items()}
 
-    @torch.no_grad()
-    def _fingerprint(self) -> list[float]:
-        """Sums of all weights, by which a state is known to belong to them."""
-        return [float(weight.double().sum()) for weight in self.network.parameters()]
+    def _fingerprint(self) -> str:
+        """Hash of weights, scales and interval, by which a state is known to belong to them."""
+        digest = hashlib.sha256(f"{self.data['features']} {self.step_length}".encode())
+        tensors = [*self.network.parameters(), *self.forecaster.scaler.buffers()]
+        for tensor in tensors:
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
 
 
 def _map(function, state: NetworkState, other: NetworkState) -> NetworkState:

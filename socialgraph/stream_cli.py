@@ -3,9 +3,11 @@
 import argparse
 import contextlib
 import csv
+import hashlib
+import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -38,10 +40,11 @@ class ReadingTable:
     def __init__(self, lines: TextIO, vd_ids: list[str], features: list[str]) -> None:
         self._rows = csv.reader(lines)
         self._shape = (len(vd_ids), len(features))
-        header = next(self._rows, None)
-        if not header or header[0] != "timestamp":
+        header = [name.strip() for name in next(self._rows, [])]
+        if len(header) < 2 or header[0] != "timestamp":
             raise ValueError(
-                f"Expected a header that starts with 'timestamp' (got {header and header[0]!r})."
+                "Expected a header that starts with 'timestamp' and names detectors (got "
+                f"{header[:2]})."
             )
         places = {f"{v}:{f}": (n, k) for n, v in enumerate(vd_ids) for k, f in enumerate(features)}
         if len(features) == 1:
@@ -88,33 +91,58 @@ class ReadingTable:
 class ForecastLog:
     """Forecasts as CSV, one row per detector and step, as ``predict`` writes them.
 
+    A file is gone on with where :meth:`mark` left it; rows that a killed process wrote after that
+    are cut off.
+
     Args:
         path: file to append to, or None for the standard output.
         targets: names of the forecast features.
-        written: bytes that are known to be whole; what stands after them is cut off.
+        mark: what :meth:`mark` gave for this file, None at its start.
+        time: of the last reading that the mark knows.
+
+    Raises:
+        ValueError: where the file holds what this stream did not write.
     """
 
-    def __init__(self, path: Path | None, targets: list[str], written: int | None = None) -> None:
-        self._file = sys.stdout if path is None else _open_at(path, written)
+    def __init__(
+        self,
+        path: Path | None,
+        targets: list[str],
+        mark: dict | None = None,
+        time: np.datetime64 | None = None,
+    ) -> None:
+        self._header = ["issued", "timestamp", "step", "vdid", *targets]
+        self._path = path
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_file():
+                _cut(path, ",".join(self._header), mark, time)
+        self._file = sys.stdout if path is None else open(path, "a", newline="")  # noqa: SIM115
         self._rows = csv.writer(self._file, lineterminator="\n")
-        self._is_file = path is not None
-        if not self._is_file or self._file.tell() == 0:
-            self._rows.writerow(["issued", "timestamp", "step", "vdid", *targets])
+        if path is None or self._file.tell() == 0:
+            self._rows.writerow(self._header)
+            self._file.flush()
 
     def write(
         self, issued: np.datetime64, step_length: np.timedelta64, vd_ids: list[str], forecast
-    ) -> int | None:
-        """Add forecasts ``[P, N, F]``; returns the size of the file, None for no file."""
+    ) -> None:
+        """Add forecasts ``[P, N, F]``."""
         for node, vdid in enumerate(vd_ids):
             for step, values in enumerate(forecast[:, node].tolist(), start=1):
                 time = issued + step * step_length
                 self._rows.writerow([issued, time, step, vdid, *(f"{v:.6g}" for v in values)])
         self._file.flush()
-        return self._file.tell() if self._is_file else None
+
+    def mark(self) -> dict:
+        """What is needed to go on with the file: its path, size and last bytes; {} for none."""
+        if self._path is None:
+            return {}
+        size = self._file.tell()
+        return {"path": str(self._path.resolve()), "size": size, "tail": _tail(self._path, size)}
 
     def close(self) -> None:
         """Close the file."""
-        if self._is_file:
+        if self._path is not None:
             self._file.close()
 
 
@@ -123,48 +151,101 @@ def main(args: Sequence[str] | None = None) -> None:
     options = _parse(args)
     try:
         _run(options)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, csv.Error) as error:
         sys.exit(f"error: {error}")
 
 
 def _run(options: argparse.Namespace) -> None:
     if not options.ckpt.is_file():
         raise ValueError(f"--ckpt: no file '{options.ckpt}'.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        forecaster = Forecaster.load_from_checkpoint(
-            options.ckpt, map_location=options.device, weights_only=True
-        )
-    stream = StreamingForecaster(forecaster, options.max_gap)
+    output = None if str(options.output) == "-" else options.output
+    if output is not None and output.resolve() == options.input.resolve():
+        raise ValueError(f"--output is the file that is read, '{options.input}'.")
+    stream = StreamingForecaster(_load(options.ckpt, options.device), options.max_gap)
     path = options.state or options.ckpt.with_suffix(".stream.pt")
-    kept = stream.load(path) if path.is_file() else {}
+    mark = stream.load(path) if path.is_file() else {}
     if options.detectors:
         stream.set_detectors(*_read_detectors(options.detectors))
-    output = None if str(options.output) == "-" else options.output
-    same_output = output is not None and kept.get("output") == str(output.resolve())
-    log = ForecastLog(output, stream.targets, kept["written"] if same_output else None)
-    resumed, count, skipped = stream.time, 0, 0
-    with contextlib.closing(log), _open_input(options.input) as lines:
+    if output is None or mark.get("path") != str(output.resolve()):
+        mark = None
+    resumed = stream.time
+    with _open_input(options.input) as lines:
         table = ReadingTable(lines, stream.vd_ids, stream.data["features"])
         if table.silent:
             _say(f"{len(table.silent)} detectors have no column, among them {table.silent[:5]}")
-        for time, readings in table:
-            if resumed is not None and time <= resumed:
-                skipped += 1
-                continue
+        log = ForecastLog(output, stream.targets, mark, resumed)
+        with contextlib.closing(log):
+            stream.save(path, log.mark())
+            new = ((time, own) for time, own in table if resumed is None or time > resumed)
+            count = _follow(stream, new, log, path, options.save_every)
+    _say(f"{count} new lines read; state: {path}")
+
+
+def _follow(
+    stream: StreamingForecaster, lines: Iterable, log: ForecastLog, path: Path, save_every: int
+) -> int:
+    """Forecast after every line and keep the state; the number of lines."""
+    count = 0
+    try:
+        for time, readings in lines:
             forecast = stream.update(time, readings)
-            written = log.write(time, stream.step_length, stream.vd_ids, forecast)
+            log.write(time, stream.step_length, stream.vd_ids, forecast)
             count += 1
-            if count % options.save_every == 0:
-                stream.save(path, _kept(output, written))
-        if count % options.save_every:
-            stream.save(path, _kept(output, written))
-    past = f", {skipped} were read before" if skipped else ""
-    _say(f"{count} lines read{past}; state: {path}")
+            if count % save_every == 0:
+                stream.save(path, log.mark())
+    except ValueError:  # of a line that was not read: what was before it is kept
+        stream.save(path, log.mark())
+        raise
+    stream.save(path, log.mark())
+    return count
 
 
-def _kept(output: Path | None, written: int | None) -> dict:
-    return {} if output is None else {"output": str(output.resolve()), "written": written}
+def _load(path: Path, device: str) -> Forecaster:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Forecaster.load_from_checkpoint(path, map_location=device, weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"--ckpt: '{path}' is no checkpoint of 'socialgraph fit': {error}"
+        ) from error
+
+
+def _cut(path: Path, header: str, mark: dict | None, time: np.datetime64 | None) -> None:
+    """Cut off what was written after the mark; refuse a file that others have written to."""
+    with open(path, "r+b") as file:
+        first = file.readline().decode(errors="replace")
+        size = file.seek(0, 2)
+        if first and first != header + "\n":
+            raise ValueError(
+                f"--output: '{path}' is no table of these forecasts. Name another file."
+            )
+        if mark is None:
+            return
+        file.seek(mark["size"])
+        rest = file.read().decode(errors="replace").splitlines()
+        ours = size >= mark["size"] and _tail(path, mark["size"]) == mark["tail"]
+        later = [time is None or _issued_after(line, time) for line in rest]
+        if not ours or not all(later):
+            raise ValueError(
+                f"--output: '{path}' holds lines that this stream did not write. Move it away, or "
+                "name another file."
+            )
+        file.truncate(mark["size"])
+
+
+def _issued_after(line: str, time: np.datetime64) -> bool:
+    """Whether a line, or a piece of one, can be of a forecast after a time."""
+    issued = line.split(",")[0]
+    is_time = re.fullmatch(r"[\d:T-]*", issued) is not None
+    return is_time and (len(issued) < len(str(time)) or issued > str(time))
+
+
+def _tail(path: Path, size: int) -> str:
+    """Hash of the last bytes before a place."""
+    with open(path, "rb") as file:
+        file.seek(max(0, size - 4096))
+        return hashlib.sha256(file.read(min(size, 4096))).hexdigest()
 
 
 def _say(text: str) -> None:
@@ -174,17 +255,7 @@ def _say(text: str) -> None:
 def _open_input(path: Path) -> contextlib.AbstractContextManager[TextIO]:
     if str(path) == "-":
         return contextlib.nullcontext(sys.stdin)
-    return open(path, newline="")
-
-
-def _open_at(path: Path, written: int | None) -> TextIO:
-    """Open a file to append to, after cutting off what a killed process did not finish."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a", newline="")  # noqa: SIM115, closed by ForecastLog
-    if written is not None and file.tell() > written:
-        file.truncate(written)
-        file.seek(written)
-    return file
+    return open(path, newline="", encoding="utf-8-sig")
 
 
 def _read_detectors(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:

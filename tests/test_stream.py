@@ -193,14 +193,17 @@ def test_the_command_reads_lines_and_writes_forecasts(checkpoint, series, tmp_pa
     last = torch.tensor([float(row[4]) for row in rows[-24:]]).view(6, 4).T
     torch.testing.assert_close(last, expected[..., 0], rtol=1e-4, atol=1e-3)
     again = run(checkpoint, tmp_path, "--input", tmp_path / "in.csv")
-    assert "0 lines read, 8 were read before" in again.stderr
+    assert "0 new lines read" in again.stderr
     more = "\n".join(lines_of(series, range(8, 10))) + "\n"
     piped = run(checkpoint, tmp_path, "--input", "-", input=more)
     assert piped.returncode == 0, piped.stderr
     assert len(piped.stdout.splitlines()) == 1 + 2 * 24
 
 
-def test_a_killed_command_goes_on_as_if_nothing_had_happened(checkpoint, series, tmp_path):
+@pytest.mark.parametrize("save_every", [1, 5])
+def test_a_killed_command_goes_on_as_if_nothing_had_happened(
+    checkpoint, series, tmp_path, save_every
+):
     lines = [line + "\n" for line in lines_of(series, range(12))]
     (tmp_path / "all.csv").write_text("".join(lines))
     unbroken = tmp_path / "unbroken"
@@ -209,11 +212,12 @@ def test_a_killed_command_goes_on_as_if_nothing_had_happened(checkpoint, series,
     assert done.returncode == 0, done.stderr
 
     output = tmp_path / "out.csv"
-    words = command(checkpoint, tmp_path, "--input", "-", "--output", output)
+    options = ("--output", output, "--save_every", save_every)
+    words = command(checkpoint, tmp_path, "--input", "-", *options)
     process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, text=True)
     process.stdin.writelines(lines[:7])
     process.stdin.flush()
-    while not (tmp_path / "state.pt").is_file() or len(output.read_text().splitlines()) < 6 * 24:
+    while not output.is_file() or len(output.read_text().splitlines()) < 6 * 24:
         assert process.poll() is None
     process.kill()
     process.wait()
@@ -227,7 +231,7 @@ def test_a_killed_command_goes_on_as_if_nothing_had_happened(checkpoint, series,
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("time,VD-0:speed\n", "starts with 'timestamp' (got 'time')"),
+        ("time,VD-0:speed\n", "starts with 'timestamp' and names detectors (got ['time'"),
         ("timestamp,VD-7:speed\n", "no detectors that are followed, among them ['VD-7:speed']"),
         ("timestamp,VD-0:speed\n2024-01-01T00:00:00,fast\n", "Line 2: could not convert"),
         ("timestamp,VD-0:speed\n2024-01-01T00:00:00\n", "Line 2: expected 2 cells (got 1)"),
@@ -259,3 +263,46 @@ def test_new_detectors_are_told_by_a_table(checkpoint, tmp_path, capsys):
     assert {line.split(",")[3] for line in rows} == {"VD-0", "VD-new"}
     with pytest.raises(SystemExit, match="has no column"):
         main(command(checkpoint, tmp_path, *words[:3], tmp_path / "in.csv")[3:])
+
+
+def test_an_output_that_others_have_written_to_is_left_alone(checkpoint, series, tmp_path):
+    (tmp_path / "in.csv").write_text("\n".join(lines_of(series, range(3))) + "\n")
+    output = tmp_path / "out.csv"
+    words = command(checkpoint, tmp_path, "--input", tmp_path / "in.csv", "--output", output)[3:]
+    main(words)
+    for text in ("a,b\n1,2\n", output.read_text() + "a note\n", output.read_text()[:-9]):
+        output.write_text(text)
+        with pytest.raises(SystemExit, match="--output"):
+            main(words)
+        assert output.read_text() == text
+        output.unlink()
+        main(words)  # a file that is gone is begun anew
+        output.unlink()
+        (tmp_path / "state.pt").unlink()
+        main(words)
+
+
+def test_an_error_keeps_the_lines_before_it(checkpoint, series, tmp_path):
+    lines = list(lines_of(series, range(6)))
+    output = tmp_path / "out.csv"
+    (tmp_path / "in.csv").write_text("\n".join([*lines[:4], "broken"]) + "\n")
+    words = ("--input", tmp_path / "in.csv", "--output", output, "--save_every", 10)
+    with pytest.raises(SystemExit, match="Line 5"):
+        main(command(checkpoint, tmp_path, *words)[3:])
+    (tmp_path / "in.csv").write_text("\n".join(lines) + "\n")
+    main(command(checkpoint, tmp_path, *words)[3:])
+    rows = output.read_text().splitlines()
+    assert len(rows) == len(set(rows)) == 1 + 6 * 24
+
+
+def test_infinite_readings_and_broken_times_are_refused(stream, series):
+    readings = series.values[0].copy()
+    readings[2, 0] = np.inf
+    with pytest.raises(ValueError, match=r"got inf of \['VD-2'\]"):
+        stream.update(series.timestamps[0], readings)
+    for time in (np.datetime64("NaT"), np.datetime64("2024-01-01T00:00:00.7")):
+        with pytest.raises(ValueError, match="whole seconds"):
+            stream.update(time, series.values[0])
+    with pytest.raises(ValueError, match="one detector or more"):
+        stream.set_detectors([], [], [])
+    assert follow(stream, series, range(2)).isfinite().all()

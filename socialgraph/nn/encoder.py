@@ -62,7 +62,8 @@ class XLSTMEncoder(nn.Module):
           the state after the last step
 
     Raises:
-        ValueError: where a size is out of range, or the package's forward is to go on from a state.
+        ValueError: where a size is out of range, ``x`` is empty or the state has other rows, or the
+            package's forward is to go on from a state.
     """
 
     def __init__(
@@ -100,6 +101,15 @@ class XLSTMEncoder(nn.Module):
             if state is not None:
                 raise ValueError("Expected backend='fused' to go on from a state (got 'package').")
             return self.stack(self.project(x))[:, -1]
+        if x.dim() != 3 or 0 in x.shape:
+            raise ValueError(
+                f"Expected 'x' of shape [rows, steps, channels] (got {tuple(x.shape)})."
+            )
+        if state is not None and state[0].top.size(0) != x.size(0):
+            raise ValueError(
+                f"Expected a state of {x.size(0)} rows, as 'x' has them (got "
+                f"{state[0].top.size(0)})."
+            )
         rows = self._rows_at_once(x)
         if rows >= x.size(0):
             embedding, state = self._encode(x, state)
@@ -220,4 +230,7 @@ def _build_stack(
                     f"Expected 'heads' that split the inner width {inner} of the mLSTM blocks into "
                     f"multiples of four (got {heads})."
                 )
+        else:
+            # Views for the initialisation, which is done; they cannot be unpickled.
+            del block.xlstm.slstm_cell.recurrent_kernel, block.xlstm.slstm_cell.bias
     return stack

@@ -1,6 +1,7 @@
 """The shared encoder against the xlstm package and its own promises."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -306,3 +307,18 @@ def test_autocast_stays_near_single_precision(dtype, bound, slstm_at):
 def test_sizes_out_of_range_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         make_encoder(**options)
+
+
+def test_an_encoder_is_pickled_with_its_weights():
+    encoder = perturb(make_encoder())
+    x = torch.randn(2, 5, 3)
+    torch.testing.assert_close(pickle.loads(pickle.dumps(encoder))(x), encoder(x))
+
+
+def test_inputs_and_states_that_do_not_fit_are_refused():
+    encoder = make_encoder(chunk_steps=6)
+    for shape in ((0, 5, 3), (2, 0, 3), (5, 3)):
+        with pytest.raises(ValueError, match=r"'x' of shape \[rows, steps, channels\]"):
+            encoder(torch.zeros(shape))
+    with torch.no_grad(), pytest.raises(ValueError, match=r"state of 4 rows.*got 8"):
+        encoder(torch.randn(4, 3, 3), encoder.start(8))
