@@ -34,7 +34,7 @@ class XLSTMEncoder(nn.Module):
     <https://arxiv.org/abs/2405.04517>`_): mLSTM blocks, with sLSTM blocks at the positions
     ``slstm_at``. ``encoder.stack`` is the package's stack, with its parameters, initialisation and
     ``state_dict``. By default its blocks are evaluated by :mod:`socialgraph.nn.mlstm` and
-    :mod:`socialgraph.nn.slstm`, which give the same numbers in a third of the time.
+    :mod:`socialgraph.nn.slstm`, which give the same numbers faster (``benchmarks.encoder``).
 
     A long history can be read in pieces: ``state = encoder.start(rows)``, then ``embedding, state =
     encoder(x, state)`` for every piece; with ``map_state(Tensor.detach, state)`` between pieces
