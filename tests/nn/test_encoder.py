@@ -94,6 +94,7 @@ def test_equals_the_package_in_value_and_gradient(slstm_at, steps):
 def test_equals_the_package_for_random_sizes_and_weights(
     width, heads, kinds, steps, rows, moved, double
 ):
+    torch.manual_seed(0)
     encoder = make_encoder(
         hidden_channels=width,
         heads=heads,
@@ -104,7 +105,28 @@ def test_equals_the_package_for_random_sizes_and_weights(
     if double:
         check_against_package(encoder.double(), steps, rows, rtol=1e-11, atol=1e-11)
     else:
-        check_against_package(encoder, steps, rows, rtol=1e-5, atol=1e-5)
+        check_in_single_precision(encoder, steps, rows)
+
+
+def check_in_single_precision(encoder, steps, rows):
+    """Within 1e-5 of the exact numbers, or as near to them as the package in the same precision."""
+    exact = copy.deepcopy(encoder).double()
+    package = make_package(encoder, context_length=steps)
+    x, direction = torch.randn(rows, steps, 3), torch.randn(rows, encoder.out_channels)
+    results = []
+    for stack, run in (
+        (exact.stack, exact),
+        (encoder.stack, encoder),
+        (package, lambda x: package(encoder.project(x))[:, -1]),
+    ):
+        own = x.to(exact.project.weight.dtype if stack is exact.stack else x.dtype)
+        out = run(own.requires_grad_())
+        results.append([out, *gradients(out, direction.to(out.dtype), list(stack.parameters()))])
+    largest = max(truth.abs().max() for truth in results[0][1:])  # of all gradients
+    for number, (truth, ours, theirs) in enumerate(zip(*results, strict=True)):
+        scale = largest if number else truth.abs().max()
+        error, package_error = ((part - truth).abs().max() for part in (ours, theirs))
+        assert error <= 1e-5 * scale or error <= 4 * package_error
 
 
 @pytest.mark.parametrize("slstm_at", [(), (0, 1)])
