@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from xlstm import (
     FeedForwardConfig,
@@ -81,7 +81,7 @@ def test_equals_the_package_in_value_and_gradient(slstm_at, steps):
     check_against_package(encoder, steps, rows=5, rtol=1e-11, atol=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     width=st.sampled_from([8, 16, 24, 32, 64]),
     heads=st.sampled_from([1, 2, 4]),
@@ -94,6 +94,8 @@ def test_equals_the_package_in_value_and_gradient(slstm_at, steps):
 def test_equals_the_package_for_random_sizes_and_weights(
     width, heads, kinds, steps, rows, moved, double
 ):
+    # A norm over a few numbers turns rounding into signs: there only double precision tells.
+    assume(double or width // heads >= 8)
     torch.manual_seed(0)
     encoder = make_encoder(
         hidden_channels=width,
