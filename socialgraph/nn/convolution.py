@@ -18,12 +18,11 @@ def causal_convolution(
     :func:`torch.func.vmap`, into a grouped convolution, which CPU autocast refuses.
 
     Args:
-        x: :math:`(*, T, *, C)`.
-        weight: one factor for each of the last :math:`K` steps, the last axis :math:`(*, C, K)`,
-            with one axis for each of ``x``.
-        bias: :math:`(*, C)`, with one axis for each of ``x``.
+        x: four axes, the second or third is time, the last the channels :math:`(A, \cdot, \cdot, C)`.
+        weight: one factor for each of the last :math:`K` steps :math:`(A, 1, 1, C, K)`.
+        bias: :math:`(A, 1, 1, C)`.
         before: the :math:`K - 1` steps before ``x``; None for zeros.
-        dim: the axis of time, counted from the end.
+        dim: the axis of time, -3 or -2.
 
     Returns:
         As ``x``.
@@ -49,11 +48,12 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor, dim: int) -> Tensor:
         *earlier, own = weight.unbind(dim=-1)
-        y = own * x + bias
+        y = torch.addcmul(_spread(bias, x), _spread(own, x), x)
         for lag, factor in enumerate(reversed(earlier), start=1):
             count = x.size(dim) - lag
             if count > 0:
-                y.narrow(dim, lag, count).add_(factor * x.narrow(dim, 0, count))
+                late = y.narrow(dim, lag, count)
+                late.addcmul_(_spread(factor, late), x.narrow(dim, 0, count))
         return y
 
     @staticmethod
@@ -65,15 +65,23 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
         *earlier, own = weight.unbind(dim=-1)
-        shape = own.shape
-        of_x, of_weight = grad * own, [(grad * x).sum_to_size(shape)]
+        of_x, of_weight = grad * _spread(own, grad), [_total(grad * x)]
         for lag, factor in enumerate(reversed(earlier), start=1):
             count = x.size(ctx.dim) - lag
             if count <= 0:
                 of_weight.append(torch.zeros_like(factor))
                 continue
             late, early = grad.narrow(ctx.dim, lag, count), x.narrow(ctx.dim, 0, count)
-            of_x.narrow(ctx.dim, 0, count).add_(factor * late)
-            of_weight.append((late * early).sum_to_size(shape))
+            of_x.narrow(ctx.dim, 0, count).addcmul_(_spread(factor, late), late)
+            of_weight.append(_total(late * early))
         of_weight = torch.stack(of_weight[::-1], dim=-1)
-        return of_x, of_weight, grad.sum_to_size(shape), None
+        return of_x, of_weight, _total(grad), None
+
+
+def _spread(factor: Tensor, x: Tensor) -> Tensor:
+    """Factor repeated along the axis before the channels, so that long runs lie in one piece."""
+    return factor.expand(*factor.shape[:-2], x.size(-2), -1).contiguous()
+
+
+def _total(x: Tensor) -> Tensor:
+    return x.sum(dim=-3, keepdim=True).sum(dim=-2, keepdim=True)

@@ -19,6 +19,8 @@ EPS = 1e-6  # of the package
 class MLSTMState(NamedTuple):
     """What an mLSTM block remembers of each row; :math:`D` is the width of a head.
 
+    The keys are the convolved inputs, since the queries bear the projection of both.
+
     Args:
         memory: sum of decayed keys times values :math:`(R, H, D, D)`.
         norm: sum of decayed keys :math:`(R, H, D)`.
@@ -30,6 +32,21 @@ class MLSTMState(NamedTuple):
     norm: Tensor
     top: Tensor
     recent: Tensor
+
+
+class _Weights(NamedTuple):
+    """Weights of a block, folded.
+
+    ``up`` and ``value`` take the normed input to keys before their convolution and to values
+    ``[H, C, D]``, ``query`` takes a convolved input to what keys are compared with ``[H, D, D]``,
+    ``gates_normed`` ``[C, 2H]`` and ``gates_convolved`` ``[H, D, 2H]`` both to both gates.
+    """
+
+    up: Tensor
+    value: Tensor
+    query: Tensor
+    gates_normed: Tensor
+    gates_convolved: Tensor
 
 
 class _Steps(NamedTuple):
@@ -65,12 +82,17 @@ def mlstm_block(
 ) -> tuple[Tensor, MLSTMState | None]:
     r"""Output of the package's mLSTM block, and its state where one was given.
 
-    The values and both gates are linear in the block's normed input, the rest of the gates in the
-    convolved one; so the up-projection, the values and the gates are folded into one product, and
-    queries, keys and gates into one product per head (the package's blocks of four lie within a
-    head). With ``last``, queries, output gate, skip, norm and down-projection are those of
-    :math:`t = -1` alone, and one row of the decay matrix serves them. Longer sequences are read in
-    chunks of :data:`CHUNK` steps with the state in between, so that memory grows linearly.
+    .. math::
+        \mathbf{q}_t^\top \mathbf{k}_s = \mathbf{c}_t^\top (\mathbf{W}_q^\top \mathbf{W}_k)
+        \mathbf{c}_s, \qquad
+        \sum_s a_{ts} \mathbf{v}_s = \mathbf{W}_v \mathbf{U} \sum_s a_{ts} \mathbf{x}_s
+
+    so that the convolved inputs :math:`\mathbf{c}` are the keys, and where the last step alone is
+    wanted, the memory sums the block's normed inputs :math:`\mathbf{x}` and projects the sum. The
+    gates are linear in :math:`\mathbf{x}` and :math:`\mathbf{c}`: their maps are folded too. With
+    ``last``, queries, output gate, skip, norm and down-projection are those of :math:`t = -1`, and
+    one row of the decay matrix serves them. Longer sequences are read in chunks of :data:`CHUNK`
+    steps with the state in between, so that memory grows linearly.
 
     Args:
         block: the block, of whose modules the weights (and the dropout) are used.
@@ -82,111 +104,148 @@ def mlstm_block(
         :math:`(R, T, C)`, or :math:`(R, 1, C)`; the state after the last step, or None.
     """
     layer, cell, norm = block.xlstm, block.xlstm.mlstm_cell, block.xlstm_norm
-    rows, _, channels = x.shape
+    rows, steps, channels = x.shape
     heads, inner = cell.igate.bias.numel(), layer.learnable_skip.numel()
-    normed = F.layer_norm(x, (channels,), norm.weight_proxy, norm.bias, norm.eps)
-    up, up_gate = layer.proj_up.weight.split(inner)
-    parts, convolved, recent = _project(layer, normed, up, None if state is None else state.recent)
-    out_steps = slice(-1, None) if last else slice(None)
-    if last:
-        convolved = convolved[:, :, -1:]
-    hidden, state = _attend(parts, state, last)  # [H, R, T, D]
     width = inner // heads
-    hidden = F.layer_norm(hidden, (width,), eps=cell.outnorm.eps)
+    up, up_gate = layer.proj_up.weight.split(inner)
+    weights = _fold(layer, up)
+    normed = F.layer_norm(x, (channels,), norm.weight_proxy, norm.bias, norm.eps)
+    flat = normed.reshape(rows * steps, channels).expand(heads, -1, -1)
+    raw = torch.bmm(flat, weights.up).unflatten(1, (rows, steps))  # [H, R, T, D]
+    key = F.silu(_convolve(layer, raw, state))
+    out_steps = slice(-1, None) if last else slice(None)
+    query, admit, keep = _query_and_gates(weights, cell, normed, key, last)
+    if last and state is None:
+        hidden = _read_last(query, key, normed, admit, keep, weights.value)
+    else:
+        value = torch.bmm(flat, weights.value).view_as(key)
+        hidden, state = _attend(_Steps(query, key, value, admit, keep), state, last)
+    hidden = F.layer_norm(hidden, (width,), eps=cell.outnorm.eps)  # [H, R, T, D]
     hidden = hidden * cell.outnorm.weight_proxy.view(heads, 1, 1, width)
-    hidden = hidden + layer.learnable_skip.view(heads, 1, 1, width) * convolved
+    hidden = torch.addcmul(
+        hidden, layer.learnable_skip.view(heads, 1, 1, width), key[:, :, out_steps]
+    )
     hidden = hidden.permute(1, 2, 0, 3).reshape(rows, -1, inner)  # [R, T, I]
     gate = F.silu(F.linear(normed[:, out_steps], up_gate))
     y = layer.dropout(F.linear(hidden.to(gate.dtype) * gate, layer.proj_down.weight))
-    after = None if state is None else state._replace(recent=recent)
-    return x[:, out_steps] + y, after
+    if state is not None:
+        row_major = raw[:, :, -state.recent.size(1) :].permute(1, 2, 0, 3).flatten(2)
+        recent = last_steps(state.recent, row_major.to(state.recent.dtype))
+        state = state._replace(recent=recent)
+    return x[:, out_steps] + y, state
 
 
-def _project(
-    layer: nn.Module, normed: Tensor, up: Tensor, before: Tensor | None
-) -> tuple[_Steps, Tensor, Tensor | None]:
-    """What the memory reads, the convolved input ``[H, R, T, D]``, and its last raw inputs."""
+def _fold(layer: nn.Module, up: Tensor) -> _Weights:
     cell = layer.mlstm_cell
-    rows, steps, channels = normed.shape
-    heads, inner = cell.igate.bias.numel(), up.size(0)
+    heads, (inner, channels) = cell.igate.bias.numel(), up.shape
     width = inner // heads
-    query, key, value = (
-        _within_heads(linear.weight, heads) for linear in (layer.q_proj, layer.k_proj, layer.v_proj)
-    )  # [H, D, D], from input to output
-    gates = torch.cat([cell.igate.weight, cell.fgate.weight])  # [2H, 3I]
-    of_query, of_key, of_value = gates.view(2 * heads, 3, heads, width).permute(1, 2, 3, 0)
-    up = up.view(heads, width, channels).mT  # [H, C, D]
-    up_value = up @ value
-    of_normed = (up_value @ of_value).sum(dim=0)  # [C, 2H]
-
-    flat = normed.reshape(rows * steps, channels)
-    # Not 'matmul', which folds the heads and copies the result back.
-    lifted = torch.bmm(flat.expand(heads, -1, -1), torch.cat([up, up_value], dim=-1))
-    raw, values = lifted.unflatten(1, (rows, steps)).split(width, dim=-1)  # [H, R, T, D]
-    convolution = layer.conv1d.conv
-    convolved = F.silu(
-        causal_convolution(
-            raw,
-            convolution.weight.view(heads, 1, 1, width, -1),
-            convolution.bias.view(heads, 1, 1, width),
-            None if before is None else _by_head(before, heads),
-        )
+    # The package's blocks of four ``[I / 4, out, in]`` lie within a head.
+    of_query, of_key, of_value = (
+        linear.weight.mT for linear in (layer.q_proj, layer.k_proj, layer.v_proj)
     )
-    folded = [query, key / math.sqrt(width), query @ of_query + key @ of_key]
-    lifted = torch.bmm(convolved.flatten(1, 2), torch.cat(folded, dim=-1))
-    queries, keys, of_convolved = lifted.split([width, width, 2 * heads], dim=-1)
+    query = _within_heads(of_query @ of_key.mT, heads) / math.sqrt(width)
+    gates = torch.cat([cell.igate.weight, cell.fgate.weight])  # [2H, 3I]
+    gates = gates.T.unflatten(0, (3, -1, of_query.size(-1)))  # [3, I / 4, 4, 2H]
+    of_convolved = of_query @ gates[0] + of_key @ gates[1]
+    up = up.view(heads, width, channels).mT  # [H, C, D]
+    value = up @ _within_heads(of_value, heads)
+    gates_normed = (value @ gates[2].view(heads, width, -1)).sum(dim=0)
+    return _Weights(up, value, query, gates_normed, of_convolved.view(heads, width, -1))
+
+
+def _convolve(layer: nn.Module, raw: Tensor, state: MLSTMState | None) -> Tensor:
+    heads, width = raw.size(0), raw.size(-1)
+    weight = layer.conv1d.conv.weight.view(heads, 1, 1, width, -1)
+    bias = layer.conv1d.conv.bias.view(heads, 1, 1, width)
+    before = None if state is None else _by_head(state.recent, heads)
+    return causal_convolution(raw, weight, bias, before)
+
+
+def _query_and_gates(
+    weights: _Weights, cell: nn.Module, normed: Tensor, key: Tensor, last: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries ``[H, R, T, D]``, or the last one, and both gates' logarithms ``[H, R, T]``."""
+    heads, rows, steps, width = key.shape
+    if last:
+        query = torch.bmm(key[:, :, -1], weights.query).unsqueeze(2)
+        of_convolved = torch.bmm(key.flatten(1, 2), weights.gates_convolved)
+    else:
+        both = torch.cat([weights.query, weights.gates_convolved], dim=-1)
+        query, of_convolved = torch.bmm(key.flatten(1, 2), both).split([width, 2 * heads], dim=-1)
+        query = query.unflatten(1, (rows, steps))
     bias = torch.cat([cell.igate.bias, cell.fgate.bias])
-    gates = precise(torch.addmm(bias, flat, of_normed)) + precise(of_convolved).sum(dim=0)
+    gates = torch.addmm(bias, normed.flatten(0, 1), weights.gates_normed)
+    gates = precise(gates) + precise(of_convolved).sum(dim=0)
     admit, keep = gates.T.unflatten(1, (rows, steps)).split(heads)
-    shape = (heads, rows, steps, width)
-    recent = None
-    if before is not None:
-        row_major = raw[:, :, -before.size(1) :].permute(1, 2, 0, 3).flatten(2)
-        recent = last_steps(before, row_major.to(before.dtype))
-    steps = _Steps(queries.view(shape), keys.view(shape), values, admit, F.logsigmoid(keep))
-    return steps, convolved, recent
+    return query, admit, F.logsigmoid(keep)
+
+
+def _read_last(
+    query: Tensor, key: Tensor, normed: Tensor, admit: Tensor, keep: Tensor, value: Tensor
+) -> Tensor:
+    """Hidden state ``[H, R, 1, D]`` of the last step after no state."""
+    age = keep.cumsum(dim=-1)
+    decay = age[..., -1:] - age + admit  # [H, R, T]
+    top = decay.max(dim=-1, keepdim=True)[0]
+    # Not 'matmul', whose backward is slow for outer products of small vectors.
+    score = precise((query * key).sum(dim=-1)) * torch.exp(decay - top)
+    share = score / _divisor(score.sum(dim=-1, keepdim=True), top)
+    read = torch.bmm(share.transpose(0, 1).to(normed.dtype), normed)  # [R, H, C]
+    return torch.bmm(read.transpose(0, 1), value).unsqueeze(2)
 
 
 def _attend(
     parts: _Steps, state: MLSTMState | None, last: bool
 ) -> tuple[Tensor, MLSTMState | None]:
     """Hidden states ``[H, R, T, D]``, or of the last step alone, and the state after it."""
-    steps = parts.admit.size(-1)
-    if last or (steps <= CHUNK and state is None):
-        return _read(parts, state, last), None if state is None else _remember(parts, state)
+    steps = parts.key.size(2)
+    if last or (steps == 1 and state is not None):
+        state = _remember(parts, state)
+        return _recall(parts.query, state), state
+    if steps <= CHUNK and state is None:
+        return _read(parts, None), None
     running = _start_like(parts) if state is None else state
     hidden = []
     for start in range(0, steps, CHUNK):
         part = parts.part(start, start + CHUNK)
-        hidden.append(_read(part, running, last=False))
+        hidden.append(_read(part, running))
         running = _remember(part, running)
     return torch.cat(hidden, dim=2), None if state is None else running
 
 
-def _read(parts: _Steps, state: MLSTMState | None, last: bool) -> Tensor:
+def _read(parts: _Steps, state: MLSTMState | None) -> Tensor:
     """Hidden states within a chunk that follows a state."""
-    query = parts.query[:, :, -1:] if last else parts.query
     age = parts.keep.cumsum(dim=-1)  # [H, R, T]
-    since = age[..., -1:] if last else age
-    decay = since.unsqueeze(-1) - age.unsqueeze(-2) + parts.admit.unsqueeze(-2)  # [H, R, T', T]
-    if not last:
-        steps = age.size(-1)
-        future = torch.ones(steps, steps, dtype=torch.bool, device=age.device).triu(1)
-        decay = decay.masked_fill(future, -torch.inf)
+    steps = age.size(-1)
+    future = torch.ones(steps, steps, dtype=torch.bool, device=age.device).triu(1)
+    decay = age.unsqueeze(-1) - age.unsqueeze(-2) + parts.admit.unsqueeze(-2)  # [H, R, T', T]
+    decay = decay.masked_fill(future, -torch.inf)
     top = decay.max(dim=-1, keepdim=True)[0]  # [H, R, T', 1]
     if state is not None:
-        carried = (since + state.top.T.unsqueeze(-1)).unsqueeze(-1)
+        carried = (age + state.top.T.unsqueeze(-1)).unsqueeze(-1)
         top = torch.maximum(top, carried)
-    score = torch.matmul(query, parts.key.mT) * torch.exp(decay - top)
+    score = torch.matmul(parts.query, parts.key.mT) * torch.exp(decay - top)
     total, values = score.sum(dim=-1, keepdim=True), None
     if state is not None:
         old = torch.exp(carried - top)  # [H, R, T', 1]
-        by_row = precise(query).transpose(0, 1)  # [R, H, T', D]
+        by_row = precise(parts.query).transpose(0, 1)  # [R, H, T', D]
         values = old * torch.matmul(by_row, state.memory).transpose(0, 1)
         total = total + old * torch.matmul(by_row, state.norm.unsqueeze(-1)).transpose(0, 1)
-    divisor = torch.maximum(total.abs(), torch.exp(-top)) + EPS
+    divisor = _divisor(total, top)
     read = torch.matmul((score / divisor).to(parts.value.dtype), parts.value)
     return read if values is None else read + values / divisor
+
+
+def _recall(query: Tensor, state: MLSTMState) -> Tensor:
+    """Hidden state ``[H, R, 1, D]`` of the last step from the state after it."""
+    query = precise(query[:, :, -1:]).transpose(0, 1)  # [R, H, 1, D]
+    total = (query.squeeze(2) * state.norm).sum(dim=-1, keepdim=True)  # [R, H, 1]
+    divisor = _divisor(total, state.top.unsqueeze(-1)).unsqueeze(-1)
+    return (torch.matmul(query, state.memory) / divisor).transpose(0, 1)
+
+
+def _divisor(total: Tensor, top: Tensor) -> Tensor:
+    return torch.maximum(total.abs(), torch.exp(-top)) + EPS
 
 
 def _remember(parts: _Steps, state: MLSTMState) -> MLSTMState:
@@ -199,7 +258,11 @@ def _remember(parts: _Steps, state: MLSTMState) -> MLSTMState:
     old = torch.exp(carried - top).T.unsqueeze(-1)  # [R, H, 1]
     key = precise(parts.key).transpose(0, 1) * weight.unsqueeze(-1)  # [R, H, T, D]
     value = precise(parts.value).transpose(0, 1)
-    memory = torch.addcmul(torch.matmul(key.mT, value), old.unsqueeze(-1), state.memory)
+    memory = old.unsqueeze(-1) * state.memory
+    if key.size(2) == 1:
+        memory = torch.addcmul(memory, key.mT, value)
+    else:
+        memory = memory + torch.matmul(key.mT, value)
     return state._replace(
         memory=memory, norm=torch.addcmul(key.sum(dim=-2), old, state.norm), top=top.T
     )
@@ -217,12 +280,12 @@ def _start_like(parts: _Steps) -> MLSTMState:
     )
 
 
-def _within_heads(weight: Tensor, heads: int) -> Tensor:
-    """Blocks ``[B, out, in]`` on the diagonal of one matrix per head ``[H, in, out]``."""
-    size = weight.size(-1)
-    blocks = weight.unflatten(0, (heads, -1)).mT  # [H, B / H, in, out]
+def _within_heads(blocks: Tensor, heads: int) -> Tensor:
+    """Blocks ``[B, in, out]`` on the diagonal of one matrix per head ``[H, in, out]``."""
+    size = blocks.size(-1)
+    blocks = blocks.unflatten(0, (heads, -1))  # [H, B / H, in, out]
     count = blocks.size(1)
-    eye = torch.eye(count, dtype=weight.dtype, device=weight.device).view(count, 1, count, 1)
+    eye = torch.eye(count, dtype=blocks.dtype, device=blocks.device).view(count, 1, count, 1)
     return (blocks.unsqueeze(-2) * eye).reshape(heads, count * size, count * size)
 
 
