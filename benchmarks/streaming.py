@@ -33,7 +33,8 @@ def measure(size: Size, windows: list[int], repeats: int, device: str) -> list[d
     arguments |= {name: batch[name] for name in graph}
     with torch.no_grad():
         _, state = network.step(network.start(size.nodes), **arguments)
-    runs["step"] = torch.no_grad()(partial(network.step, state, **arguments))
+    out = network.start(size.nodes)
+    runs["step"] = torch.no_grad()(partial(network.step, state, **arguments, out=out))
     held = [part for block in state.encoder for part in block]
     for name, seconds in interleaved_seconds(runs, repeats, warmup=2, device=device).items():
         entries.append({"way": name, **dataclasses.asdict(size), "seconds": summary(seconds)})

@@ -49,6 +49,7 @@ class StreamingForecaster:
         self.time: np.datetime64 | None = None
         self.vd_ids: list[str] = []
         self.state = self.network.start(0)
+        self._spare: NetworkState | None = None  # memory for the next state
         self.set_detectors(*(self.data[name] for name in ("vdids", "position_lat", "position_lon")))
 
     @property
@@ -89,6 +90,7 @@ class StreamingForecaster:
             self.state,
             fresh,
         )
+        self._spare = None
         self.vd_ids, self.lat, self.lon, self.graph = vd_ids, lat, lon, graph
 
     @torch.no_grad()
@@ -174,7 +176,7 @@ class StreamingForecaster:
                 "start anew, or give the checkpoint that it belongs to."
             )
         self.graph = self._build_graph(lat, lon)
-        self.time, self.state = time, state
+        self.time, self.state, self._spare = time, state, None
         self.vd_ids, self.lat, self.lon = vd_ids, lat, lon
         return extra
 
@@ -201,7 +203,7 @@ class StreamingForecaster:
         time_of_day, day_of_week = (
             part[0].to(device) for part in time_covariates(np.array([time]))
         )
-        forecast, self.state = self.network.step(
+        forecast, state = self.network.step(
             self.state,
             torch.where(mask, scaled, 0.0),
             mask,
@@ -209,7 +211,9 @@ class StreamingForecaster:
             day_of_week,
             vd_ids=self.vd_ids,
             **self.graph,
+            out=self._spare,
         )
+        self.state, self._spare = state, self.state
         self.time = time
         return self.forecaster.scaler.inverse(forecast.float())
 

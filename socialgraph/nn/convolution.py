@@ -43,8 +43,6 @@ def last_steps(before: Tensor, x: Tensor) -> Tensor:
 class _Convolution(torch.autograd.Function):
     """Shifted products with a backward of as many, which needs no padded copies."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor, dim: int) -> Tensor:
         *earlier, own = weight.unbind(dim=-1)
@@ -60,6 +58,16 @@ class _Convolution(torch.autograd.Function):
     def setup_context(ctx, inputs: tuple, output: Tensor) -> None:
         x, weight, _, ctx.dim = inputs
         ctx.save_for_backward(x, weight)
+
+    @staticmethod
+    def vmap(info, in_dims: tuple, *inputs: Tensor | int) -> tuple[Tensor, int]:
+        *tensors, dim = inputs
+        whole = (
+            x.expand(info.batch_size, *x.shape) if at is None else x.movedim(at, 0)
+            for x, at in zip(tensors, in_dims, strict=False)
+        )
+        y = _Convolution.apply(*(x.flatten(0, 1) for x in whole), dim)
+        return y.unflatten(0, (info.batch_size, -1)), 0
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:

@@ -38,7 +38,9 @@ class XLSTMEncoder(nn.Module):
 
     A long history can be read in pieces: ``state = encoder.start(rows)``, then ``embedding, state =
     encoder(x, state)`` for every piece; with ``map_state(Tensor.detach, state)`` between pieces
-    this is truncated backpropagation through time. ``encoder.step(x_t, state)`` reads one step.
+    this is truncated backpropagation through time. ``encoder.step(x_t, state)`` reads one step. A
+    large state is written fastest into memory that is already held: ``out``, which may be ``state``
+    itself.
 
     Args:
         in_channels: features per step.
@@ -58,12 +60,13 @@ class XLSTMEncoder(nn.Module):
     Shapes:
         - **x:** :math:`(R, T, C_{in})`, one row per sequence, of any length
         - **state:** what was before, one entry per block, or None
+        - **out:** a state of as many rows, which is overwritten and returned; without gradients
         - **output:** :math:`(R, C)`, the state at :math:`t = -1`; with ``state`` a tuple of it and
           the state after the last step
 
     Raises:
-        ValueError: where a size is out of range, ``x`` is empty or the state has other rows, or the
-            package's forward is to go on from a state.
+        ValueError: where a size is out of range, ``x`` is empty, a state has other rows, the
+            package's forward is to go on from a state, or ``out`` is given where a gradient is.
     """
 
     def __init__(
@@ -95,12 +98,42 @@ class XLSTMEncoder(nn.Module):
         self.stack = _build_stack(hidden_channels, num_blocks, list(slstm_at), heads, dropout)
 
     def forward(
-        self, x: Tensor, state: EncoderState | None = None
+        self, x: Tensor, state: EncoderState | None = None, out: EncoderState | None = None
     ) -> Tensor | tuple[Tensor, EncoderState]:
         if self.backend == "package":
             if state is not None:
                 raise ValueError("Expected backend='fused' to go on from a state (got 'package').")
             return self.stack(self.project(x))[:, -1]
+        self._check(x, state, out)
+        rows = self._rows_at_once(x, state)
+        if rows >= x.size(0) and out is None:
+            embedding, state = self._encode(x, state)
+            return embedding if state is None else (embedding, state)
+        if state is not None and out is None:
+            out = map_state(torch.empty_like, state)
+        embeddings = []
+        for start in range(0, x.size(0), rows):
+            own = slice(start, start + rows)
+            before = None if state is None else map_state(lambda part, own=own: part[own], state)
+            embedding, after = self._encode(x[own], before)
+            embeddings.append(embedding)
+            for block, parts in zip(out or (), after or (), strict=True):
+                for whole, part in zip(block, parts, strict=True):
+                    whole[own] = part
+        embedding = torch.cat(embeddings)
+        return embedding if state is None else (embedding, out)
+
+    def step(
+        self, x: Tensor, state: EncoderState, out: EncoderState | None = None
+    ) -> tuple[Tensor, EncoderState]:
+        """Read one more step ``[R, C_in]``: the embedding ``[R, C]`` and the state after it."""
+        return self(x.unsqueeze(1), state, out)
+
+    def start(self, rows: int) -> EncoderState:
+        """State of ``rows`` sequences before their first step."""
+        return tuple(_functions(block)[1](block, rows) for block in self.stack.blocks)
+
+    def _check(self, x: Tensor, state: EncoderState | None, out: EncoderState | None) -> None:
         if x.dim() != 3 or 0 in x.shape:
             raise ValueError(
                 f"Expected 'x' of shape [rows, steps, channels] (got {tuple(x.shape)})."
@@ -110,35 +143,21 @@ class XLSTMEncoder(nn.Module):
                 f"Expected a state of {x.size(0)} rows, as 'x' has them (got "
                 f"{state[0].top.size(0)})."
             )
-        rows = self._rows_at_once(x)
-        if rows >= x.size(0):
-            embedding, state = self._encode(x, state)
-            return embedding if state is None else (embedding, state)
-        parts = []
-        for start in range(0, x.size(0), rows):
-            own = slice(start, start + rows)
-            before = None if state is None else map_state(lambda part, own=own: part[own], state)
-            parts.append(self._encode(x[own], before))
-        embedding = torch.cat([part for part, _ in parts])
-        if state is None:
-            return embedding
-        after = zip(*(after for _, after in parts), strict=True)  # by block, its parts
-        return embedding, tuple(
-            type(pieces[0])(*map(torch.cat, zip(*pieces, strict=True))) for pieces in after
-        )
+        if out is None:
+            return
+        if state is None or torch.is_grad_enabled():
+            raise ValueError("Expected 'out' with a state, and where no gradient is wanted.")
+        if out[0].top.size(0) != x.size(0):
+            raise ValueError(
+                f"Expected 'out' of {x.size(0)} rows, as 'x' has them (got {out[0].top.size(0)})."
+            )
 
-    def step(self, x: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:
-        """Read one more step ``[R, C_in]``: the embedding ``[R, C]`` and the state after it."""
-        return self(x.unsqueeze(1), state)
-
-    def start(self, rows: int) -> EncoderState:
-        """State of ``rows`` sequences before their first step."""
-        return tuple(_functions(block)[1](block, rows) for block in self.stack.blocks)
-
-    def _rows_at_once(self, x: Tensor) -> int:
+    def _rows_at_once(self, x: Tensor, state: EncoderState | None) -> int:
         if self.chunk_steps is None or torch.is_grad_enabled() or is_compiling():
             return x.size(0)
-        return max(1, self.chunk_steps // x.size(1))
+        numbers = 0 if state is None else max(part[:1].numel() for block in state for part in block)
+        # A step keeps several numbers per channel.
+        return max(1, self.chunk_steps // max(x.size(1), numbers // (4 * self.out_channels)))
 
     def _encode(self, x: Tensor, state: EncoderState | None) -> tuple[Tensor, EncoderState | None]:
         run = _compiled_run() if self.compile_blocks and not is_compiling() else _run

@@ -255,14 +255,15 @@ def _remember(parts: _Steps, state: MLSTMState) -> MLSTMState:
     carried = age[..., -1] + state.top.T  # [H, R]
     top = torch.maximum(decay.max(dim=-1)[0], carried)
     weight = torch.exp(decay - top.unsqueeze(-1)).transpose(0, 1)  # [R, H, T]
-    old = torch.exp(carried - top).T.unsqueeze(-1)  # [R, H, 1]
+    # The large product takes its layout from the small ones.
+    old = torch.exp(carried - top).T.contiguous().unsqueeze(-1)  # [R, H, 1]
     key = precise(parts.key).transpose(0, 1) * weight.unsqueeze(-1)  # [R, H, T, D]
     value = precise(parts.value).transpose(0, 1)
     memory = old.unsqueeze(-1) * state.memory
     if key.size(2) == 1:
-        memory = torch.addcmul(memory, key.mT, value)
+        memory.addcmul_(key.mT.contiguous(), value.contiguous())
     else:
-        memory = memory + torch.matmul(key.mT, value)
+        memory.add_(torch.matmul(key.mT, value))
     return state._replace(
         memory=memory, norm=torch.addcmul(key.sum(dim=-2), old, state.norm), top=top.T
     )

@@ -128,6 +128,7 @@ class SocialGraphNet(nn.Module):
         edge_index: Tensor | None = None,
         distance: Tensor | None = None,
         vd_ids: list[str] | None = None,
+        out: NetworkState | None = None,
     ) -> tuple[Tensor, NetworkState]:
         """Forecast after one more reading of every detector.
 
@@ -138,6 +139,8 @@ class SocialGraphNet(nn.Module):
             time_of_day: share of the day that has passed, no axes.
             day_of_week: 0 for Monday, no axes.
             positions_xy, edge_index, distance, vd_ids: as in ``forward``.
+            out: a state of as many detectors, whose memory is used for the one that is returned;
+                without gradients.
 
         Returns:
             Scaled forecasts ``[P, N, F]``, and the state after the reading.
@@ -148,7 +151,7 @@ class SocialGraphNet(nn.Module):
         self._check(len(features), positions_xy, edge_index, distance, vd_ids)
         clock = [None if part is None else part.view(1, 1) for part in (time_of_day, day_of_week)]
         x = self.inputs(features[None, None], mask[None, None], *clock, vd_ids)[0, 0]  # [N, C]
-        embedding, encoder = self.encoder.step(x, state.encoder)
+        embedding, encoder = self.encoder.step(x, state.encoder, out and out.encoder)
         last = torch.where(mask, features, state.last)
         forecast = self._decode(embedding[None], last[None], edge_index, distance)
         return forecast[0], NetworkState(encoder, last)

@@ -35,10 +35,14 @@ def slstm_start(block: nn.Module, rows: int) -> SLSTMState:
     kernel = block.xlstm.slstm_cell._recurrent_kernel_
     heads, _, width = kernel.shape
     dtype = precise_dtype(kernel.dtype)
-    zero = kernel.new_zeros(rows, heads, width, dtype=dtype)
     size = block.xlstm.conv1d.conv.weight.size(-1)
-    top = torch.full_like(zero, -torch.inf)
-    return SLSTMState(zero, zero, zero, top, kernel.new_zeros(rows, size - 1, heads * width))
+    hidden, cell, norm, top = (
+        kernel.new_full((rows, heads, width), number, dtype=dtype)
+        for number in (0.0, 0.0, 0.0, -torch.inf)
+    )
+    return SLSTMState(
+        hidden, cell, norm, top, kernel.new_zeros(rows, size - 1, heads * width)
+    )
 
 
 def slstm_block(

@@ -229,6 +229,26 @@ def test_step_by_step_is_the_history_whole(slstm_at):
 
 
 @every_stack
+@pytest.mark.parametrize("rows", [3, 300])  # at once, and in several chunks
+def test_states_are_written_into_memory_that_is_held(slstm_at, rows):
+    encoder = perturb(make_encoder(num_blocks=3, slstm_at=slstm_at, chunk_steps=64))
+    x = torch.randn(rows, 9, 3)
+    with torch.no_grad():
+        anew = at_itself = encoder.start(rows)
+        state, spare = encoder.start(rows), encoder.start(rows)
+        for moment in x.unbind(1):
+            truth, anew = encoder.step(moment, anew)
+            embedding, after = encoder.step(moment, state, out=spare)
+            assert after is spare
+            torch.testing.assert_close(embedding, truth, rtol=0, atol=0)
+            state, spare = after, state
+            own, at_itself = encoder.step(moment, at_itself, out=at_itself)
+            torch.testing.assert_close(own, truth, rtol=0, atol=0)
+        torch.testing.assert_close(state, anew, rtol=0, atol=0)
+        torch.testing.assert_close(truth, encoder(x), rtol=1e-5, atol=1e-5)
+
+
+@every_stack
 def test_rows_of_a_state_come_go_and_are_cut_from_the_gradient(slstm_at):
     encoder = perturb(make_encoder(num_blocks=3, slstm_at=slstm_at).double())
     x = torch.randn(5, 8, 3, dtype=torch.double)
@@ -346,3 +366,10 @@ def test_inputs_and_states_that_do_not_fit_are_refused():
             encoder(torch.zeros(shape))
     with torch.no_grad(), pytest.raises(ValueError, match=r"state of 4 rows.*got 8"):
         encoder(torch.randn(4, 3, 3), encoder.start(8))
+    state = encoder.start(4)
+    with torch.no_grad(), pytest.raises(ValueError, match=r"'out' of 4 rows.*got 2"):
+        encoder(torch.randn(4, 3, 3), state, out=encoder.start(2))
+    with torch.no_grad(), pytest.raises(ValueError, match="'out' with a state"):
+        encoder(torch.randn(4, 3, 3), out=state)
+    with pytest.raises(ValueError, match="where no gradient is wanted"):
+        encoder(torch.randn(4, 3, 3), state, out=encoder.start(4))
