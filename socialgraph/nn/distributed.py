@@ -37,7 +37,8 @@ class DistributedSocialGraphNet(nn.Module):
         from_last: predict the change from the last observed reading (from the mean, where a window
             has none) instead of the reading itself.
         vectorised: hold the weights of all detectors in stacked tensors and evaluate them in one
-            pass; otherwise detector by detector.
+            pass, never compiled; otherwise detector by detector, compiled where the encoders say so
+            (once for all).
 
     Shapes:
         - **features:** scaled readings, 0 where missing: :math:`(B, T, F)` per detector in a

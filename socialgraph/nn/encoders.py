@@ -56,7 +56,7 @@ class StackedEncoders(nn.Module):
         self.gradient_checkpointing = self.encoder.gradient_checkpointing
         # Inside vmap a checkpoint would keep tensors that are gone after it.
         self.encoder.gradient_checkpointing = False
-        self.encoder.compile_blocks = False  # vmap cannot look into compiled code
+        self.encoder.compile_blocks = False  # compiled code has no rule for vmap
         stacked, _ = stack_module_state(list(encoders))
         for name, weight in stacked.items():
             module, _, last = name.rpartition(".")

@@ -65,6 +65,19 @@ def by_detector(batch):
     return parts | {name: batch[name] for name in ("time_of_day", "day_of_week")}
 
 
+def test_more_encoders_than_the_compiler_would_compile_anew_share_one_graph():
+    encoder, _ = make_parts(None, slstm_at=())
+    vd_ids = [f"VD-{i}" for i in range(20)]
+    plain = perturb(DistributedSocialGraphNet(2, 3, vd_ids, encoder))
+    compiled = DistributedSocialGraphNet(2, 3, vd_ids, partial(encoder, compile=True))
+    compiled.load_state_dict(plain.state_dict())
+    features = torch.randn(2, 6, len(vd_ids), 2)
+    batch = {name: part for name, part in make_batch(torch.float, batch=2).items() if "day" in name}
+    batch |= {"features": features, "mask": torch.ones_like(features, dtype=torch.bool)}
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(**batch), plain(**batch), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("pooling", POOLINGS, ids=str)
 @pytest.mark.parametrize("vectorised", [False, True])
 def test_with_the_shared_weights_it_is_the_shared_network(pooling, vectorised):
