@@ -5,7 +5,7 @@ gradients, and a step of training (forward, backward), in turn in one process; t
 step in a fresh process for each. By default each size is varied alone around width 64, 2 blocks and
 1,656 rows of 12 steps; ``--full`` takes all combinations. The base is also compiled, and its
 warm-up reported (``--compile``: everything is). What would take the package more memory than
-``--limit`` is left out, and said.
+``--limit`` is left out, and said; shapes beyond ``--largest`` are not taken.
 
 The floor is what no evaluation can beat here: the operations of the blocks' linear maps, with the
 package's block-diagonal ones counted as such, at the measured rate of matrix products, and the
@@ -31,6 +31,7 @@ from socialgraph.nn import XLSTMEncoder
 __all__ = ["WAYS", "Shape", "floor_seconds", "main", "make_encoder"]
 
 WAYS = ("package", "fused", "compiled")
+KINDS = ("forward", "training")
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,10 @@ def measure_shape(shape: Shape, args: argparse.Namespace) -> list[dict]:
             entries[way][f"{kind}_warm_up"] = time.perf_counter() - start
             runs[way, kind] = run
     entries["fused"]["difference"] = _difference(outs)
+    first = sum(entry.get(f"{kind}_warm_up", 0) for entry in entries.values() for kind in KINDS)
+    rounds = min(args.repeats, max(1, int(args.seconds / first)))
     for (way, kind), seconds in interleaved_seconds(
-        runs, args.repeats, warmup=0, device=args.device
+        runs, rounds, warmup=0, device=args.device
     ).items():
         entries[way][kind] = summary(seconds)
     measure = measure_memory if args.quick else partial(isolated, measure_memory)
@@ -145,13 +148,17 @@ def floor_seconds(shape: Shape, rates: dict[str, float]) -> float:
 
 
 def choose_shapes(args: argparse.Namespace) -> list[Shape]:
-    """All combinations of the sizes, or each varied alone around the base."""
+    """All combinations of the sizes, or each varied alone around the base; the smallest first."""
     sizes = (args.widths, args.blocks, (True, False), args.steps, args.rows)
     shapes = [Shape(*values) for values in itertools.product(*sizes)]
     if not args.full:
         base = asdict(BASE)
         shapes = [s for s in shapes if sum(asdict(s)[name] != base[name] for name in VARIED) <= 1]
-    return [s for s in shapes if s.rows * s.steps * s.width * s.blocks <= args.largest]
+    return sorted((shape for shape in shapes if _size(shape) <= args.largest), key=_size)
+
+
+def _size(shape: Shape) -> int:
+    return shape.rows * shape.steps * shape.width * shape.blocks
 
 
 def _is_base(shape: Shape) -> bool:
@@ -181,12 +188,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--steps", type=int, nargs="+", default=[12, 24, 288], help="length of the sequences")
     add("--rows", type=int, nargs="+", default=[207, 1656, 13248], help="sequences")
     add(
-        "--largest", type=float, default=4e8, help="steps × rows × width × blocks, beyond: left out"
+        "--largest", type=float, default=8e7, help="steps × rows × width × blocks, beyond: left out"
     )
     add("--limit", type=float, default=14_000.0, help="MiB that the package may take")
     add("--full", action="store_true", help="all combinations: hours")
     add("--compile", action="store_true", help="compile everything")
-    add("--repeats", type=int, default=3, help="timed rounds")
+    add("--repeats", type=int, default=3, help="timed rounds at most")
+    add("--seconds", type=float, default=30.0, help="bound of a shape's rounds after the first")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="'cpu' or 'cuda'")
     add("--output", type=Path, help="JSON file to write")
     add("--quick", action="store_true", help="small, two rounds, memory in the same process")
