@@ -29,7 +29,8 @@ class ReadingTable:
     Cells are numbers, empty or ``nan`` where missing.
 
     Args:
-        lines: the lines, the header first.
+        lines: the lines, the header first; one without an end is left unread, with a note, since it
+            may still be written.
         vd_ids: detectors that are followed, N.
         features: features of the readings, F.
 
@@ -37,8 +38,8 @@ class ReadingTable:
         ValueError: for a header or a line that cannot be read, with its number.
     """
 
-    def __init__(self, lines: TextIO, vd_ids: list[str], features: list[str]) -> None:
-        self._rows = csv.reader(lines)
+    def __init__(self, lines: Iterable[str], vd_ids: list[str], features: list[str]) -> None:
+        self._rows = csv.reader(_whole_lines(lines))
         self._shape = (len(vd_ids), len(features))
         header = [name.strip() for name in next(self._rows, [])]
         if len(header) < 2 or header[0] != "timestamp":
@@ -50,6 +51,11 @@ class ReadingTable:
         if len(features) == 1:
             places |= {vdid: (row, 0) for row, vdid in enumerate(vd_ids)}
         unknown = [name for name in header[1:] if name not in places]
+        if bare := [name for name in unknown if name in vd_ids]:
+            raise ValueError(
+                f"Expected a column for each feature {features} of a detector, as "
+                f"'{bare[0]}:{features[0]}' (got '{bare[0]}')."
+            )
         if unknown:
             form = "<id>" if len(features) == 1 else f"<id>:<feature> of {features}"
             raise ValueError(
@@ -61,6 +67,11 @@ class ReadingTable:
             raise ValueError("Expected every detector and feature in one column (got some twice).")
         self.silent = [v for n, v in enumerate(vd_ids) if n not in {n for n, _ in self._places}]
 
+    @property
+    def line_num(self) -> int:
+        """Number of the line that was read last, the header's is 1."""
+        return self._rows.line_num
+
     def __iter__(self) -> Iterator[tuple[np.datetime64, np.ndarray]]:
         """Time and readings ``[N, F]`` of every line, NaN where missing."""
         for cells in self._rows:
@@ -69,7 +80,7 @@ class ReadingTable:
             try:
                 yield self._read(cells)
             except ValueError as error:
-                raise ValueError(f"Line {self._rows.line_num}: {error}") from error
+                raise ValueError(f"Line {self.line_num}: {error}") from error
 
     def _read(self, cells: list[str]) -> tuple[np.datetime64, np.ndarray]:
         if len(cells) != 1 + len(self._places):
@@ -168,27 +179,30 @@ def _run(options: argparse.Namespace) -> None:
         stream.set_detectors(*_read_detectors(options.detectors))
     if output is None or mark.get("path") != str(output.resolve()):
         mark = None
-    resumed = stream.time
     with _open_input(options.input) as lines:
         table = ReadingTable(lines, stream.vd_ids, stream.data["features"])
         if table.silent:
             _say(f"{len(table.silent)} detectors have no column, among them {table.silent[:5]}")
-        log = ForecastLog(output, stream.targets, mark, resumed)
+        log = ForecastLog(output, stream.targets, mark, stream.time)
         with contextlib.closing(log):
             stream.save(path, log.mark())
-            new = ((time, own) for time, own in table if resumed is None or time > resumed)
-            count = _follow(stream, new, log, path, options.save_every)
-    _say(f"{count} new lines read; state: {path}")
+            count = _follow(stream, table, log, path, options.save_every)
+    _say(f"Lines read: {count}. State: {path}")
 
 
 def _follow(
-    stream: StreamingForecaster, lines: Iterable, log: ForecastLog, path: Path, save_every: int
+    stream: StreamingForecaster, table: ReadingTable, log: ForecastLog, path: Path, save_every: int
 ) -> int:
-    """Forecast after every line and keep the state; the number of lines."""
-    count = 0
+    """Forecast after every line that is new and keep the state; the number of lines."""
+    count, known = 0, stream.time
     try:
-        for time, readings in lines:
-            forecast = stream.update(time, readings)
+        for time, readings in table:
+            if known is not None and time <= known:
+                continue
+            try:
+                forecast = stream.update(time, readings)
+            except ValueError as error:
+                raise ValueError(f"Line {table.line_num}: {error}") from error
             log.write(time, stream.step_length, stream.vd_ids, forecast)
             count += 1
             if count % save_every == 0:
@@ -246,6 +260,14 @@ def _tail(path: Path, size: int) -> str:
     with open(path, "rb") as file:
         file.seek(max(0, size - 4096))
         return hashlib.sha256(file.read(min(size, 4096))).hexdigest()
+
+
+def _whole_lines(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        if line.endswith(("\n", "\r")):
+            yield line
+        else:
+            _say(f"The last line has no end and is left unread, as half written: {line[:40]!r}")
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,7 @@ from socialgraph.forecaster import Forecaster
 from socialgraph.nn import map_state
 from socialgraph.schema import write
 from socialgraph.stream import StreamingForecaster
+from socialgraph.stream_cli import ReadingTable
 from tests.conftest import ROOT, make_series
 
 STEPS = 30
@@ -193,7 +194,7 @@ def test_the_command_reads_lines_and_writes_forecasts(checkpoint, series, tmp_pa
     last = torch.tensor([float(row[4]) for row in rows[-24:]]).view(6, 4).T
     torch.testing.assert_close(last, expected[..., 0], rtol=1e-4, atol=1e-3)
     again = run(checkpoint, tmp_path, "--input", tmp_path / "in.csv")
-    assert "0 new lines read" in again.stderr
+    assert "Lines read: 0." in again.stderr
     more = "\n".join(lines_of(series, range(8, 10))) + "\n"
     piped = run(checkpoint, tmp_path, "--input", "-", input=more)
     assert piped.returncode == 0, piped.stderr
@@ -240,7 +241,7 @@ def test_a_killed_command_goes_on_as_if_nothing_had_happened(
         ("timestamp,VD-0:speed\n2024-01-01T00:00:00,inf\n", "finite numbers"),
         (
             "timestamp,VD-0:speed\n2024-01-01T00:05:00,1\n2024-01-01T00:05:00,1\n",
-            "some whole intervals",
+            "Line 3: Expected a time some whole intervals",
         ),
     ],
 )
@@ -251,6 +252,29 @@ def test_lines_that_cannot_be_read_end_in_an_error_that_names_them(
     with pytest.raises(SystemExit) as end:
         main(command(checkpoint, tmp_path, "--input", tmp_path / "in.csv")[3:])
     assert words in str(end.value)
+
+
+def test_columns_without_their_feature_are_named():
+    with pytest.raises(ValueError, match=r"'VD-1:speed' \(got 'VD-1'\)"):
+        ReadingTable(["timestamp,VD-0:speed,VD-1\n"], ["VD-0", "VD-1"], ["speed", "count"])
+
+
+def test_a_line_that_is_still_being_written_is_left_for_the_next_time(
+    checkpoint, series, tmp_path, capsys
+):
+    header, *lines = lines_of(series, range(3))
+    words = command(checkpoint, tmp_path, "--input", tmp_path / "in.csv")[3:]
+    (tmp_path / "in.csv").write_text("\n".join([header, *lines])[:-2])  # a digit is cut off
+    main(words)
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1 + 2 * 24
+    assert "left unread" in err
+    assert "Lines read: 2." in err
+    (tmp_path / "in.csv").write_text("\n".join([header, *lines]) + "\n")
+    main(words)
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1 + 24
+    assert "Lines read: 1." in err
 
 
 def test_new_detectors_are_told_by_a_table(checkpoint, tmp_path, capsys):

@@ -18,7 +18,7 @@ def causal_convolution(
     :func:`torch.func.vmap`, into a grouped convolution, which CPU autocast refuses.
 
     Args:
-        x: four axes, the second or third is time, the last the channels :math:`(A, \cdot, \cdot, C)`.
+        x: :math:`(A, \cdot, \cdot, C)`, the second or third axis is time.
         weight: one factor for each of the last :math:`K` steps :math:`(A, 1, 1, C, K)`.
         bias: :math:`(A, 1, 1, C)`.
         before: the :math:`K - 1` steps before ``x``; None for zeros.

@@ -40,9 +40,7 @@ def slstm_start(block: nn.Module, rows: int) -> SLSTMState:
         kernel.new_full((rows, heads, width), number, dtype=dtype)
         for number in (0.0, 0.0, 0.0, -torch.inf)
     )
-    return SLSTMState(
-        hidden, cell, norm, top, kernel.new_zeros(rows, size - 1, heads * width)
-    )
+    return SLSTMState(hidden, cell, norm, top, kernel.new_zeros(rows, size - 1, heads * width))
 
 
 def slstm_block(
