@@ -1,0 +1,23 @@
+"""Markdown tables of result files, one function per question."""
+
+from collections.abc import Callable
+
+from benchmarks.tables.accuracy import accuracy, peers
+from benchmarks.tables.cost import (
+    batch_size,
+    data_loading,
+    graph_building,
+    plan,
+    shared_vs_distributed,
+)
+from benchmarks.tables.layers import encoder, pooling, streaming
+
+__all__ = ["TABLES"]
+
+TABLES: dict[str, Callable[[dict], str]] = {
+    function.__name__: function
+    for function in (
+        *(accuracy, peers, shared_vs_distributed, data_loading, graph_building, plan),
+        *(batch_size, pooling, encoder, streaming),
+    )
+}

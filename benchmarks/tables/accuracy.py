@@ -1,0 +1,129 @@
+"""Tables of forecast errors."""
+
+import statistics
+
+from benchmarks.tables.cells import last_line, listed, markdown_table, measured_on
+
+__all__ = ["accuracy", "peers"]
+
+_MINUTES = (15, 30, 45, 60)
+
+
+def accuracy(report: dict) -> str:
+    """Errors and cost of each model, as means over the seeds."""
+    rows = []
+    for name, runs in _by_name(report["results"]).items():
+        rows.append([name, *_errors(runs), f"{runs[0]['parameters']:,}", _fastest_epoch(runs)])
+    heads = [*_error_heads(), "parameters", "s/epoch"]
+    return markdown_table(["model", *heads], rows) + "\n\n" + _accuracy_note(report)
+
+
+def peers(report: dict) -> str:
+    """Errors of each model after the same time of training, or why there are none."""
+    rows = []
+    for name, runs in _by_name(report["results"]).items():
+        package = runs[0].get("package", "")
+        failed = [run["error"] for run in runs if "error" in run]
+        runs = [run for run in runs if "error" not in run]
+        if not runs:
+            rows.append([name, package, f"did not run: {last_line(failed[0])}", *[""] * 7])
+            continue
+        versions = runs[0].get("versions", {})
+        package = ", ".join(f"{name} {version}" for name, version in versions.items()) or package
+        cost = [
+            f"{runs[0]['parameters']:,}",
+            _mean(runs, "windows_per_second", "{:.0f}"),
+            _mean(runs, "peak_memory_mib", "{:,.0f}"),
+        ]
+        rows.append([name, package, *_errors(runs), *cost])
+    heads = [*_error_heads(), "parameters", "windows/s", "peak MiB"]
+    options = report["configuration"]
+    note = (
+        f"{_units(report['results'][0]['test'])}. {options['budget']:g} seconds of training steps "
+        f"each; seed {listed(options['seeds'])}. {measured_on(report)}"
+    )
+    return markdown_table(["model", "package", *heads], rows) + "\n\n" + note
+
+
+def _by_name(results: list[dict]) -> dict[str, list[dict]]:
+    """Runs of a model with all its seeds."""
+    groups = {}
+    for result in results:
+        groups.setdefault(result["model"], []).append(result)
+    return {_with_radius(name, runs): runs for name, runs in groups.items()}
+
+
+def _with_radius(name: str, runs: list[dict]) -> str:
+    if not runs[0].get("radius"):
+        return name
+    options = runs[0]["configuration"]["model"]["network"]["init_args"]["pooling"]["init_args"]
+    radii = [radius for run in runs for radius in run["radius"]]
+    if not options["learn_radius"]:
+        return f"{name} (radius {radii[0]:.0f} m, fixed)"
+    return f"{name} (radius {min(radii):.0f} to {max(radii):.0f} m, learned)"
+
+
+def _error_heads() -> list[str]:
+    return [*(f"{minute} min" for minute in _MINUTES), "all steps"]
+
+
+def _errors(runs: list[dict]) -> list[str]:
+    """MAE / RMSE / MAPE at each of the minutes and over all steps; deviation of the last MAE."""
+    targets = [next(iter(run["test"]["targets"].values())) for run in runs]
+    minutes = runs[0]["test"]["horizon_minutes"]
+    cells = []
+    for minute in _MINUTES:
+        if minute not in minutes:
+            cells.append("")
+            continue
+        step = minutes.index(minute)
+        mean = [statistics.fmean(t[e][step] for t in targets) for e in ("mae", "rmse", "mape")]
+        cells.append("{:.2f} / {:.2f} / {:.1f}".format(*mean))
+    mae = [target["mae_all"] for target in targets]
+    deviation = f" ± {statistics.stdev(mae):.3f}" if len(mae) > 1 else ""
+    rest = [statistics.fmean(target[f"{e}_all"] for target in targets) for e in ("rmse", "mape")]
+    return [*cells, f"{statistics.fmean(mae):.3f}{deviation} / {rest[0]:.2f} / {rest[1]:.1f}"]
+
+
+def _mean(runs: list[dict], name: str, form: str) -> str:
+    known = [run[name] for run in runs if run.get(name)]
+    return form.format(statistics.fmean(known)) if known else ""
+
+
+def _fastest_epoch(runs: list[dict]) -> str:
+    epochs = [seconds for run in runs for seconds in run.get("epoch_seconds", [])]
+    return f"{min(epochs):.0f}" if epochs else ""
+
+
+def _units(test: dict) -> str:
+    name, target = next(iter(test["targets"].items()))
+    shares = "/".join(f"{100 * share:.0f}" for share in test["split"])
+    return (
+        f"MAE / RMSE in {target['unit']} / MAPE in % of {name}, {test['detectors']} detectors, "
+        f"{test['windows']:,} test windows ({test['border']}, split {shares}), missing targets "
+        "left out"
+    )
+
+
+def _accuracy_note(report: dict) -> str:
+    options = report["configuration"]
+    trained = [result for result in report["results"] if "seed" in result]
+    minutes = [result["fit_seconds"] / 60 for result in trained]
+    stride = trained[0]["configuration"]["data"]["stride"]
+    windows = "all training windows" if stride == 1 else f"one in {stride} training windows"
+    seeds = options["seeds"]
+    means = ", ".join(
+        f"{name} {statistics.fmean(_mean_of_steps(run) for run in runs):.2f}"
+        for name, runs in _by_name(report["results"]).items()
+    )
+    return (
+        f"{_units(report['results'][0]['test'])}; mean of the seeds {listed(seeds)}, ± their "
+        f"standard deviation. {options['epochs']} epochs over {windows} ({min(minutes):.0f} to "
+        f"{max(minutes):.0f} minutes a training, {options['jobs']} at a time), best validation "
+        "epoch. The fastest epoch is given, with its validation, as other work slowed some. "
+        f"{measured_on(report)} RMSE as the mean of the steps: {means}."
+    )
+
+
+def _mean_of_steps(run: dict) -> float:
+    return next(iter(run["test"]["targets"].values()))["rmse_mean_of_steps"]
