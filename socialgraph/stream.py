@@ -16,6 +16,8 @@ from socialgraph.nn import NetworkState, SocialGraphNet
 
 __all__ = ["StreamingForecaster"]
 
+STATE_FORMAT = 2  # counts up where the numbers of a state come to mean something else
+
 
 class StreamingForecaster:
     """Follows the readings of all detectors and forecasts after each of them.
@@ -48,7 +50,7 @@ class StreamingForecaster:
         self.step_length = np.timedelta64(round(60 * self.data["interval_minutes"]), "s")
         self.time: np.datetime64 | None = None
         self.vd_ids: list[str] = []
-        self.state = self.network.start(0)
+        self._state = self.network.start(0)
         self._spare: NetworkState | None = None  # memory for the next state
         self.set_detectors(*(self.data[name] for name in ("vdids", "position_lat", "position_lon")))
 
@@ -85,15 +87,15 @@ class StreamingForecaster:
         place = {vdid: row for row, vdid in enumerate(self.vd_ids)}
         fresh, held = self.network.start(len(vd_ids)), len(self.vd_ids)
         rows = torch.tensor([place.get(vdid, held + i) for i, vdid in enumerate(vd_ids)])
-        self.state = _map(
+        self._state = _map(
             lambda old, new: torch.cat([old, new]).index_select(0, rows.to(old.device)),
-            self.state,
+            self._state,
             fresh,
         )
         self._spare = None
         self.vd_ids, self.lat, self.lon, self.graph = vd_ids, lat, lon, graph
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def update(self, time: np.datetime64, readings: Tensor | np.ndarray) -> Tensor:
         """Read what the detectors report at a time, and forecast the steps after it.
 
@@ -136,7 +138,7 @@ class StreamingForecaster:
             path: file to write.
             extra: plain values to keep with it.
         """
-        encoder = [tuple(block) for block in self.state.encoder]
+        encoder = [tuple(block) for block in self._state.encoder]
         time = None if self.time is None else str(self.time)
         with replacing(path) as temporary:
             torch.save(
@@ -146,7 +148,7 @@ class StreamingForecaster:
                     "lat": self.lat.tolist(),
                     "lon": self.lon.tolist(),
                     "encoder": encoder,
-                    "last": self.state.last,
+                    "last": self._state.last,
                     "weights": self._fingerprint(),
                     "extra": extra or {},
                 },
@@ -161,7 +163,7 @@ class StreamingForecaster:
         """
         try:
             saved = torch.load(path, map_location=self.forecaster.device, weights_only=True)
-            kinds = map(type, self.state.encoder)
+            kinds = map(type, self._state.encoder)
             blocks = zip(kinds, saved["encoder"], strict=True)
             state = NetworkState(tuple(kind(*block) for kind, block in blocks), saved["last"])
             time = None if saved["time"] is None else np.datetime64(saved["time"])
@@ -172,11 +174,12 @@ class StreamingForecaster:
             raise ValueError(f"'{path}' is no state of a stream: {error}. Remove it.") from error
         if weights != self._fingerprint():
             raise ValueError(
-                f"'{path}' is the state of a network with other weights or scales. Remove it to "
-                "start anew, or give the checkpoint that it belongs to."
+                f"'{path}' is the state of a network with other weights or scales, or of another "
+                "version of this library. Remove it to start anew, or give the checkpoint that it "
+                "belongs to."
             )
         self.graph = self._build_graph(lat, lon)
-        self.time, self.state, self._spare = time, state, None
+        self.time, self._state, self._spare = time, state, None
         self.vd_ids, self.lat, self.lon = vd_ids, lat, lon
         return extra
 
@@ -191,7 +194,7 @@ class StreamingForecaster:
                 f"(got {time})."
             )
         if steps - 1 > self.max_gap:
-            self.state = self.network.start(len(self.vd_ids))
+            self._state = self.network.start(len(self.vd_ids))
             return []
         return [self.time + k * self.step_length for k in range(1, int(steps))]
 
@@ -204,7 +207,7 @@ class StreamingForecaster:
             part[0].to(device) for part in time_covariates(np.array([time]))
         )
         forecast, state = self.network.step(
-            self.state,
+            self._state,
             torch.where(mask, scaled, 0.0),
             mask,
             time_of_day,
@@ -213,7 +216,7 @@ class StreamingForecaster:
             **self.graph,
             out=self._spare,
         )
-        self.state, self._spare = state, self.state
+        self._state, self._spare = state, self._state
         self.time = time
         return self.forecaster.scaler.inverse(forecast.float())
 
@@ -232,7 +235,8 @@ class StreamingForecaster:
 
     def _fingerprint(self) -> str:
         """Hash of weights, scales and interval, by which a state is known to belong to them."""
-        digest = hashlib.sha256(f"{self.data['features']} {self.step_length}".encode())
+        words = f"{STATE_FORMAT} {self.data['features']} {self.step_length}"
+        digest = hashlib.sha256(words.encode())
         tensors = [*self.network.parameters(), *self.forecaster.scaler.buffers()]
         for tensor in tensors:
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())

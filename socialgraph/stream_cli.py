@@ -39,9 +39,11 @@ class ReadingTable:
     """
 
     def __init__(self, lines: Iterable[str], vd_ids: list[str], features: list[str]) -> None:
-        self._rows = csv.reader(_whole_lines(lines))
+        self._rows = csv.reader(_whole_lines(lines), strict=True)
         self._shape = (len(vd_ids), len(features))
-        header = [name.strip() for name in next(self._rows, [])]
+        header = [name.strip("\ufeff \t") for name in next(self._rows, [])]
+        if not header:
+            raise ValueError("Expected a header (got no whole line).")
         if len(header) < 2 or header[0] != "timestamp":
             raise ValueError(
                 "Expected a header that starts with 'timestamp' and names detectors (got "
@@ -53,7 +55,7 @@ class ReadingTable:
         unknown = [name for name in header[1:] if name not in places]
         if bare := [name for name in unknown if name in vd_ids]:
             raise ValueError(
-                f"Expected a column for each feature {features} of a detector, as "
+                f"Expected columns with the name of their feature, one of {features}, as "
                 f"'{bare[0]}:{features[0]}' (got '{bare[0]}')."
             )
         if unknown:
@@ -65,7 +67,8 @@ class ReadingTable:
         self._places = [places[name] for name in header[1:]]
         if len(set(self._places)) < len(self._places):
             raise ValueError("Expected every detector and feature in one column (got some twice).")
-        self.silent = [v for n, v in enumerate(vd_ids) if n not in {n for n, _ in self._places}]
+        named = {row for row, _ in self._places}
+        self.silent = [vdid for row, vdid in enumerate(vd_ids) if row not in named]
 
     @property
     def line_num(self) -> int:
@@ -74,12 +77,14 @@ class ReadingTable:
 
     def __iter__(self) -> Iterator[tuple[np.datetime64, np.ndarray]]:
         """Time and readings ``[N, F]`` of every line, NaN where missing."""
-        for cells in self._rows:
-            if not cells:
-                continue
+        while True:
             try:
-                yield self._read(cells)
-            except ValueError as error:
+                cells = next(self._rows)
+                if cells:
+                    yield self._read(cells)
+            except StopIteration:
+                return
+            except (ValueError, csv.Error) as error:
                 raise ValueError(f"Line {self.line_num}: {error}") from error
 
     def _read(self, cells: list[str]) -> tuple[np.datetime64, np.ndarray]:
@@ -268,6 +273,7 @@ def _whole_lines(lines: Iterable[str]) -> Iterator[str]:
             yield line
         else:
             _say(f"The last line has no end and is left unread, as half written: {line[:40]!r}")
+            return
 
 
 def _say(text: str) -> None:

@@ -84,6 +84,14 @@ def test_every_reading_gives_the_forecast_of_the_whole_history(stream, series):
         torch.testing.assert_close(forecast, expected, rtol=1e-5, atol=1e-4)
 
 
+def test_updates_inside_and_outside_of_inference_mode_are_the_same(stream, checkpoint, series):
+    truth = follow(make_stream(checkpoint), series, range(5))
+    for step in range(5):
+        with torch.inference_mode(step % 2 == 1):
+            forecast = follow(stream, series, [step])
+    torch.testing.assert_close(forecast, truth, rtol=0, atol=0)
+
+
 def test_a_step_that_was_left_out_is_a_step_without_readings(stream, series):
     steps = [0, 1, 2, 6, 7, 12]
     forecast = follow(stream, series, steps)
@@ -117,10 +125,10 @@ def test_detectors_leave_join_and_keep_their_memory_by_id(checkpoint, series):
     order = [4, 1, 0]
     places = (np.append(series.lat[order], 25.001), np.append(series.lon[order], 121.5))
     stream.set_detectors([*(series.vdids[i] for i in order), "VD-new"], *places)
-    known = map_state(lambda part: part[order], other.state.encoder)
-    torch.testing.assert_close(map_state(lambda part: part[:3], stream.state.encoder), known)
+    known = map_state(lambda part: part[order], other._state.encoder)
+    torch.testing.assert_close(map_state(lambda part: part[:3], stream._state.encoder), known)
     fresh = stream.network.encoder.start(1)
-    torch.testing.assert_close(map_state(lambda part: part[3:], stream.state.encoder), fresh)
+    torch.testing.assert_close(map_state(lambda part: part[3:], stream._state.encoder), fresh)
     values = np.concatenate([series.values[10][order], np.full((1, 2), np.nan)])
     assert stream.update(series.timestamps[10], values.astype(np.float32)).isfinite().all()
     with pytest.raises(ValueError, match="every id once"):
@@ -237,6 +245,8 @@ def test_a_killed_command_goes_on_as_if_nothing_had_happened(
         ("timestamp,VD-0:speed\n2024-01-01T00:00:00,fast\n", "Line 2: could not convert"),
         ("timestamp,VD-0:speed\n2024-01-01T00:00:00\n", "Line 2: expected 2 cells (got 1)"),
         ("timestamp,VD-0:speed\nnow,1\n", "Line 2: Invalid isoformat string"),
+        ('timestamp,VD-0:speed\n2024-01-01T00:00:00,"5\n', "Line 2: unexpected end of data"),
+        ("timestamp,VD-0:speed", "a header (got no whole line)"),
         ("timestamp,VD-0:speed\n2024-01-01T00:00:00Z,1\n", "on the local clock"),
         ("timestamp,VD-0:speed\n2024-01-01T00:00:00,inf\n", "finite numbers"),
         (

@@ -70,7 +70,12 @@ def encoder(report: dict) -> str:
         *("peak memory, of the package's", "forward over floor", "package"),
     ]
     warm = [e["training_warm_up"] for e in report["results"] if e["way"] == "compiled"]
-    note = f"Medians [quartiles] of {report['configuration']['repeats']} rounds in turn. "
+    rounds = sorted({len(e["training"]["repeats"]) for e in report["results"] if "training" in e})
+    count = " to ".join(str(number) for number in dict.fromkeys((rounds[0], rounds[-1])))
+    note = (
+        f"Medians [quartiles] of {count} round(s) in turn; steps × rows × width × blocks up to "
+        f"{report['configuration']['largest']:g}. "
+    )
     if warm:
         note += f"The first compiled step took {min(warm):.0f} to {max(warm):.0f} s. "
     return markdown_table(heads, rows) + "\n\n" + note + measured_on(report)

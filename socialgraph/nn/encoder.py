@@ -101,7 +101,7 @@ class XLSTMEncoder(nn.Module):
         self, x: Tensor, state: EncoderState | None = None, out: EncoderState | None = None
     ) -> Tensor | tuple[Tensor, EncoderState]:
         if self.backend == "package":
-            if state is not None:
+            if state is not None or out is not None:
                 raise ValueError("Expected backend='fused' to go on from a state (got 'package').")
             return self.stack(self.project(x))[:, -1]
         self._check(x, state, out)
@@ -126,7 +126,13 @@ class XLSTMEncoder(nn.Module):
     def step(
         self, x: Tensor, state: EncoderState, out: EncoderState | None = None
     ) -> tuple[Tensor, EncoderState]:
-        """Read one more step ``[R, C_in]``: the embedding ``[R, C]`` and the state after it."""
+        """Read one more step ``[R, C_in]``: the embedding ``[R, C]`` and the state after it.
+
+        Args:
+            x: the step.
+            state: what was before.
+            out: a state whose memory is used for the one that is returned, maybe ``state`` itself.
+        """
         return self(x.unsqueeze(1), state, out)
 
     def start(self, rows: int) -> EncoderState:
@@ -147,10 +153,13 @@ class XLSTMEncoder(nn.Module):
             return
         if state is None or torch.is_grad_enabled():
             raise ValueError("Expected 'out' with a state, and where no gradient is wanted.")
-        if out[0].top.size(0) != x.size(0):
-            raise ValueError(
-                f"Expected 'out' of {x.size(0)} rows, as 'x' has them (got {out[0].top.size(0)})."
-            )
+        for block, own in zip(state, out, strict=True):
+            for part, memory in zip(block, own, strict=True):
+                mine, theirs = ((t.shape, t.dtype, t.device) for t in (memory, part))
+                if mine != theirs:
+                    raise ValueError(
+                        f"Expected 'out' like 'state', a tensor of {theirs} (got {mine})."
+                    )
 
     def _rows_at_once(self, x: Tensor, state: EncoderState | None) -> int:
         if self.chunk_steps is None or torch.is_grad_enabled() or is_compiling():

@@ -83,16 +83,16 @@ def mlstm_block(
     r"""Output of the package's mLSTM block, and its state where one was given.
 
     .. math::
-        \mathbf{q}_t^\top \mathbf{k}_s = \mathbf{c}_t^\top (\mathbf{W}_q^\top \mathbf{W}_k)
-        \mathbf{c}_s, \qquad
+        \mathbf{q}_t^\top \mathbf{k}_s / \sqrt D = \mathbf{c}_t^\top (\mathbf{W}_q^\top
+        \mathbf{W}_k / \sqrt D) \, \mathbf{c}_s, \qquad
         \sum_s a_{ts} \mathbf{v}_s = \mathbf{W}_v \mathbf{U} \sum_s a_{ts} \mathbf{x}_s
 
-    so that the convolved inputs :math:`\mathbf{c}` are the keys, and where the last step alone is
-    wanted, the memory sums the block's normed inputs :math:`\mathbf{x}` and projects the sum. The
-    gates are linear in :math:`\mathbf{x}` and :math:`\mathbf{c}`: their maps are folded too. With
-    ``last``, queries, output gate, skip, norm and down-projection are those of :math:`t = -1`, and
-    one row of the decay matrix serves them. Longer sequences are read in chunks of :data:`CHUNK`
-    steps with the state in between, so that memory grows linearly.
+    so that the convolved inputs :math:`\mathbf{c}` are the keys, and where the last step after no
+    state is wanted, the block's normed inputs :math:`\mathbf{x}` are summed and the sum projected.
+    The gates are linear in :math:`\mathbf{x}` and :math:`\mathbf{c}`: their maps are folded too.
+    With ``last``, queries, output gate, skip, norm and down-projection are those of :math:`t = -1`,
+    and one row of the decay matrix serves them. Otherwise long sequences are read in chunks of
+    :data:`CHUNK` steps with the state in between, so that memory grows linearly.
 
     Args:
         block: the block, of whose modules the weights (and the dropout) are used.
@@ -188,7 +188,7 @@ def _read_last(
     decay = age[..., -1:] - age + admit  # [H, R, T]
     top = decay.max(dim=-1, keepdim=True)[0]
     # Not 'matmul', whose backward is slow for outer products of small vectors.
-    score = precise((query * key).sum(dim=-1)) * torch.exp(decay - top)
+    score = (precise(query) * precise(key)).sum(dim=-1) * torch.exp(decay - top)
     share = score / _divisor(score.sum(dim=-1, keepdim=True), top)
     read = torch.bmm(share.transpose(0, 1).to(normed.dtype), normed)  # [R, H, C]
     return torch.bmm(read.transpose(0, 1), value).unsqueeze(2)
@@ -209,7 +209,8 @@ def _attend(
     for start in range(0, steps, CHUNK):
         part = parts.part(start, start + CHUNK)
         hidden.append(_read(part, running))
-        running = _remember(part, running)
+        if state is not None or start + CHUNK < steps:
+            running = _remember(part, running)
     return torch.cat(hidden, dim=2), None if state is None else running
 
 
@@ -238,7 +239,7 @@ def _read(parts: _Steps, state: MLSTMState | None) -> Tensor:
 
 def _recall(query: Tensor, state: MLSTMState) -> Tensor:
     """Hidden state ``[H, R, 1, D]`` of the last step from the state after it."""
-    query = precise(query[:, :, -1:]).transpose(0, 1)  # [R, H, 1, D]
+    query = precise(query).transpose(0, 1)  # [R, H, 1, D]
     total = (query.squeeze(2) * state.norm).sum(dim=-1, keepdim=True)  # [R, H, 1]
     divisor = _divisor(total, state.top.unsqueeze(-1)).unsqueeze(-1)
     return (torch.matmul(query, state.memory) / divisor).transpose(0, 1)

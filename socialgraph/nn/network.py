@@ -139,8 +139,8 @@ class SocialGraphNet(nn.Module):
             time_of_day: share of the day that has passed, no axes.
             day_of_week: 0 for Monday, no axes.
             positions_xy, edge_index, distance, vd_ids: as in ``forward``.
-            out: a state of as many detectors, whose memory is used for the one that is returned;
-                without gradients.
+            out: a state of as many detectors, in whose memory the encoder's is returned; without
+                gradients.
 
         Returns:
             Scaled forecasts ``[P, N, F]``, and the state after the reading.

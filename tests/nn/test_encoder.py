@@ -367,7 +367,12 @@ def test_inputs_and_states_that_do_not_fit_are_refused():
     with torch.no_grad(), pytest.raises(ValueError, match=r"state of 4 rows.*got 8"):
         encoder(torch.randn(4, 3, 3), encoder.start(8))
     state = encoder.start(4)
-    with torch.no_grad(), pytest.raises(ValueError, match=r"'out' of 4 rows.*got 2"):
+    with (
+        torch.no_grad(),
+        pytest.raises(
+            ValueError, match=r"'out' like 'state'.*\[4, 4, 16, 16\].*got.*\[2, 4, 16, 16\]"
+        ),
+    ):
         encoder(torch.randn(4, 3, 3), state, out=encoder.start(2))
     with torch.no_grad(), pytest.raises(ValueError, match="'out' with a state"):
         encoder(torch.randn(4, 3, 3), out=state)
