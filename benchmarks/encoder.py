@@ -87,6 +87,7 @@ def measure_memory(way: str, shape: Shape, device: str) -> float:
 def measure_shape(shape: Shape, args: argparse.Namespace) -> list[dict]:
     """One entry for each way."""
     ways = WAYS if args.compile or _is_base(shape) else WAYS[:2]
+    torch.compiler.reset()  # which would otherwise compile eight shapes and no more
     runs, entries, outs = {}, {}, {}
     for way in ways:
         entries[way] = {"way": way, **asdict(shape)}

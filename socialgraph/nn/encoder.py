@@ -203,7 +203,8 @@ def _run(
 
 @functools.cache
 def _compiled_run() -> Callable:
-    return torch.compile(_run, fullgraph=True)
+    # Not 'fullgraph', with which a process that has compiled eight shapes would fail at the ninth.
+    return torch.compile(_run)
 
 
 def _functions(block: nn.Module) -> tuple[Callable, Callable]:

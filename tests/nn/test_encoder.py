@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from torch._dynamo.utils import counters
 from xlstm import (
     FeedForwardConfig,
     mLSTMBlockConfig,
@@ -172,12 +173,27 @@ def test_the_package_can_be_chosen_and_has_no_states():
         package(x, fused.start(4))
 
 
+def test_shapes_that_are_too_many_for_the_compiler_are_evaluated_without_it():
+    torch.compiler.reset()
+    with torch._dynamo.config.patch(cache_size_limit=1), torch.no_grad():
+        for blocks in (1, 2):
+            plain = make_encoder(num_blocks=blocks, slstm_at=())
+            compiled = make_encoder(num_blocks=blocks, slstm_at=(), compile=True)
+            compiled.load_state_dict(plain.state_dict())
+            x = torch.randn(3, 5, 3)
+            torch.testing.assert_close(compiled(x), plain(x), rtol=1e-4, atol=1e-5)
+
+
 def test_compiled_blocks_give_the_same_values_and_gradients():
     plain, compiled = make_encoder(), make_encoder(compile=True)
     perturb(plain)
     compiled.load_state_dict(plain.state_dict())
     x = torch.randn(6, 5, 3)
+    torch.compiler.reset()
+    counters.clear()
     outs = [encoder(x) for encoder in (plain, compiled)]
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
     torch.testing.assert_close(*outs, rtol=1e-4, atol=1e-5)
     for out in outs:
         out.square().sum().backward()
