@@ -1,7 +1,8 @@
 """Tables and pictures from ``benchmarks/results``: ``python -m benchmarks.report``.
 
-In the READMEs a table stands between ``<!-- results: NAME -->`` and ``<!-- end -->`` and is
-replaced there; ``NAME`` is the name of a result file. Pictures stand beside the result files.
+In the READMEs and the pages of ``docs`` a table stands between ``<!-- results: NAME -->`` and
+``<!-- end -->`` and is replaced there; ``NAME`` is the name of a result file. Pictures stand beside
+the result files.
 """
 
 import argparse
@@ -18,7 +19,7 @@ __all__ = ["fill", "main", "make_tables"]
 READMES = (
     ROOT / "README.md",
     ROOT / "benchmarks" / "README.md",
-    ROOT / "docs" / "social_pooling.md",
+    *sorted((ROOT / "docs").glob("*.md")),
 )
 
 

@@ -8,17 +8,18 @@ import pytest
 
 from tests.conftest import ROOT
 
-PAGE = (ROOT / "docs" / "social_pooling.md").read_text()
+PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
 def examples():
-    """Every example with the heading above it."""
-    title = ""
-    for part in re.split(r"^(#+ .*)$", PAGE, flags=re.M):
-        if part.startswith("#"):
-            title = part.lstrip("# ")
-        for number, code in enumerate(re.findall(r"```python\n(.*?)```", part, re.S)):
-            yield pytest.param(code, id=f"{title} {number}")
+    """Every example with its page and the heading above it."""
+    for page in PAGES:
+        title = ""
+        for part in re.split(r"^(#+ .*)$", page.read_text(), flags=re.M):
+            if part.startswith("#"):
+                title = part.lstrip("# ")
+            for number, code in enumerate(re.findall(r"```python\n(.*?)```", part, re.S)):
+                yield pytest.param(code, id=f"{page.stem}: {title} {number}")
 
 
 @pytest.mark.parametrize("code", examples())

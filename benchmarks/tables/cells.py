@@ -1,5 +1,7 @@
 """Tables, cells and notes that the tables of all questions are made of."""
 
+import re
+
 __all__ = [
     "last_line",
     "listed",
@@ -64,9 +66,10 @@ def measured_on(report: dict) -> str:
     if report["configuration"].get("device") == "cuda":
         machine = environment["gpu"]
     dirty = " with changes" if environment["dirty"] else ""
+    command = re.sub(r" --output \S+", "", report["command"])
     return (
         f"{machine}, torch {environment['versions']['torch']}, commit "
-        f"{environment['commit'][:8]}{dirty}. `{report['command']}`"
+        f"{environment['commit'][:8]}{dirty}. `{command}`"
     )
 
 

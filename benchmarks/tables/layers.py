@@ -1,5 +1,7 @@
 """Tables of the layers beside others that compute the same."""
 
+import statistics
+
 from benchmarks.tables.cells import last_line, markdown_table, measured_on, milliseconds, ratio
 
 __all__ = ["encoder", "pooling", "streaming"]
@@ -78,7 +80,22 @@ def encoder(report: dict) -> str:
     )
     if warm:
         note += f"The first compiled step took {min(warm):.0f} to {max(warm):.0f} s. "
+    note += _gains(list(groups.values()))
     return markdown_table(heads, rows) + "\n\n" + note + measured_on(report)
+
+
+def _gains(shapes: list[dict[str, dict]]) -> str:
+    """Range and median of what is won over the package."""
+    parts = []
+    for way in ("fused", "compiled"):
+        own = [s for s in shapes if way in s and "training" in s["package"]]
+        for kind in ("training", "forward") if own else ():
+            gains = [s["package"][kind]["median"] / s[way][kind]["median"] for s in own]
+            parts.append(
+                f"{kind}{' compiled' if way == 'compiled' else ''} {min(gains):.2f} to "
+                f"{max(gains):.1f} (median {statistics.median(gains):.1f})"
+            )
+    return f"Times as fast: {', '.join(parts)}. " if parts else ""
 
 
 def streaming(report: dict) -> str:

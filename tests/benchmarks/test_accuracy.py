@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from benchmarks.report import fill, make_tables
+from benchmarks.report import READMES, fill, make_tables
 from benchmarks.tables import TABLES
 from data_prep.simulate import simulate
 from socialgraph.schema import write
@@ -65,7 +65,7 @@ def test_seeds_are_averaged_with_their_deviation(report):
     assert f"| {mean:.3f} ± 0.707 / " in TABLES["accuracy"](other)
 
 
-@pytest.mark.parametrize("readme", ["README.md", "benchmarks/README.md", "docs/social_pooling.md"])
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_readme_tables_are_those_of_the_result_files(readme):
-    text = (ROOT / readme).read_text()
+    text = readme.read_text()
     assert fill(text, make_tables()) == text
