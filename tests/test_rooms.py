@@ -12,7 +12,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/__init__.py": (set(), set()),
     "socialgraph/atomic.py": (set(), set()),
     "socialgraph/schema.py": ({"socialgraph", "socialgraph.atomic"}, set()),
-    "socialgraph/graph.py": (set(), set()),
+    "socialgraph/graph": ({"socialgraph.graph"}, set()),
     "socialgraph/plot.py": (
         {"socialgraph", "socialgraph.atomic", "socialgraph.schema", "socialgraph.graph"},
         set(),

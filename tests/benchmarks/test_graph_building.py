@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 import torch_geometric.nn
+from pyproj import Geod
 
-from benchmarks import graph_building
 from benchmarks.graph_building import (
     WAYS,
     Task,
     check_equal,
     main,
     measure_memory,
+    points_in_space,
+    random_detectors,
     random_positions,
 )
 from benchmarks.measure import isolated
@@ -66,7 +68,7 @@ def test_table_and_picture_show_every_size(report, tmp_path):
 
 
 def test_memory_is_that_of_a_fresh_process():
-    task = Task(random_positions(2000, 10, 2000.0), 2000.0, "cpu", most=60)
+    task = Task(*random_detectors(2000, 10, 2000.0), 2000.0, "cpu", most=60)
     matrix = 8 * 2000**2 / 2**20
     assert matrix < isolated(measure_memory, "all_pairs", task) < 2 * matrix
 
@@ -85,20 +87,23 @@ def test_every_way_gives_the_edges_of_the_naive_loop_and_their_lengths(monkeypat
         return edges
 
     monkeypatch.setattr(torch_geometric.nn, "radius_graph", naive)
-    task = Task(random_positions(60, 8, 500.0), 500.0, "cpu", most=60)
-    expected = radius_graph(task.pos.tolist(), task.radius)
+    task = Task(*random_detectors(60, 8, 500.0), 500.0, "cpu", most=60)
+    expected = radius_graph(points_in_space(task).tolist(), task.radius)
+    assert len(expected) > 200
     for build in WAYS.values():
         edge_index, distance = build(task)
         assert sorted(map(tuple, edge_index.T.tolist())) == sorted(expected)
-        sender, receiver = edge_index.numpy()
-        length = np.linalg.norm(task.pos[sender] - task.pos[receiver], axis=1)
-        np.testing.assert_allclose(distance, length)
+        j, i = edge_index.numpy()
+        _, _, length = Geod(ellps="WGS84").inv(task.lon[i], task.lat[i], task.lon[j], task.lat[j])
+        np.testing.assert_allclose(distance, length, atol=1e-5)
 
 
-def test_random_positions_have_the_density_that_was_asked_for():
-    pos = random_positions(20_000, 10, 2000.0)
-    edge_index, _ = graph_building.build_radius_graph(pos, 2000.0)
-    assert edge_index.shape[1] / len(pos) == pytest.approx(10, rel=0.05)
+def test_random_detectors_have_the_density_that_was_asked_for():
+    nodes, radius = 20_000, 2000.0
+    edge_index, _ = WAYS["kd_tree"](Task(*random_detectors(nodes, 10, radius), radius, "cpu"))
+    assert edge_index.size(1) / nodes == pytest.approx(10, rel=0.05)
+    pos = random_positions(nodes, 10, radius)
+    assert np.ptp(pos) == pytest.approx(radius * (np.pi * nodes / 10) ** 0.5, rel=0.01)
 
 
 def test_a_way_with_other_edges_is_refused():
@@ -116,5 +121,5 @@ def test_a_table_without_positions_is_refused(tmp_path):
     with pytest.raises(KeyError, match="no column"):
         main(["--quick", "--detectors", str(table)])
     table.write_text("id,lat,lon\n1,95.0,3.0\n")
-    with pytest.raises(ValueError, match="without a valid position"):
+    with pytest.raises(ValueError, match="no valid position"):
         main(["--quick", "--detectors", str(table)])

@@ -1,0 +1,18 @@
+"""Graphs of detectors and the builders that make them, without torch; YAML names a builder."""
+
+from socialgraph.graph.builder import Detectors, Graph, GraphBuilder
+from socialgraph.graph.combined import CombinedGraph
+from socialgraph.graph.geodesy import project
+from socialgraph.graph.radius import RadiusGraph, build_radius_graph
+from socialgraph.graph.road import RoadGraph
+
+__all__ = [
+    "CombinedGraph",
+    "Detectors",
+    "Graph",
+    "GraphBuilder",
+    "RadiusGraph",
+    "RoadGraph",
+    "build_radius_graph",
+    "project",
+]
