@@ -4,24 +4,27 @@
 ``data/features``                      MUST: float ``[T, N, F]``, NaN where a reading is missing
 ``metadata/vdids``                     MUST: ``[N]`` UTF-8 strings, unique
 ``metadata/feature_names``             MUST: ``[F]`` UTF-8 strings, unique
-``metadata/timestamps``                MUST: ``[T]`` ISO 8601 strings, ascending, local clock
+``metadata/timestamps``                MUST: ``[T]`` ISO 8601 strings, ascending: UTC with ``Z``, or
+                                       with another offset; without one they are on the local clock
+                                       of ``timezone``
 ``metadata/vd_info/<vdid>``            MAY: attributes ``position_lat``, ``position_lon`` (degrees,
                                        WGS84) and whatever else the source knows of the detector
+``metadata/edges``                     MAY: group of ``edge_index`` ``[2, E]`` (where a way starts,
+                                       where it ends) and ``distance`` ``[E]`` in metres
 root attributes                        MAY: ``schema_version``, ``dataset_name``,
-                                       ``interval_minutes``, ``timezone``, ``units`` (one per
-                                       feature),
-                                       ``missing`` (how the source coded it), ``source``,
-                                       ``created_by``
+                                       ``interval_minutes``, ``timezone`` (IANA name, else UTC),
+                                       ``units`` (one per feature), ``missing`` (how the source
+                                       coded it), ``source``, ``created_by``
 =====================================  ============================================================
 
-A file without the MAY entries is read with what can be inferred. A file is written to a temporary
-name and then renamed, so that a reader never meets half of one.
+A file without the MAY entries is read with what can be inferred. Files of version 1 have times on
+the local clock. A file is written to a temporary name and then renamed, so that a reader never
+meets half of one.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -29,12 +32,12 @@ import numpy as np
 
 from socialgraph import __version__
 from socialgraph.atomic import replacing
+from socialgraph.calendar import RepeatedHour, absent_hour, read_stamps, to_utc
+from socialgraph.series import RoadDistances, SeriesError, TrafficSeries
 
 __all__ = [
     "SCHEMA_VERSION",
     "SchemaError",
-    "TrafficSeries",
-    "infer_interval",
     "read",
     "read_positions",
     "read_vdids",
@@ -42,7 +45,9 @@ __all__ = [
     "write_position",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_READ_VERSIONS = ("1", "2")
+_POSITION = ("position_lat", "position_lon")
 _TEXT = h5py.string_dtype("utf-8")
 
 
@@ -50,47 +55,13 @@ class SchemaError(ValueError):
     """A file that is not in the layout of this module, with what is wrong and how to mend it."""
 
 
-@dataclass
-class TrafficSeries:
-    """Readings of N detectors at T times, with what is known of the detectors.
-
-    Args:
-        values: readings ``[T, N, F]``, float32, NaN where missing, in the unit of their feature.
-        timestamps: start of each interval ``[T]``, ``datetime64[s]``, local clock, ascending.
-        vdids: detector ids ``[N]``.
-        feature_names: names ``[F]``.
-        lat, lon: position in degrees (WGS84) ``[N]``, NaN where unknown.
-        units: unit of each feature ``[F]``.
-        interval_minutes: distance of two readings in minutes.
-        timezone: zone of the clock of ``timestamps`` (IANA name, or empty where unknown).
-        dataset_name, source: what the data are, and where they came from.
-        missing: how the source coded a missing reading.
-        vd_info: further attributes per detector.
-    """
-
-    values: np.ndarray
-    timestamps: np.ndarray
-    vdids: list[str]
-    feature_names: list[str]
-    lat: np.ndarray
-    lon: np.ndarray
-    units: list[str]
-    interval_minutes: float
-    timezone: str = ""
-    dataset_name: str = ""
-    source: str = ""
-    missing: str = ""
-    vd_info: dict[str, dict] = field(default_factory=dict)
-
-
 def write(path: str | Path, series: TrafficSeries) -> None:
     """Write ``series`` to ``path``, whole or not at all.
 
     Raises:
-        SchemaError: where the parts of ``series`` do not fit each other, or an id cannot be a name
-            in HDF5.
+        SeriesError: if the parts of ``series`` were changed and do not fit each other any more.
     """
-    _check(series)
+    series = replace(series)  # made anew, it checks what was changed since
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         steps, nodes, channels = series.values.shape
         file.create_dataset(
@@ -104,11 +75,15 @@ def write(path: str | Path, series: TrafficSeries) -> None:
         metadata = file.create_group("metadata")
         metadata.create_dataset("vdids", data=series.vdids, dtype=_TEXT)
         metadata.create_dataset("feature_names", data=series.feature_names, dtype=_TEXT)
-        stamps = np.datetime_as_string(series.timestamps, unit="s").tolist()
+        stamps = np.datetime_as_string(series.timestamps, unit="s", timezone="UTC").tolist()
         metadata.create_dataset("timestamps", data=stamps, dtype=_TEXT)
+        if series.edges is not None:
+            edges = metadata.create_group("edges")
+            edges.create_dataset("edge_index", data=series.edges.edge_index, dtype=np.int64)
+            edges.create_dataset("distance", data=series.edges.distance, dtype=np.float64)
         for vdid, lat, lon in zip(series.vdids, series.lat, series.lon, strict=True):
             group = file.require_group(f"metadata/vd_info/{vdid}")
-            group.attrs.update(series.vd_info.get(vdid, {}))
+            group.attrs.update(_without_position(series.vd_info.get(vdid, {})))
             if np.isfinite(lat) and np.isfinite(lon):
                 write_position(group, lat, lon)
         file.attrs["schema_version"] = SCHEMA_VERSION
@@ -125,41 +100,57 @@ def write_position(group: h5py.Group, lat: float, lon: float) -> None:
     group.attrs["position_lon"] = float(lon)
 
 
-def read(path: str | Path, features: Sequence[str] | None = None) -> TrafficSeries:
+def read(
+    path: str | Path,
+    features: Sequence[str] | None = None,
+    repeated_hour: RepeatedHour = "order",
+) -> TrafficSeries:
     """Read a file of this layout, with only the named ``features`` (all, if None) held in memory.
 
     A detector without a position, or with one that is not a number, has NaN in ``lat`` and ``lon``.
 
+    Args:
+        path: the file.
+        features: names of the features, in the order wanted.
+        repeated_hour: how stamps without an offset are meant in the hour that comes twice in
+            autumn, see :func:`socialgraph.calendar.to_utc`.
+
     Raises:
-        FileNotFoundError: where there is no such file.
-        SchemaError: where the file is not in the layout, says what is wrong with it.
-        KeyError: where it lacks one of ``features``.
+        FileNotFoundError: if there is no such file.
+        SchemaError: if the file is not in the layout, says what is wrong with it.
+        KeyError: if it lacks one of ``features``.
     """
     with _open(path) as file:
         vdids = _strings(file, "metadata/vdids")
         names = _strings(file, "metadata/feature_names")
-        timestamps = _parse_timestamps(path, _strings(file, "metadata/timestamps"))
+        stamps = _strings(file, "metadata/timestamps")
         chosen = _choose(path, names, features)
         lat, lon, _ = read_positions(file, vdids)
         units = _units(file.attrs.get("units"), names)
-        info = file.get("metadata/vd_info", {})
-        series = TrafficSeries(
-            values=_read_values(file, (len(timestamps), len(vdids), len(names)), chosen),
-            timestamps=timestamps,
-            vdids=vdids,
-            feature_names=[names[i] for i in chosen],
-            lat=lat,
-            lon=lon,
-            units=[units[i] for i in chosen],
-            interval_minutes=_interval(path, file, timestamps),
-            vd_info={v: dict(info[v].attrs) for v in vdids if v in info},
-            **{
-                name: _text(file.attrs.get(name, ""))
-                for name in ("timezone", "dataset_name", "source", "missing")
-            },
-        )
-    _check(series, path)
-    return series
+        info = _read_info(file, vdids)
+        text = {
+            name: _text(file.attrs.get(name, ""))
+            for name in ("timezone", "dataset_name", "source", "missing")
+        }
+        text["timezone"] = text["timezone"] or "UTC"
+        values = _read_values(file, (len(stamps), len(vdids), len(names)), chosen)
+        try:
+            times, kept = _place_in_utc(stamps, text["timezone"], values, repeated_hour)
+            return TrafficSeries(
+                values=values[kept],
+                timestamps=times,
+                vdids=vdids,
+                feature_names=[names[i] for i in chosen],
+                lat=lat,
+                lon=lon,
+                units=[units[i] for i in chosen],
+                interval_minutes=_interval(file),
+                vd_info=info,
+                edges=_read_edges(file),
+                **text,
+            )
+        except ValueError as error:
+            raise SchemaError(f"'{path}': {error}") from error
 
 
 def read_positions(file: h5py.File, vdids: list[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -183,12 +174,6 @@ def read_vdids(path: str | Path) -> list[str]:
         return _strings(file, "metadata/vdids")
 
 
-def infer_interval(timestamps: np.ndarray) -> float:
-    """The most frequent distance of neighbouring times, in minutes."""
-    steps, counts = np.unique(np.diff(timestamps.astype("datetime64[s]")), return_counts=True)
-    return float(steps[np.argmax(counts)] / np.timedelta64(1, "s")) / 60
-
-
 def _open(path: str | Path) -> h5py.File:
     if not Path(path).is_file():
         raise FileNotFoundError(
@@ -203,10 +188,10 @@ def _open(path: str | Path) -> h5py.File:
             "Convert raw data with 'python -m data_prep convert'."
         ) from error
     version = file.attrs.get("schema_version", SCHEMA_VERSION)
-    if str(version).split(".")[0] != str(SCHEMA_VERSION):
+    if _text(version).split(".")[0] not in _READ_VERSIONS:
         file.close()
         raise SchemaError(
-            f"'{path}' has schema_version {version}, this socialgraph reads {SCHEMA_VERSION}. "
+            f"'{path}' has schema_version {version}, this socialgraph reads {_READ_VERSIONS}. "
             "Install a newer socialgraph or convert the raw data again."
         )
     lacking = [
@@ -228,6 +213,8 @@ def _open(path: str | Path) -> h5py.File:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, h5py.Empty):
+        return ""
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
@@ -240,18 +227,40 @@ def _strings(file: h5py.File, name: str) -> list[str]:
     return [_text(value) for value in data.tolist()]
 
 
-def _parse_timestamps(path: str | Path, texts: list[str]) -> np.ndarray:
-    try:
-        stamps = [datetime.fromisoformat(text) for text in texts]
-    except ValueError as error:
-        raise SchemaError(f"'{path}': 'metadata/timestamps' must be ISO 8601 ({error}).") from error
-    offsets = {stamp.utcoffset() for stamp in stamps}
-    if len(offsets) > 1:
-        raise SchemaError(
-            f"'{path}': 'metadata/timestamps' mix UTC offsets {sorted(map(str, offsets))}. "
-            "Write them on one clock."
-        )
-    return np.array([stamp.replace(tzinfo=None) for stamp in stamps], dtype="datetime64[s]")
+def _place_in_utc(
+    stamps: list[str], timezone: str, values: np.ndarray, repeated_hour: RepeatedHour
+) -> tuple[np.ndarray, np.ndarray | slice]:
+    """UTC of the stamps that are kept, and which are.
+
+    A regular axis on a local clock has steps in the hour that this clock leaves out in spring;
+    without a reading they go.
+    """
+    clocks, offset = read_stamps(stamps)
+    if offset is not None:
+        return clocks - offset, slice(None)
+    kept = ~absent_hour(clocks, timezone) | ~np.isnan(values).all(axis=(1, 2))
+    utc = to_utc(clocks[kept], timezone, repeated_hour)
+    return utc, slice(None) if kept.all() else kept
+
+
+def _read_info(file: h5py.File, vdids: list[str]) -> dict[str, dict]:
+    groups = file.get("metadata/vd_info", {})
+    info = {v: _without_position(groups[v].attrs) for v in vdids if v in groups}
+    return {vdid: known for vdid, known in info.items() if known}
+
+
+def _without_position(known: Mapping) -> dict:
+    return {name: value for name, value in known.items() if name not in _POSITION}
+
+
+def _read_edges(file: h5py.File) -> RoadDistances | None:
+    group = file.get("metadata/edges")
+    if group is None:
+        return None
+    lacking = [name for name in ("edge_index", "distance") if name not in group]
+    if lacking:
+        raise SeriesError(f"'metadata/edges' lacks {lacking}. Write both, or drop the group.")
+    return RoadDistances(group["edge_index"][()].astype(np.int64), group["distance"][()])
 
 
 def _choose(path: str | Path, names: list[str], features: Sequence[str] | None) -> list[int]:
@@ -282,10 +291,10 @@ def _read_values(file: h5py.File, shape: tuple[int, int, int], chosen: list[int]
 
 def _position(group: h5py.Group | None) -> tuple[float, float, str]:
     missing = float("nan"), float("nan")
-    if group is None or "position_lat" not in group.attrs or "position_lon" not in group.attrs:
+    if group is None or not all(name in group.attrs for name in _POSITION):
         return *missing, "none"
     try:
-        lat, lon = (float(_text(group.attrs[name])) for name in ("position_lat", "position_lon"))
+        lat, lon = (float(_text(group.attrs[name])) for name in _POSITION)
     except ValueError:
         return *missing, "malformed"
     if not (np.isfinite(lat) and np.isfinite(lon)):
@@ -296,72 +305,22 @@ def _position(group: h5py.Group | None) -> tuple[float, float, str]:
 def _units(stored: object, names: list[str]) -> list[str]:
     if stored is None:
         return [""] * len(names)
-    if isinstance(stored, str | bytes):
-        text = _text(stored)
-        stored = json.loads(text) if text.startswith(("[", "{")) else [text]
+    if isinstance(stored, str | bytes | h5py.Empty):
+        stored = _from_json(_text(stored))
     if isinstance(stored, dict):
-        return [str(stored.get(name, "")) for name in names]
-    units = [_text(value) for value in stored]
+        stored = [stored.get(name) for name in names]
+    units = ["" if value is None else _text(value) for value in stored]
     return units if len(units) == len(names) else [""] * len(names)
 
 
-def _interval(path: str | Path, file: h5py.File, timestamps: np.ndarray) -> float:
+def _from_json(text: str) -> list | dict:
+    try:
+        known = json.loads(text)
+    except ValueError:  # a unit such as km/h or [km/h]
+        return [text]
+    return known if isinstance(known, list | dict) else [text]
+
+
+def _interval(file: h5py.File) -> float | None:
     stored = file.attrs.get("interval_minutes")
-    if stored is not None:
-        return float(stored)
-    if len(timestamps) < 2:
-        raise SchemaError(
-            f"'{path}' has {len(timestamps)} timestamps and no 'interval_minutes' attribute."
-        )
-    return infer_interval(timestamps)
-
-
-def _check(series: TrafficSeries, path: str | Path = "series") -> None:
-    steps, nodes, channels = series.values.shape
-    lengths = {
-        "timestamps": (len(series.timestamps), steps),
-        "vdids": (len(series.vdids), nodes),
-        "lat": (len(series.lat), nodes),
-        "lon": (len(series.lon), nodes),
-        "feature_names": (len(series.feature_names), channels),
-        "units": (len(series.units), channels),
-    }
-    for name, (got, expected) in lengths.items():
-        if got != expected:
-            raise SchemaError(
-                f"'{path}': expected {expected} {name} for values {series.values.shape} "
-                f"(got {got})."
-            )
-    if min(steps, nodes, channels) < 1:
-        raise SchemaError(
-            f"'{path}' holds no readings: 'data/features' has shape {series.values.shape}."
-        )
-    for name in ("vdids", "feature_names"):
-        values = getattr(series, name)
-        twice = (
-            sorted({value for value in values if values.count(value) > 1})
-            if len(set(values)) < len(values)
-            else []
-        )
-        if twice:
-            raise SchemaError(f"'{path}': {name} must be unique; {twice[:5]} occur more than once.")
-    odd = [vdid for vdid in series.vdids if not vdid or "/" in vdid or vdid in (".", "..")]
-    if odd:
-        raise SchemaError(
-            f"'{path}': vdids must not be empty or contain '/' (got {odd[:5]}). Rename them."
-        )
-    late = np.flatnonzero(np.diff(series.timestamps) <= np.timedelta64(0, "s"))
-    if len(late):
-        raise SchemaError(
-            f"'{path}': timestamps must ascend; {series.timestamps[late[0] + 1]} follows "
-            f"{series.timestamps[late[0]]} ({len(late)} such places). Convert the raw data again."
-        )
-    if not series.interval_minutes > 0:
-        raise SchemaError(
-            f"'{path}': expected 'interval_minutes' above 0 (got {series.interval_minutes})."
-        )
-    infinite = int(np.isinf(series.values).sum())
-    if infinite:
-        raise SchemaError(
-            f"'{path}' holds {infinite} infinite readings. Write NaN where a reading is missing."
-        )
+    return None if stored is None else float(stored)

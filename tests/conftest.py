@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from socialgraph.schema import TrafficSeries, write
+from socialgraph.schema import write
+from socialgraph.series import TrafficSeries
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"

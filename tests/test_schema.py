@@ -2,13 +2,18 @@
 
 import json
 import os
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import h5py
 import numpy as np
 import pytest
 
 from socialgraph import schema
+from socialgraph.series import RoadDistances, SeriesError, TrafficSeries
 from tests.conftest import make_series
+
+COPENHAGEN = "Europe/Copenhagen"
 
 
 def rewrite(path, change):
@@ -24,20 +29,69 @@ def replace(name, data, **options):
     return change
 
 
+def axis(start, steps, minutes=5):
+    """Times ``[steps]``, ``minutes`` apart."""
+    return np.datetime64(start, "s") + np.arange(steps) * np.timedelta64(60 * minutes, "s")
+
+
+def on_the_clock(times, zone, form="%Y-%m-%dT%H:%M:%S"):
+    """Texts of UTC times on the clock of ``zone``, from the standard library."""
+    local = (datetime.fromtimestamp(int(t), UTC).astimezone(ZoneInfo(zone)) for t in times)
+    return [time.strftime(form) if form else time.isoformat() for time in local]
+
+
+def write_by_hand(path, stamps, values=None, **attributes):
+    """A file as others make it: readings 0, 1, 2, … of one detector, with few attributes."""
+    with h5py.File(path, "w") as file:
+        values = (
+            np.arange(len(stamps), dtype=np.float64)[:, None, None] if values is None else values
+        )
+        file["data/features"] = values
+        file["metadata/vdids"] = [b"1"]
+        file["metadata/feature_names"] = [b"speed", b"flow"][: values.shape[-1]]
+        file["metadata/timestamps"] = [stamp.encode() for stamp in stamps]
+        file.attrs.update(attributes)
+    return path
+
+
 def test_what_is_written_is_read(tmp_path):
     series = make_series()
     series.vd_info = {"VD-1": {"road_name": "國道一號", "lane_num": 3}}
+    series.source, series.missing = "by hand", "-1"
+    series.lat[3] = series.lon[3] = np.nan
+    series.edges = RoadDistances(np.array([[0, 5], [5, 0]]), np.array([1500.5, 0.0]))
     schema.write(tmp_path / "a.h5", series)
     back = schema.read(tmp_path / "a.h5")
-    np.testing.assert_array_equal(back.values, series.values)
-    np.testing.assert_array_equal(back.timestamps, series.timestamps)
-    np.testing.assert_array_equal(back.lat, series.lat)
-    np.testing.assert_array_equal(back.lon, series.lon)
-    for name in ("vdids", "feature_names", "units", "interval_minutes", "timezone", "dataset_name"):
+    for name in ("values", "timestamps", "lat", "lon"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(series, name))
+        assert getattr(back, name).dtype == getattr(series, name).dtype
+    for name in ("vdids", "feature_names", "units", "interval_minutes", "timezone", "vd_info"):
         assert getattr(back, name) == getattr(series, name)
-    assert back.vd_info["VD-1"]["road_name"] == "國道一號"
-    assert back.vd_info["VD-1"]["lane_num"] == 3
-    assert back.values.dtype == np.float32
+    assert (back.dataset_name, back.source, back.missing) == ("made", "by hand", "-1")
+    assert back.edges.edge_index.tolist() == [[0, 5], [5, 0]]
+    assert back.edges.distance.tolist() == [1500.5, 0.0]
+
+
+@pytest.mark.parametrize("zone", [COPENHAGEN, "America/Los_Angeles", "Australia/Adelaide"])
+def test_a_file_holds_utc_through_both_changes_of_the_clock(tmp_path, zone):
+    times = axis("2023-12-31T23:00", 8800, 60)
+    written = TrafficSeries(np.ones((8800, 1, 1)), times, ["a"], ["speed"], timezone=zone)
+    schema.write(tmp_path / "a.h5", written)
+    with h5py.File(tmp_path / "a.h5") as file:
+        stamps = file["metadata/timestamps"].asstr()[:].tolist()
+        assert file.attrs["timezone"] == zone
+    assert stamps == on_the_clock(times.astype(int), "UTC", "%Y-%m-%dT%H:%M:%SZ")
+    np.testing.assert_array_equal(schema.read(tmp_path / "a.h5").timestamps, times)
+
+
+def test_a_position_that_was_taken_away_stays_away(traffic_file):
+    series = schema.read(traffic_file)
+    series.lat[2] = series.lon[2] = np.nan
+    series.vd_info["VD-2"] = {"position_lat": 1.0, "position_lon": 2.0}
+    schema.write(traffic_file, series)
+    back = schema.read(traffic_file)
+    assert np.isnan(back.lat).tolist() == [False, False, True, False, False, False]
+    assert back.vd_info == {}
 
 
 def test_the_layout_is_the_documented_one(traffic_file):
@@ -47,10 +101,12 @@ def test_the_layout_is_the_documented_one(traffic_file):
         assert file["data/features"].chunks[1:] == (6, 2)
         assert file["metadata/vdids"].asstr()[0] == "VD-0"
         assert file["metadata/feature_names"].asstr()[:].tolist() == ["speed", "flow"]
-        assert file["metadata/timestamps"].asstr()[1] == "2024-01-01T00:05:00"
+        assert file["metadata/timestamps"].asstr()[1] == "2024-01-01T00:05:00Z"
         assert file["metadata/vd_info/VD-2"].attrs["position_lat"] == 25.0 + 0.003 * 2
         assert list(file.attrs["units"]) == ["km/h", "veh/h"]
-        assert file.attrs["schema_version"] == schema.SCHEMA_VERSION
+        assert file.attrs["schema_version"] == 2
+        assert file.attrs["timezone"] == "Asia/Taipei"
+        assert file.attrs["created_by"].startswith("socialgraph ")
         assert file.attrs["interval_minutes"] == 5
 
 
@@ -83,7 +139,113 @@ def test_a_file_made_by_others_without_attributes_is_read(tmp_path):
     assert series.units == [""]
     assert series.vdids == ["1", "2"]
     assert np.isnan(series.lat).all()
-    assert series.timestamps[1] == np.datetime64("2024-01-01T00:10:00")
+    assert series.timestamps[1] == np.datetime64("2023-12-31T16:10:00")
+    assert series.timezone == "UTC"
+
+
+TWO_CHANGES = {
+    "Europe/Copenhagen": ("2024-03-30", "2024-10-26"),
+    "America/Los_Angeles": ("2024-03-09", "2024-11-02"),
+    "Australia/Adelaide": ("2024-04-06", "2024-10-05"),
+    "Asia/Taipei": ("2024-03-30", "2024-10-26"),
+}
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", None])
+@pytest.mark.parametrize("zone", TWO_CHANGES)
+def test_stamps_are_on_the_local_clock_or_have_their_offset(tmp_path, zone, form):
+    times = np.concatenate([axis(f"{day}T06:00", 2 * 288) for day in TWO_CHANGES[zone]])
+    stamps = on_the_clock(times.astype(int), zone, form)
+    taken_for = "Asia/Tokyo" if form is None else zone
+    path = write_by_hand(tmp_path / "a.h5", stamps, schema_version=1, timezone=taken_for)
+    series = schema.read(path)
+    np.testing.assert_array_equal(series.timestamps, times)
+    assert series.values[:, 0, 0].tolist() == list(range(len(times)))
+    assert series.timezone == taken_for
+
+
+def test_stamps_without_offset_or_zone_are_utc(tmp_path):
+    path = write_by_hand(tmp_path / "a.h5", ["2024-01-01T00:00", "2024-01-01T00:05"])
+    assert schema.read(path).timestamps.tolist() == axis("2024-01-01T00:00", 2).tolist()
+
+
+SPRING = [str(t) for t in axis("2024-03-31T01:30", 6, 30)]  # a clock that does not change
+AUTUMN = [str(t) for t in axis("2024-10-27T01:30", 4, 30)]
+
+
+def test_steps_of_the_absent_hour_without_a_reading_are_dropped(tmp_path):
+    values = np.arange(12.0).reshape(6, 1, 2)
+    values[1:3] = np.nan
+    path = write_by_hand(tmp_path / "a.h5", SPRING, values, timezone=COPENHAGEN)
+    series = schema.read(path)
+    assert series.timestamps.tolist() == axis("2024-03-31T00:30", 4, 30).tolist()
+    np.testing.assert_array_equal(series.values, values[[0, 3, 4, 5]])
+
+
+def test_a_reading_in_the_absent_hour_is_refused_and_a_fixed_clock_keeps_it(tmp_path):
+    values = np.arange(12.0).reshape(6, 1, 2)
+    values[1] = values[2, 0, 0] = np.nan
+    path = write_by_hand(tmp_path / "a.h5", SPRING, values, timezone=COPENHAGEN)
+    with pytest.raises(schema.SchemaError, match=r"1 times .* 2024-03-31T02:30:00.*'Etc/GMT-1'"):
+        schema.read(path)
+    rewrite(path, lambda file: file.attrs.__setitem__("timezone", "Etc/GMT-1"))
+    series = schema.read(path)
+    assert series.timestamps.tolist() == axis("2024-03-31T00:30", 6, 30).tolist()
+    np.testing.assert_array_equal(series.values, values)
+
+
+@pytest.mark.parametrize(("which", "hour"), [("first", 0), ("second", 1)])
+def test_a_repeated_hour_that_is_there_once_is_refused_and_the_advice_works(tmp_path, which, hour):
+    path = write_by_hand(tmp_path / "a.h5", AUTUMN, timezone=COPENHAGEN)
+    with pytest.raises(schema.SchemaError, match=r"2 times from 2024-10-27T02:00.*repeated_hour="):
+        schema.read(path)
+    times = schema.read(path, repeated_hour=which).timestamps
+    assert [str(time) for time in times] == [
+        "2024-10-26T23:30:00",
+        f"2024-10-27T0{hour}:00:00",
+        f"2024-10-27T0{hour}:30:00",
+        "2024-10-27T02:00:00",
+    ]
+
+
+def test_two_passes_are_not_taken_for_one(tmp_path):
+    stamps = [AUTUMN[0], *AUTUMN[1:3], *AUTUMN[1:3], AUTUMN[3]]
+    path = write_by_hand(tmp_path / "a.h5", stamps, timezone=COPENHAGEN)
+    assert schema.read(path).timestamps.tolist() == axis("2024-10-26T23:30", 6, 30).tolist()
+    with pytest.raises(schema.SchemaError, match="times that ascend"):
+        schema.read(path, repeated_hour="first")
+
+
+@pytest.mark.parametrize("version", [1, 2, "1", "2.0", b"1", 1.0])
+def test_versions_1_and_2_are_read_however_they_are_written(traffic_file, version):
+    rewrite(traffic_file, lambda file: file.attrs.__setitem__("schema_version", version))
+    assert len(schema.read(traffic_file).timestamps) == 300
+
+
+def test_attributes_may_be_bytes_or_empty(traffic_file):
+    def change(file):
+        file.attrs["timezone"] = np.bytes_("Europe/Copenhagen")
+        file.attrs["dataset_name"] = np.bytes_("bytes")
+        file.attrs["units"] = np.array([b"mph", b"veh/h"])
+        file.attrs["source"] = h5py.Empty("S1")
+        file.attrs["interval_minutes"] = b"5"
+
+    rewrite(traffic_file, change)
+    series = schema.read(traffic_file)
+    assert (series.timezone, series.dataset_name, series.source) == (COPENHAGEN, "bytes", "")
+    assert (series.units, series.interval_minutes) == (["mph", "veh/h"], 5.0)
+    rewrite(traffic_file, lambda file: file.attrs.__setitem__("timezone", h5py.Empty("S1")))
+    assert schema.read(traffic_file).timezone == "UTC"
+
+
+def test_ways_between_detectors_need_both_parts(traffic_file):
+    rewrite(traffic_file, lambda file: file.create_dataset("metadata/edges/distance", data=[1.0]))
+    with pytest.raises(schema.SchemaError, match=r"'metadata/edges' lacks \['edge_index'\]"):
+        schema.read(traffic_file)
+    ends = np.array([[0], [6]])
+    rewrite(traffic_file, lambda f: f.create_dataset("metadata/edges/edge_index", data=ends))
+    with pytest.raises(schema.SchemaError, match="edges between the 6 detectors"):
+        schema.read(traffic_file)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +253,22 @@ def test_a_file_made_by_others_without_attributes_is_read(tmp_path):
     [
         (json.dumps({"flow": "veh/h", "speed": "mph"}), ["mph", "veh/h"]),
         (json.dumps(["mph", "veh/h"]), ["mph", "veh/h"]),
+        (json.dumps({"speed": "mph", "flow": None}), ["mph", ""]),
+        (json.dumps(["mph"]), ["", ""]),
+        ("[mph]", ["", ""]),
+        ("5", ["", ""]),
+        (h5py.Empty("S1"), ["", ""]),
     ],
 )
-def test_units_are_read_from_json_too(traffic_file, stored, units):
+def test_units_are_read_from_json_too_if_there_is_one_for_each_feature(traffic_file, stored, units):
     rewrite(traffic_file, lambda file: file.attrs.__setitem__("units", stored))
     assert schema.read(traffic_file).units == units
+
+
+@pytest.mark.parametrize("unit", ["mph", "[mph]", "100"])
+def test_the_unit_of_one_feature_may_be_a_text(tmp_path, unit):
+    path = write_by_hand(tmp_path / "a.h5", ["2024-01-01", "2024-01-02"], units=unit)
+    assert schema.read(path).units == [unit]
 
 
 def test_positions_are_read_with_how_they_were_found(traffic_file):
@@ -123,12 +296,24 @@ def test_positions_are_read_with_how_they_were_found(traffic_file):
             replace("data/features", np.ones((3, 2, 1))),
             r"expected 'data/features' of shape \(300, 6, 2\)",
         ),
-        (replace("metadata/vdids", [b"a"] * 6), "vdids must be unique"),
-        (replace("metadata/timestamps", [b"yesterday"] * 300), "must be ISO 8601"),
-        (replace("metadata/timestamps", [b"2024-01-01"] * 300), "timestamps must ascend"),
+        (replace("metadata/vdids", [b"a"] * 6), r"unique vdids; \['a'\] occur"),
+        (
+            replace("metadata/timestamps", [b"yesterday"] * 300),
+            r"ISO 8601, such as .*got 'yesterday'",
+        ),
+        (replace("metadata/timestamps", [b"2024-01-01"] * 300), "times that ascend"),
+        (
+            replace("metadata/timestamps", [b"2024-01-01T00:00Z", *[b"2024-01-02"] * 299]),
+            "299 of 300 times have no UTC offset",
+        ),
+        (lambda f: f.attrs.__setitem__("timezone", "Taipei"), "IANA name .*got 'Taipei'"),
         (replace("metadata/vdids", [[b"a"]]), "expected 'metadata/vdids' with one axis"),
-        (lambda f: f["data/features"].__setitem__((0, 0, 0), np.inf), "1 infinite readings"),
+        (
+            lambda f: f["data/features"].__setitem__((0, 0, 0), np.inf),
+            "finite readings; 1 are infinite",
+        ),
         (lambda f: f.attrs.__setitem__("schema_version", 9), "schema_version 9"),
+        (lambda f: f.attrs.__setitem__("schema_version", "21"), "schema_version 21"),
         (lambda f: f.attrs.__setitem__("interval_minutes", -5.0), "'interval_minutes' above 0"),
     ],
 )
@@ -150,7 +335,7 @@ def test_a_file_that_is_not_hdf5_or_not_there_is_refused(tmp_path):
 def test_an_id_that_cannot_be_a_group_is_refused(tmp_path):
     series = make_series()
     series.vdids[0] = "road/1"
-    with pytest.raises(schema.SchemaError, match="must not be empty or contain '/'"):
+    with pytest.raises(SeriesError, match=r"ids without '/' \(got \['road/1'\]\)"):
         schema.write(tmp_path / "a.h5", series)
     assert not list(tmp_path.iterdir())
 
