@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import get_args
 
 from data_prep.backfill import backfill
 from data_prep.convert import convert_csv, convert_metr_la, refuse_existing
@@ -13,6 +14,8 @@ from data_prep.inspect_file import inspect_file
 from data_prep.simulate import simulate
 from data_prep.timeline import CONFLICT_RULES
 from socialgraph import schema
+from socialgraph.calendar import RepeatedHour
+from socialgraph.graph.road_table import Keys, Rows
 
 __all__ = ["main"]
 
@@ -53,6 +56,7 @@ def _add_metr_la(sources: argparse._SubParsersAction) -> None:
     add("--unit", default="mph", help="unit of speed (default: %(default)s)")
     _add_source_options(parser, "metr-la", "America/Los_Angeles", [0.0])
     _add_detector_options(parser)
+    _add_edge_options(parser)
 
 
 def _add_csv(sources: argparse._SubParsersAction) -> None:
@@ -67,22 +71,33 @@ def _add_csv(sources: argparse._SubParsersAction) -> None:
     add("--id-column", help="column of the ids in long files")
     add("--features", **several, metavar="COLUMN=FEATURE", help="readings of long files")
     add("--unit", **several, default=[], metavar="FEATURE=UNIT", help="e.g. speed=km/h")
-    _add_source_options(parser, "", "", [])
+    _add_source_options(parser, "", None, [])
     _add_detector_options(parser)
+    _add_edge_options(parser)
 
 
 def _add_source_options(
-    parser: argparse.ArgumentParser, name: str, timezone: str, null_values: list[float]
+    parser: argparse.ArgumentParser, name: str, timezone: str | None, null_values: list[float]
 ) -> None:
     parser.set_defaults(default_null_values=null_values)
     add = parser.add_argument
     add("--name", default=name, help="name of the data set")
     add(
-        "--timezone", default=timezone, help="zone of the clock, IANA name (default: '%(default)s')"
+        "--timezone",
+        default=timezone,
+        help="zone of the network and of times without an offset, IANA name (default: "
+        f"{timezone or 'UTC'})",
+    )
+    add(
+        "--repeated-hour",
+        choices=get_args(RepeatedHour),
+        default="order",
+        help="which of the two hours in autumn is meant: told by the order of the rows, or, for a "
+        "source that holds this hour once, the first or the second (default: %(default)s)",
     )
     add("--interval", type=float, help="minutes between readings (default: inferred)")
     add("--time-column", help="column of the times (default in wide files: the first)")
-    add("--time-format", default="", help="strptime format of the times (default: ISO 8601)")
+    add("--time-format", default="", help="strptime format (default: ISO 8601 or since 1970)")
     add(
         "--null-value",
         nargs="+",
@@ -97,7 +112,7 @@ def _add_source_options(
         help="between cells of the readings (default: '%(default)s')",
     )
     add("--on-conflict", choices=CONFLICT_RULES, default="error", help="rows that contradict")
-    add("--overwrite", action="store_true", help="replace OUT where it exists")
+    add("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
 def _delimiter(text: str) -> str:
@@ -118,6 +133,29 @@ def _add_detector_options(parser: argparse.ArgumentParser) -> None:
         type=_delimiter,
         default=",",
         help="between cells of the table (default: ',')",
+    )
+
+
+def _add_edge_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--edges", help="CSV of road distances to put into OUT: from, to, length, or a matrix")
+    add(
+        "--edge-rows",
+        choices=get_args(Rows),
+        default="to",
+        help="whether a row of a matrix is where the way goes from or to (default: %(default)s)",
+    )
+    add(
+        "--edge-keys",
+        choices=get_args(Keys),
+        default="auto",
+        help="whether the table has ids or indices from 0 (default: what fits)",
+    )
+    add(
+        "--edge-metres-per-unit",
+        type=float,
+        default=1.0,
+        help="1000 for a table in kilometres (default: %(default)g)",
     )
 
 
@@ -166,9 +204,9 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
     add("--days", type=int, default=14)
     add("--interval", type=int, default=5, help="minutes between readings")
     add("--seed", type=int, default=0)
-    add("--start", default="2024-01-01T00:00:00")
+    add("--start", default="2024-01-01T00:00:00", help="on the clock of Asia/Taipei")
     add("--freeways", type=int, default=3)
-    add("--overwrite", action="store_true", help="replace OUT where it exists")
+    add("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
 def _simulate(args: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ def backfill(
     """Fill in the positions that detectors of a file lack, or that are no place on earth.
 
     The file is copied, the copy changed, and renamed to ``path`` when complete; whatever fails, the
-    file stays as it was. Where there is nothing to fill it is not touched.
+    file stays as it was. If there is nothing to fill, it is not touched.
 
     Args:
         path: file in the layout of :mod:`socialgraph.schema`.
@@ -32,8 +32,8 @@ def backfill(
         The detectors that still lack a position, and what was done.
 
     Raises:
-        FileNotFoundError, SchemaError: where there is no such file.
-        ValueError: where the table and the file share no id, or a position cannot be right.
+        FileNotFoundError, SchemaError: if there is no such file.
+        ValueError: if the table and the file share no id, or a position cannot be right.
     """
     path = Path(path).resolve()
     vdids = schema.read_vdids(path)

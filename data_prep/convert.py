@@ -1,18 +1,23 @@
 """The commands ``convert metr-la`` and ``convert csv``: source files to one HDF5 file."""
 
-import zoneinfo
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
+
+from data_prep.clocks import report_clocks
 from data_prep.detectors import DetectorTable, read_detectors
 from data_prep.joining import locate_detectors, report_positions
 from data_prep.long import combine_long, expand_paths, read_long
 from data_prep.metr_la import read_metr_la
 from data_prep.report import Report
+from data_prep.road_distances import read_road_distances, refuse_wrong_unit
 from data_prep.tables import TableFormat
 from data_prep.timeline import Readings
 from data_prep.wide import combine_wide, read_wide
 from socialgraph import schema
+from socialgraph.calendar import check_zone
+from socialgraph.series import RoadDistances, TrafficSeries
 
 __all__ = ["convert_csv", "convert_metr_la", "refuse_existing"]
 
@@ -26,7 +31,8 @@ def convert_metr_la(args: Namespace) -> int:
     table = read_metr_la(
         args.raw, located, _table_format(args), args.start, args.interval, args.key
     )
-    readings = combine_wide({"speed": table}, args.interval, args.on_conflict, report)
+    report_clocks([table.clocks], args.timezone, report)
+    readings = combine_wide({"speed": table}, args.interval, args.on_conflict, _zone(args), report)
     units = {"speed": args.unit}
     return _write(args, readings, detectors, units, f"'{Path(args.raw).name}'", report)
 
@@ -48,10 +54,10 @@ def convert_csv(args: Namespace) -> int:
 
 
 def refuse_existing(out: str, overwrite: bool) -> None:
-    """Stop before any work where ``out`` exists and ``overwrite`` is not set.
+    """Stop before any work if ``out`` exists and ``overwrite`` is not set.
 
     Raises:
-        ValueError: where ``out`` exists.
+        ValueError: if ``out`` exists.
     """
     if Path(out).exists() and not overwrite:
         raise ValueError(f"'{out}' exists. Set --overwrite to replace it, or name another file.")
@@ -61,7 +67,8 @@ def _read_wide_files(args: Namespace, report: Report) -> tuple[Readings, str]:
     files = _pairs(args.wide, "--wide")
     tables = {name: read_wide(path, _table_format(args)) for name, path in files.items()}
     read = ", ".join(f"{name} of '{Path(path).name}'" for name, path in files.items())
-    return combine_wide(tables, args.interval, args.on_conflict, report), read
+    report_clocks([table.clocks for table in tables.values()], args.timezone, report)
+    return combine_wide(tables, args.interval, args.on_conflict, _zone(args), report), read
 
 
 def _read_long_files(args: Namespace, report: Report) -> tuple[Readings, str]:
@@ -76,7 +83,8 @@ def _read_long_files(args: Namespace, report: Report) -> tuple[Readings, str]:
     features = _pairs(args.features, "--features")
     table = read_long(paths, args.id_column, features, _table_format(args), show_progress=True)
     read = f"{', '.join(features)} of {len(paths)} files from '{paths[0].name}'"
-    return combine_long(table, args.interval, args.on_conflict, report), read
+    report_clocks([table.clocks], args.timezone, report)
+    return combine_long(table, args.interval, args.on_conflict, _zone(args), report), read
 
 
 def _read_detectors(args: Namespace) -> DetectorTable:
@@ -87,14 +95,18 @@ def _read_detectors(args: Namespace) -> DetectorTable:
 
 
 def _table_format(args: Namespace) -> TableFormat:
-    zones = zoneinfo.available_timezones()
-    if args.timezone and zones and args.timezone not in zones:
-        raise ValueError(
-            f"Expected --timezone as an IANA name such as Asia/Taipei (got {args.timezone!r})."
-        )
     return TableFormat(
-        args.delimiter, args.time_column, args.time_format, args.timezone, tuple(_null_values(args))
+        args.delimiter,
+        args.time_column,
+        args.time_format,
+        check_zone(_zone(args)),
+        tuple(_null_values(args)),
+        args.repeated_hour,
     )
+
+
+def _zone(args: Namespace) -> str:
+    return args.timezone or "UTC"
 
 
 def _null_values(args: Namespace) -> list[float]:
@@ -120,6 +132,7 @@ def _write(
 ) -> int:
     lat, lon = locate_detectors(detectors, readings.vdids)
     report_positions(detectors, readings.vdids, lat, lon, report)
+    edges = _read_edges(args, readings.vdids, lat, lon, report)
     nulls = ", ".join(f"{value:g}" for value in _null_values(args))
     missing = "NaN where the source has no row or no number"
     if nulls:
@@ -127,7 +140,7 @@ def _write(
         missing += f", or a null value ({nulls}; {counts})"
         report.add("null values", f"{nulls}: {counts} readings set to NaN")
     points = " ".join([*detectors.lat_columns, *detectors.lon_columns])
-    series = schema.TrafficSeries(
+    series = TrafficSeries(
         values=readings.values,
         timestamps=readings.timestamps,
         vdids=readings.vdids,
@@ -136,14 +149,27 @@ def _write(
         lon=lon,
         units=[units.get(name, "") for name in readings.feature_names],
         interval_minutes=readings.interval_minutes,
-        timezone=args.timezone,
+        timezone=_zone(args),
         dataset_name=args.name,
         source=f"data_prep convert {args.source}: {read}; positions from {points} of "
         f"'{Path(detectors.path).name}'",
         missing=missing,
         vd_info=detectors.info,
+        edges=edges,
     )
     schema.write(args.out, series)
     report.add("written", f"'{args.out}', {series.values.shape} (time, detector, feature)")
     print(report)
     return 0
+
+
+def _read_edges(
+    args: Namespace, vdids: list[str], lat: np.ndarray, lon: np.ndarray, report: Report
+) -> RoadDistances | None:
+    if args.edges is None:
+        return None
+    edges = read_road_distances(
+        args.edges, vdids, args.edge_rows, args.edge_keys, args.edge_metres_per_unit, report
+    )
+    refuse_wrong_unit(args.edges, edges, lat, lon)
+    return edges

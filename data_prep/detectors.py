@@ -29,7 +29,7 @@ class DetectorTable:
     Args:
         path: file of the table.
         vdids: ids ``[M]``.
-        lat: latitudes in degrees ``[M, K]``, NaN where the table has none.
+        lat: latitudes in degrees ``[M, K]``, NaN if the table has none.
         lon: longitudes in degrees ``[M, K]``.
         lat_columns: their columns ``[K]``.
         lon_columns: their columns ``[K]``.
@@ -63,8 +63,8 @@ def read_detectors(
         delimiter: character between two cells.
 
     Raises:
-        KeyError: where a column is absent.
-        ValueError: where an id occurs twice, or a coordinate is no number.
+        KeyError: if a column is absent.
+        ValueError: if an id occurs twice, or a coordinate is no number.
     """
     header = read_header(path, delimiter)
     names = _HEADERLESS if len(header) == 3 and all(map(_is_number, header[1:])) else None
@@ -131,7 +131,7 @@ def _degrees(
             elif text.lower() not in _ABSENT:
                 raise ValueError(
                     f"Expected degrees in column {name!r} of '{path}' (got {text!r} for "
-                    f"{vdids[row]!r}). Correct the cell, or leave it empty where unknown."
+                    f"{vdids[row]!r}). Correct the cell, or leave it empty if unknown."
                 )
     return degrees
 

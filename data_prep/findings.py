@@ -1,5 +1,7 @@
 """What is wrong with an HDF5 file, judged and told from the findings of ``inspect_file``."""
 
+import numpy as np
+
 from data_prep.report import enumerate_first, format_table
 
 __all__ = ["format_findings", "judge"]
@@ -8,6 +10,7 @@ _POOLING_ADVICE = (
     "Training with social pooling would be refused. Mend them with 'python -m data_prep backfill "
     "FILE --detectors TABLE', or disable social pooling"
 )
+_MOST_NULL_VALUES = 5
 
 
 def format_findings(found: dict) -> str:
@@ -37,10 +40,11 @@ def _describe(found: dict) -> list[tuple[str, str]]:
         ("data set", found["dataset_name"] or "(no name)"),
         ("shape", f"{found['num_steps']} steps, {found['num_detectors']} detectors"),
         ("features", ", ".join(units)),
-        ("time", f"{found['start']} to {found['end']}, zone {found['timezone'] or 'unknown'}"),
+        ("time", f"{found['start']} to {found['end']}, zone {found['timezone']}"),
         ("interval", f"{found['interval_minutes']:g} minutes"),
         ("gaps", f"{gaps['count']}, longest {gaps['longest_steps']:g} steps"),
         ("silent steps", f"{silent['count']}, longest run {silent['longest_run']}"),
+        *[("range", _describe_range(name, found)) for name in found["features"]],
         ("missing", ", ".join(missing)),
         ("most missing", ", ".join(worst) or "none"),
         ("constant", ", ".join(constant) or "none"),
@@ -52,7 +56,47 @@ def _describe(found: dict) -> list[tuple[str, str]]:
             f"within {near['radius']:g} m: minimum {near['minimum']}, median {near['median']:g}, "
             f"maximum {near['maximum']}; {near['alone']} with none",
         ),
+        ("road distances", _describe_edges(found["edges"])),
     ]
+
+
+def _describe_range(name: str, found: dict) -> str:
+    span = found["ranges"][name]
+    if span is None:
+        return f"{name}: no reading"
+    shown = {"minimum": "minimum", "low": "0.1 %", "median": "median", "high": "99.9 %"}
+    parts = [f"{words} {span[key]:g}" for key, words in shown.items()]
+    return f"{name}: {', '.join(parts)}, maximum {span['maximum']:g}"
+
+
+def _describe_edges(edges: dict | None) -> str:
+    if edges is None:
+        return "none"
+    return (
+        f"{edges['count']} ways: shortest {edges['shortest']:.0f} m, median "
+        f"{edges['median']:.0f} m, longest {edges['longest']:.0f} m"
+    )
+
+
+def _describe_outliers(entry: dict) -> str:
+    values, first = [_plain(value) for value in entry["values"]], entry["first"]
+    low, high = map(_plain, entry["others"])
+    advice = (
+        f"convert again with --null-value {' '.join(values)}, beside the numbers in use"
+        if len(values) <= _MOST_NULL_VALUES
+        else "empty their cells in the source and convert again"
+    )
+    return (
+        f"{entry['count']} readings of '{entry['feature']}' ({entry['share']:.2%}) are "
+        f"{enumerate_first(values)}, far outside the others ({low} to {high}), in detectors "
+        f"{enumerate_first(entry['detectors'])}; first {_plain(first['value'])} in {first['vdid']} "
+        f"at {first['time']}. If they are wrong or mean missing, {advice}."
+    )
+
+
+def _plain(value: float) -> str:
+    """The shortest text that gives the same float32."""
+    return np.format_float_positional(np.float32(value), trim="-")
 
 
 def judge(found: dict, status: dict[str, str]) -> tuple[list[str], list[str]]:
@@ -94,6 +138,7 @@ def _warnings(found: dict) -> list[str]:
     texts = [
         f"{len(items)} {what}: {enumerate_first(items)}" for what, items in listed.items() if items
     ]
+    texts += [_describe_outliers(entry) for entry in found["outliers"]]
     for name, vdids in found["constant_detectors"].items():
         if vdids:
             texts.append(f"{len(vdids)} detectors never change in {name}: {enumerate_first(vdids)}")

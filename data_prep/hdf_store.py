@@ -1,5 +1,6 @@
 """Frames that pandas wrote with ``HDFStore`` (fixed format), read with h5py."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -7,25 +8,36 @@ import numpy as np
 
 from data_prep.timestamps import to_seconds
 
-__all__ = ["read_frame"]
+__all__ = ["StoredFrame", "read_frame"]
 
 
-def read_frame(
-    path: str | Path, key: str | None = None
-) -> tuple[np.ndarray | None, list[str], np.ndarray]:
-    """The index, columns and values of a stored frame.
+@dataclass
+class StoredFrame:
+    """A frame of readings, time by detector.
+
+    Args:
+        times: the index ``[T]``, ``datetime64[s]``; None if it holds no times.
+        is_local: True for times on a local clock, False for UTC (an index with a zone).
+        columns: names ``[N]``.
+        values: float64 ``[T, N]``, in the order of the columns.
+    """
+
+    times: np.ndarray | None
+    is_local: bool
+    columns: list[str]
+    values: np.ndarray
+
+
+def read_frame(path: str | Path, key: str | None = None) -> StoredFrame:
+    """Read a stored frame.
 
     Args:
         path: HDF5 file.
         key: group of the frame; None takes the only one.
 
-    Returns:
-        Index as ``datetime64[s]`` ``[T]`` (None where it holds no times), columns as text ``[N]``,
-        and values as float64 ``[T, N]`` in the order of the columns.
-
     Raises:
-        KeyError: where there is no frame at ``key``, or there are several and no key.
-        ValueError: where the frame is stored in a way that is not read here.
+        KeyError: if there is no frame at ``key``, or there are several and no key.
+        ValueError: if the frame is stored in a way that is not read here.
     """
     with h5py.File(path, "r") as file:
         group = _find_frame(path, file, key)
@@ -33,7 +45,8 @@ def read_frame(
             if not isinstance(group.get(name), h5py.Dataset):
                 raise ValueError(_unreadable(group, f"has no array {name!r}"))
         columns = _labels(group, "axis0")
-        return _times(group), columns, _values(group, columns)
+        is_local = not _attribute(group["axis1"], "tz")
+        return StoredFrame(_times(group), is_local, columns, _values(group, columns))
 
 
 def _find_frame(path: str | Path, file: h5py.File, key: str | None) -> h5py.Group:
@@ -75,8 +88,6 @@ def _times(group: h5py.Group) -> np.ndarray | None:
         return None
     if not kind.startswith("datetime64") or data.dtype.kind != "i":
         raise ValueError(_unreadable(group, f"has an index of kind {kind!r}, expected datetime64"))
-    if _attribute(data, "tz"):
-        raise ValueError(_unreadable(group, "has an index with a zone, expected a local clock"))
     unit = kind if "[" in kind else "datetime64[ns]"
     return to_seconds(data[()].astype(unit), f"the index of '{group.file.filename}'")
 
@@ -102,7 +113,7 @@ def _values(group: h5py.Group, columns: list[str]) -> np.ndarray:
 
 def _attribute(item: h5py.HLObject, name: str) -> str:
     value = item.attrs.get(name, b"")
-    text = value.decode() if isinstance(value, bytes) else str(value)
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     return "" if text == "N." or isinstance(value, h5py.Empty) else text
 
 

@@ -2,15 +2,19 @@
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 
 from data_prep.findings import judge
 from data_prep.joining import far_detectors
+from data_prep.outliers import feature_ranges
 from data_prep.plausibility import is_impossible
 from socialgraph import schema
-from socialgraph.graph import build_radius_graph, project
+from socialgraph.calendar import format_local
+from socialgraph.graph import RadiusGraph
+from socialgraph.series import RoadDistances, TrafficSeries
 
 __all__ = ["inspect_file"]
 
@@ -29,8 +33,8 @@ def inspect_file(path: str | Path, radius: float = 1000.0) -> dict:
         what may be meant. Of a file that cannot be read, only these and the path.
 
     Raises:
-        FileNotFoundError: where there is no such file.
-        ValueError: where ``radius`` is not above 0.
+        FileNotFoundError: if there is no such file.
+        ValueError: if ``radius`` is not above 0.
     """
     if not 0 < radius < np.inf:
         raise ValueError(f"Expected --radius above 0 metres (got {radius}).")
@@ -46,6 +50,7 @@ def inspect_file(path: str | Path, radius: float = 1000.0) -> dict:
         raise
     except (schema.SchemaError, OSError) as error:
         return {"file": str(path), "problems": [str(error)], "warnings": []}
+    ranges, outliers = feature_ranges(series)
     found = {
         "file": str(path),
         "dataset_name": series.dataset_name,
@@ -54,21 +59,25 @@ def inspect_file(path: str | Path, radius: float = 1000.0) -> dict:
         "features": dict(zip(series.feature_names, series.units, strict=True)),
         **_time_axis(series),
         **_readings(series),
+        "ranges": ranges,
+        "outliers": outliers,
         "positions": _positions(series.vdids, lat, lon, status),
         "neighbours": _neighbours(lat, lon, np.array(status) == "ok", radius),
+        "edges": _edges(series.edges),
     }
     problems, warnings = judge(found, dict(zip(series.vdids, status, strict=True)))
     return found | {"problems": problems, "warnings": warnings}
 
 
-def _time_axis(series: schema.TrafficSeries) -> dict:
+def _time_axis(series: TrafficSeries) -> dict:
     steps = np.diff(series.timestamps) / np.timedelta64(1, "s") / (series.interval_minutes * 60)
     gaps = steps[steps > 1 + 1e-9]
     silent = np.isnan(series.values).all(axis=(1, 2))
     edges = np.flatnonzero(np.diff(silent.astype(np.int8), prepend=0, append=0))
+    start, end = format_local(series.timestamps[[0, -1]], series.timezone)
     return {
-        "start": str(series.timestamps[0]),
-        "end": str(series.timestamps[-1]),
+        "start": start,
+        "end": end,
         "timezone": series.timezone,
         "interval_minutes": float(series.interval_minutes),
         "gaps": {
@@ -84,7 +93,7 @@ def _time_axis(series: schema.TrafficSeries) -> dict:
     }
 
 
-def _readings(series: schema.TrafficSeries) -> dict:
+def _readings(series: TrafficSeries) -> dict:
     missing = np.isnan(series.values)
     by_detector = missing.mean(axis=(0, 2))
     worst = np.argsort(-by_detector, kind="stable")[:_NUM_WORST]
@@ -121,16 +130,25 @@ def _positions(vdids: list[str], lat: np.ndarray, lon: np.ndarray, status: list[
 
 
 def _neighbours(lat: np.ndarray, lon: np.ndarray, ok: np.ndarray, radius: float) -> dict:
-    counts = np.zeros(0, dtype=np.int64)
-    pos = project(lat[ok], lon[ok])
-    pos = pos[np.isfinite(pos).all(axis=1)]
-    if len(pos):
-        edge_index, _ = build_radius_graph(pos, radius)
-        counts = np.bincount(edge_index[1], minlength=len(pos))
+    located = SimpleNamespace(vdids=np.flatnonzero(ok), lat=lat[ok], lon=lon[ok])
+    edge_index = RadiusGraph(radius).build(located).edge_index
+    counts = np.bincount(edge_index[1], minlength=int(ok.sum()))
     return {
         "radius": float(radius),
         "minimum": int(counts.min(initial=counts.max(initial=0))),
         "median": float(np.median(counts)) if len(counts) else 0.0,
         "maximum": int(counts.max(initial=0)),
         "alone": int((counts == 0).sum()),
+    }
+
+
+def _edges(edges: RoadDistances | None) -> dict | None:
+    if edges is None or not len(edges.distance):
+        return None
+    shortest, median, longest = np.quantile(edges.distance, [0, 0.5, 1]).tolist()
+    return {
+        "count": len(edges.distance),
+        "shortest": shortest,
+        "median": median,
+        "longest": longest,
     }

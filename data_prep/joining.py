@@ -1,4 +1,4 @@
-"""Positions of detectors joined to readings by id, and refused where they cannot be right."""
+"""Positions of detectors joined to readings by id, and refused if they cannot be right."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def locate_detectors(table: DetectorTable, vdids: Sequence[str]) -> tuple[np.nda
     A detector with several points lies at their mean.
 
     Raises:
-        ValueError: where no id is in the table, or a position cannot be right.
+        ValueError: if no id is in the table, or a position cannot be right.
     """
     row_of = {vdid: row for row, vdid in enumerate(table.vdids)}
     rows = np.array([row_of.get(vdid, -1) for vdid in vdids])
@@ -96,7 +96,7 @@ def _refuse_impossible(
     bad = is_impossible(lat, lon).any(axis=1)
     if not bad.any():
         return
-    advice = "Correct the table, or empty the cells where the position is unknown."
+    advice = "Correct the table, or empty the cells if the position is unknown."
     if (looks_exchanged(lat, lon).any(axis=1) == bad).all():
         known = np.isfinite(lat + lon).all(axis=1)
         advice = "They look swapped: " + (

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from data_prep.clocks import Clocks, place_in_utc
 from data_prep.report import Report
 from data_prep.tables import (
     TableFormat,
@@ -22,8 +23,9 @@ from data_prep.timeline import (
     Readings,
     count_unsorted,
     merge_duplicates,
-    regular_axis,
+    name_time,
     report_gaps,
+    settle_axis,
     steps_of,
 )
 from data_prep.timestamps import parse_times
@@ -36,12 +38,13 @@ class LongTable:
     """Rows as the source has them.
 
     Args:
-        times: ``datetime64[s]`` ``[R]``, in any order.
+        times: UTC, ``datetime64[s]`` ``[R]``, in any order.
         codes: index of each row's detector in ``vdids`` ``[R]``.
         vdids: detector ids ``[N]``, in order of appearance.
         feature_names: names ``[F]``.
-        values: float32 ``[R, F]``, NaN where missing.
+        values: float32 ``[R, F]``, NaN if missing.
         num_null: readings of each feature that were null values.
+        clocks: how the times came to UTC.
     """
 
     times: np.ndarray
@@ -50,13 +53,14 @@ class LongTable:
     feature_names: list[str]
     values: np.ndarray
     num_null: dict[str, int]
+    clocks: Clocks
 
 
 def expand_paths(patterns: Sequence[str]) -> list[Path]:
     """The files named by paths, globs and folders (their visible files), sorted within each.
 
     Raises:
-        FileNotFoundError: where one names no file.
+        FileNotFoundError: if one names no file.
     """
     paths: dict[Path, None] = {}
     for pattern in patterns:
@@ -89,11 +93,11 @@ def read_long(
         id_column: column of the detector ids.
         features: column of the readings to feature name.
         table_format: format of the files, with ``time_column``.
-        show_progress: show a progress bar where stderr is a terminal.
+        show_progress: show a progress bar if stderr is a terminal.
 
     Raises:
-        KeyError: where a file lacks a column.
-        ValueError: where a cell cannot be read, or there are no rows.
+        KeyError: if a file lacks a column.
+        ValueError: if a cell cannot be read, there are no rows, or a time has no place in UTC.
     """
     code_of: dict[str, int] = {}
     parts = []
@@ -104,19 +108,24 @@ def read_long(
         parts.extend(_read_file(path, id_column, list(features), table_format, code_of))
     if not sum(len(times) for times, *_ in parts):
         raise ValueError(f"The {len(paths)} files have no rows (first file '{paths[0]}').")
-    times, codes, values, num_null = zip(*parts, strict=True)
+    *arrays, num_null = zip(*parts, strict=True)
+    times, is_local, codes, values = (np.concatenate(array) for array in arrays)
+    utc, kept, clocks = place_in_utc(times, is_local, values, table_format, codes)
+    if not kept.all():
+        codes, values = codes[kept], values[kept]
     return LongTable(
-        np.concatenate(times),
-        np.concatenate(codes),
+        utc,
+        codes,
         list(code_of),
         list(features.values()),
-        np.concatenate(values),
+        values,
         dict(zip(features.values(), np.sum(num_null, axis=0).tolist(), strict=True)),
+        clocks,
     )
 
 
 def combine_long(
-    table: LongTable, interval_minutes: float | None, on_conflict: str, report: Report
+    table: LongTable, interval_minutes: float | None, on_conflict: str, zone: str, report: Report
 ) -> Readings:
     """Bring rows to one regular time axis ``[T, N, F]``.
 
@@ -124,18 +133,21 @@ def combine_long(
         table: rows in any order.
         interval_minutes: step of the axis, None to infer it.
         on_conflict: rule for (id, time) pairs that occur twice, see :func:`merge_duplicates`.
+        zone: zone of the clock for the report and for errors.
         report: gets what was found and done.
 
     Raises:
-        ValueError: where rows of one detector and time differ, or the times do not form a grid.
+        ValueError: if rows of one detector and time differ, or the times do not form a grid.
     """
-    codes, steps, values, axis, interval = _settle(table, interval_minutes, on_conflict, report)
+    codes, steps, values, axis, interval = _settle(
+        table, interval_minutes, on_conflict, zone, report
+    )
     shape = len(axis), len(table.vdids), len(table.feature_names)
     grid = np.full(shape, np.nan, dtype=np.float32)
     grid[steps, codes] = values
     present = np.zeros(len(axis), dtype=bool)
     present[steps] = True
-    report_gaps(axis, present, report)
+    report_gaps(axis, present, zone, report)
     absent = shape[0] * shape[1] - len(values)
     report.add(
         "missing rows",
@@ -155,18 +167,19 @@ def _read_file(
     time_column = table_format.time_column
     for block in read_blocks(path, [id_column, time_column], columns, table_format.delimiter):
         where = f"column {time_column!r} of '{path}'"
-        times = parse_times(block.column(time_column), where, table_format)
+        times, local = parse_times(block.column(time_column), where, table_format.time_format)
+        is_local = np.full(len(times), local)
         ids = pc.utf8_trim_whitespace(block.column(id_column)).dictionary_encode()
         codes = [code_of.setdefault(vdid, len(code_of)) for vdid in ids.dictionary.to_pylist()]
         values = to_matrix(path, block, columns)
         num_null = replace_null_values(values, table_format.null_values)
-        local = ids.indices.to_numpy(zero_copy_only=False)
-        parts.append((times, np.array(codes, np.int32)[local], values.astype(np.float32), num_null))
+        rows = np.array(codes, np.int32)[ids.indices.to_numpy(zero_copy_only=False)]
+        parts.append((times, is_local, rows, values.astype(np.float32), num_null))
     return parts
 
 
 def _settle(
-    table: LongTable, interval_minutes: float | None, on_conflict: str, report: Report
+    table: LongTable, interval_minutes: float | None, on_conflict: str, zone: str, report: Report
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
     report.add("rows", f"{len(table.times)} of {len(table.vdids)} detectors")
     unsorted = count_unsorted(table.times, table.codes)
@@ -179,12 +192,15 @@ def _settle(
         keys,
         table.values,
         on_conflict,
-        lambda key: f"{table.vdids[key // span]} at {first + np.timedelta64(int(key % span), 's')}",
+        lambda key: (
+            f"{table.vdids[key // span]} at "
+            + name_time(first + np.timedelta64(int(key % span), "s"), zone)
+        ),
     )
     if num_identical:
         report.add("duplicates", f"{num_identical} identical rows dropped")
     if num_conflicts:
         report.add("conflicts", f"{num_conflicts} (id, time) pairs differ: {on_conflict} kept")
     times = first + (keys % span).astype("timedelta64[s]")
-    axis, interval = regular_axis(np.unique(times), interval_minutes, report)
+    axis, interval = settle_axis(np.unique(times), interval_minutes, zone, report)
     return keys // span, steps_of(times, axis), values, axis, interval

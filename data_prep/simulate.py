@@ -25,10 +25,12 @@ from data_prep.road_network import (
     demand_share,
     steady_flow,
 )
-from socialgraph.schema import TrafficSeries
+from socialgraph.calendar import to_utc
+from socialgraph.series import TrafficSeries
 
 __all__ = ["simulate"]
 
+ZONE = "Asia/Taipei"
 DAY = 1440  # minutes
 DISCHARGE = 0.97  # share of the capacity that leaves a queue
 PRIORITY = 0.3  # share of a full cell's intake that comes from its ramp
@@ -66,7 +68,8 @@ def simulate(
         days: length in days.
         interval_minutes: averaging time, a divisor of 1440.
         seed: the same options and seed give the same bits.
-        start: first time, ISO 8601 without UTC offset; it decides which days are weekends.
+        start: first time on the clock of Asia/Taipei, ISO 8601 without UTC offset; it decides
+            which days are weekends.
         num_freeways: roads, each with two carriageways, that cross near the middle.
         show_progress: whether to show a bar of days.
 
@@ -76,7 +79,7 @@ def simulate(
         holds ``road_name``, ``direction``, ``lane_num`` and ``milepost_m`` (along the freeway).
 
     Raises:
-        ValueError: where an option is out of its range.
+        ValueError: if an option is out of its range.
     """
     begin = _check_options(num_detectors, days, interval_minutes, seed, start, num_freeways)
     roads, traffic, devices = np.random.default_rng(seed).spawn(3)
@@ -88,17 +91,18 @@ def simulate(
     values = _observe(network, cells, *counts, devices)
     values[_outages(*values.shape[:2], interval_minutes, devices)] = np.nan
     vd_info = _describe(network, cells)
+    first = to_utc(np.array([begin], "datetime64[s]"), ZONE)
     lon, lat = Proj(proj="aeqd", lat_0=24.99, lon_0=121.30)(*network.pos[cells].T, inverse=True)
     return TrafficSeries(
         values=values,
-        timestamps=np.datetime64(begin, "s") + 60 * interval_minutes * np.arange(len(values)),
+        timestamps=first + 60 * interval_minutes * np.arange(len(values)),
         vdids=list(vd_info),
         feature_names=["speed", "flow", "occupancy"],
         lat=lat,
         lon=lon,
         units=["km/h", "veh/h", "%"],
         interval_minutes=float(interval_minutes),
-        timezone="Asia/Taipei",
+        timezone=ZONE,
         dataset_name="simulated",
         source=f"cell transmission model, seed {seed}",
         missing="NaN where the simulated detector is out",

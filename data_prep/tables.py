@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
+from socialgraph.calendar import RepeatedHour
+
 __all__ = [
     "TableFormat",
     "check_columns",
@@ -29,24 +31,27 @@ class TableFormat:
 
     Args:
         delimiter: character between two cells.
-        time_column: column of the times; None takes the first one where a reader allows it.
+        time_column: column of the times; None takes the first one if a reader allows it.
         time_format: ``strptime`` format of the times, empty for ISO 8601.
-        timezone: zone of the local clock (IANA name); times with an offset are converted to it.
+        timezone: zone of the clock of times without an offset (IANA name).
         null_values: numbers that mean "missing" in the source.
+        repeated_hour: how local times of the hour that comes twice in autumn are meant, see
+            :func:`socialgraph.calendar.to_utc`.
     """
 
     delimiter: str = ","
     time_column: str | None = None
     time_format: str = ""
-    timezone: str = ""
+    timezone: str = "UTC"
     null_values: tuple[float, ...] = ()
+    repeated_hour: RepeatedHour = "order"
 
 
 def read_header(path: str | Path, delimiter: str = ",") -> list[str]:
     """The cells of the first line.
 
     Raises:
-        ValueError: where the file is empty, starts with an empty line, or is not UTF-8.
+        ValueError: if the file is empty, starts with an empty line, or is not UTF-8.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as handle:
@@ -62,8 +67,8 @@ def check_columns(path: str | Path, header: Sequence[str], wanted: Mapping[str, 
     """Require each column of ``wanted`` (column to the option that names it) exactly once.
 
     Raises:
-        KeyError: where a column is absent.
-        ValueError: where a column occurs more than once.
+        KeyError: if a column is absent.
+        ValueError: if a column occurs more than once.
     """
     for column, option in wanted.items():
         if column not in header:
@@ -92,10 +97,10 @@ def read_blocks(
         texts: columns kept as text.
         numbers: columns of numbers; an empty cell and the usual words for "missing" are null.
         delimiter: character between two cells.
-        column_names: names of all columns where the file has no header.
+        column_names: names of all columns if the file has no header.
 
     Raises:
-        ValueError: where a row has another number of cells than the first one, a number cannot be
+        ValueError: if a row has another number of cells than the first one, a number cannot be
             read, or the file is not UTF-8.
     """
     types = {name: pa.string() for name in texts} | {name: pa.float64() for name in numbers}
@@ -119,10 +124,10 @@ def read_blocks(
 
 
 def to_matrix(path: str | Path, block: pa.RecordBatch, numbers: Sequence[str]) -> np.ndarray:
-    """The columns ``numbers`` of a block as float64 ``[R, len(numbers)]``, NaN where null.
+    """The columns ``numbers`` of a block as float64 ``[R, len(numbers)]``, NaN if null.
 
     Raises:
-        ValueError: where a number is infinite.
+        ValueError: if a number is infinite.
     """
     matrix = np.empty((block.num_rows, len(numbers)))
     for index, name in enumerate(numbers):
@@ -154,7 +159,7 @@ def _name_bad_number(
 def _refuse_number(path: str | Path, column: str, text: str) -> None:
     raise ValueError(
         f"Expected finite numbers in column {column!r} of '{path}' (got {text!r}). "
-        "Correct the cell, or leave it empty where the reading is missing."
+        "Correct the cell, or leave it empty if the reading is missing."
     )
 
 

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.report import Report, enumerate_first
-from data_prep.timestamps import whole_seconds
-from socialgraph.schema import infer_interval
+from socialgraph.calendar import format_local
+from socialgraph.series import regular_axis
 
 __all__ = [
     "CONFLICT_RULES",
     "Readings",
     "count_unsorted",
     "merge_duplicates",
-    "regular_axis",
+    "name_time",
     "report_gaps",
+    "settle_axis",
     "steps_of",
 ]
 
 CONFLICT_RULES = ("error", "first", "last", "mean")
-_MOST_STEPS_PER_READING = 20
 
 
 @dataclass
@@ -28,8 +28,8 @@ class Readings:
     """Readings on a regular time axis.
 
     Args:
-        values: float32 ``[T, N, F]``, NaN where missing.
-        timestamps: ``datetime64[s]`` ``[T]``, ``interval_minutes`` apart.
+        values: float32 ``[T, N, F]``, NaN if missing.
+        timestamps: UTC, ``datetime64[s]`` ``[T]``, ``interval_minutes`` apart.
         vdids: detector ids ``[N]``.
         feature_names: names ``[F]``.
         interval_minutes: step of the axis.
@@ -62,7 +62,7 @@ def merge_duplicates(
 
     Args:
         keys: what a row must be alone in ``[R]``, int64.
-        rows: readings ``[R, K]``; two rows are identical where all agree, NaN with NaN.
+        rows: readings ``[R, K]``; two rows are identical if all agree, NaN with NaN.
         on_conflict: what to do with rows of one key that differ: ``"error"``, or keep the
             ``"first"`` or ``"last"`` of the source, or the ``"mean"`` of what is not missing.
         describe: name of a key for the error message.
@@ -72,7 +72,7 @@ def merge_duplicates(
         keys whose rows differed.
 
     Raises:
-        ValueError: where rows differ and ``on_conflict`` is ``"error"``.
+        ValueError: if rows differ and ``on_conflict`` is ``"error"``.
     """
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
@@ -87,8 +87,8 @@ def merge_duplicates(
     if len(conflicts) and on_conflict == "error":
         raise ValueError(
             f"{len(conflicts)} times or (id, time) pairs have rows that differ: "
-            f"{enumerate_first(map(describe, ordered[starts[conflicts]]))}. Correct the source (a "
-            "clock set back in autumn repeats an hour), or set --on-conflict first, last or mean."
+            f"{enumerate_first(map(describe, ordered[starts[conflicts]]))}. Correct the "
+            "source, or set --on-conflict first, last or mean."
         )
     chosen = starts if on_conflict != "last" else np.append(starts[1:], len(keys)) - 1
     merged = rows[order[chosen]]
@@ -98,41 +98,31 @@ def merge_duplicates(
     return ordered[starts], merged, int((~differs).sum()), len(conflicts)
 
 
-def regular_axis(
-    times: np.ndarray, interval_minutes: float | None, report: Report
+def name_time(time: np.datetime64, zone: str) -> str:
+    """A time in UTC as text on the local clock, with its offset."""
+    return format_local(np.array([time]), zone)[0]
+
+
+def settle_axis(
+    times: np.ndarray, interval_minutes: float | None, zone: str, report: Report
 ) -> tuple[np.ndarray, float]:
     """The regular axis that holds all ``times``, and its interval in minutes.
 
     Args:
-        times: unique times ``[U]``, ascending, ``datetime64[s]``.
+        times: unique times ``[U]``, UTC, ascending, ``datetime64[s]``.
         interval_minutes: step of the axis; None takes the most frequent distance of two times.
+        zone: zone of the clock for the report.
         report: gets the interval and the span.
 
     Raises:
-        ValueError: where the interval is unknown or no whole number of seconds, a time lies off the
-            grid, or the axis would be almost empty.
+        socialgraph.series.SeriesError: as :func:`socialgraph.series.regular_axis` does.
     """
-    if interval_minutes is None and len(times) < 2:
-        raise ValueError(
-            f"{len(times)} distinct times give no interval. Set --interval in minutes."
-        )
-    found = interval_minutes is None
-    interval = infer_interval(times) if found else float(interval_minutes)
-    step = np.timedelta64(whole_seconds(interval), "s")
-    _check_on_grid(times, step, found)
-    num_steps = int((times[-1] - times[0]) // step) + 1
-    if num_steps > _MOST_STEPS_PER_READING * len(times):
-        widest = int(np.argmax(np.diff(times)))
-        raise ValueError(
-            f"{len(times)} distinct times would spread over {num_steps} steps of {interval:g} "
-            f"minutes; the widest gap is from {times[widest]} to {times[widest + 1]}. Correct "
-            "stray dates, set --interval to the distance of two readings, or convert period by "
-            "period."
-        )
-    axis = times[0] + np.arange(num_steps) * step
-    odd = "" if 86400 % step.astype(int) == 0 else ", which does not divide a day"
-    report.add("interval", f"{interval:g} minutes ({'inferred' if found else 'as set'}){odd}")
-    report.add("time axis", f"{num_steps} steps from {axis[0]} to {axis[-1]}")
+    axis, interval = regular_axis(times, interval_minutes)
+    how = "inferred" if interval_minutes is None else "as set"
+    odd = "" if 86400 % round(interval * 60) == 0 else ", which does not divide a day"
+    first, last = (name_time(axis[end], zone) for end in (0, -1))
+    report.add("interval", f"{interval:g} minutes ({how}){odd}")
+    report.add("time axis", f"{len(axis)} steps from {first} to {last}")
     return axis, interval
 
 
@@ -143,12 +133,13 @@ def steps_of(times: np.ndarray, axis: np.ndarray) -> np.ndarray:
     return (times - axis[0]) // (axis[1] - axis[0])
 
 
-def report_gaps(axis: np.ndarray, present: np.ndarray, report: Report) -> None:
+def report_gaps(axis: np.ndarray, present: np.ndarray, zone: str, report: Report) -> None:
     """Report the runs of steps that no row of the source covers.
 
     Args:
         axis: regular times ``[T]``.
-        present: True where the source has a row ``[T]``.
+        present: True for a step that the source has a row of ``[T]``.
+        zone: zone of the clock for the report.
         report: gets the number of gaps and the longest one.
     """
     edges = np.flatnonzero(np.diff(present.astype(np.int8)))
@@ -156,7 +147,7 @@ def report_gaps(axis: np.ndarray, present: np.ndarray, report: Report) -> None:
     if not len(starts):
         return report.add("gaps in time", "none")
     longest = int(np.argmax(ends - starts))
-    first, last = axis[starts[longest]], axis[ends[longest] - 1]
+    first, last = (name_time(axis[i], zone) for i in (starts[longest], ends[longest] - 1))
     return report.add(
         "gaps in time",
         f"{len(starts)}, {int((~present).sum())} steps filled with NaN; the longest has "
@@ -170,16 +161,3 @@ def _group_mean(rows: np.ndarray, group: np.ndarray) -> np.ndarray:
     count = np.add.reduceat((~np.isnan(rows)).astype(np.int64), starts, axis=0)
     with np.errstate(invalid="ignore"):
         return total / count
-
-
-def _check_on_grid(times: np.ndarray, step: np.timedelta64, found: bool) -> None:
-    phase = times.astype(np.int64) % step.astype(np.int64)
-    phases, counts = np.unique(phase, return_counts=True)
-    off = np.flatnonzero(phase != phases[np.argmax(counts)])
-    if len(off):
-        minutes = step.astype(np.int64) / 60
-        raise ValueError(
-            f"{len(off)} of {len(times)} distinct times are off the grid of {minutes:g} minutes "
-            f"({'inferred' if found else 'as set'}), first {times[off[0]]}. Set --interval to the "
-            "distance of two readings, or round the times in the source."
-        )

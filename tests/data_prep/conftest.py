@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from socialgraph import schema
+from socialgraph.series import TrafficSeries
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -34,7 +35,7 @@ def write_file(tmp_path):
 @pytest.fixture
 def series():
     rng = np.random.default_rng(0)
-    return schema.TrafficSeries(
+    return TrafficSeries(
         values=rng.uniform(10, 90, (48, 4, 2)).astype(np.float32),
         timestamps=np.datetime64("2024-01-01T00:00:00") + np.arange(48) * np.timedelta64(300, "s"),
         vdids=["a", "b", "c", "d"],

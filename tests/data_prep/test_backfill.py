@@ -133,3 +133,17 @@ def test_a_link_stays_a_link(tmp_path, lacking_file, make_table):
     backfill(link, make_table(*TABLE))
     assert link.is_symlink()
     assert schema.read(lacking_file).lat[0] == 24.1
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_another_version_keeps_version_and_times(lacking_file, make_table, version):
+    with h5py.File(lacking_file, "r+") as file:
+        file.attrs["schema_version"] = version
+        if version == 1:  # on the local clock
+            stamps = file["metadata/timestamps"]
+            stamps[:] = [stamp.decode().removesuffix("Z") for stamp in stamps[()]]
+    before, times = contents(lacking_file), schema.read(lacking_file).timestamps
+    backfill(lacking_file, make_table(*TABLE))
+    assert contents(lacking_file) == before
+    np.testing.assert_array_equal(schema.read(lacking_file).timestamps, times)
+    assert schema.read(lacking_file).lat[0] == 24.1

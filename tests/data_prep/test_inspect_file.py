@@ -8,6 +8,7 @@ from data_prep.findings import format_findings
 from data_prep.inspect_file import inspect_file
 from socialgraph import schema
 from socialgraph.schema import write
+from socialgraph.series import RoadDistances
 from tests.conftest import make_series
 
 
@@ -21,7 +22,10 @@ def test_a_good_file_is_described(series_file):
     found = inspect_file(series_file, radius=150)
     assert (found["num_steps"], found["num_detectors"]) == (48, 4)
     assert found["features"] == {"speed": "km/h", "flow": "veh/h"}
-    assert (found["start"], found["end"]) == ("2024-01-01T00:00:00", "2024-01-01T03:55:00")
+    assert (found["start"], found["end"]) == (
+        "2024-01-01T08:00:00+08:00",
+        "2024-01-01T11:55:00+08:00",
+    )
     assert found["gaps"]["count"] == 0
     assert found["missing"] == {"speed": 0.0, "flow": 0.0}
     assert found["positions"]["status"] == {"ok": 4}
@@ -36,6 +40,38 @@ def test_a_good_file_is_described(series_file):
     assert found["problems"] == []
     assert "fine" in format_findings(found)
     json.dumps(found, allow_nan=False)
+
+
+def test_ranges_are_told_on_a_table_and_in_json(tmp_path, series):
+    series.values[..., 0] = np.linspace(10, 90, 48 * 4).reshape(48, 4)
+    series.values[..., 1] = np.nan
+    schema.write(tmp_path / "a.h5", series)
+    found = inspect_file(tmp_path / "a.h5")
+    span = found["ranges"]["speed"]
+    assert (span["minimum"], span["low"], span["high"], span["maximum"]) == (10, 10, 90, 90)
+    assert span["median"] == pytest.approx(50, abs=0.3)
+    assert found["ranges"]["flow"] is None
+    text = format_findings(found)
+    assert "speed: minimum 10, 0.1 % 10, median 50" in text
+    assert "flow: no reading" in text
+    json.dumps(found, allow_nan=False)
+
+
+def test_road_distances_are_told(tmp_path, series):
+    schema.write(tmp_path / "a.h5", series)
+    assert inspect_file(tmp_path / "a.h5")["edges"] is None
+    series.edges = RoadDistances(np.array([[0, 1, 2], [1, 2, 0]]), np.array([0.0, 110, 250]))
+    schema.write(tmp_path / "a.h5", series)
+    found = inspect_file(tmp_path / "a.h5")
+    assert found["edges"] == {"count": 3, "shortest": 0, "median": 110, "longest": 250}
+    assert "3 ways: shortest 0 m, median 110 m, longest 250 m" in format_findings(found)
+
+
+def test_neighbours_are_counted_on_the_ellipsoid(tmp_path, series):
+    """At 60 degrees north a degree of longitude has 55.8 km, at 0 degrees 111.3 km."""
+    series.lat[:], series.lon[:] = [60, 60, 0.5, 0.5], [10, 11, 10, 11]
+    schema.write(tmp_path / "a.h5", series)
+    assert inspect_file(tmp_path / "a.h5", radius=60_000)["neighbours"]["alone"] == 2
 
 
 def test_missing_readings_are_counted_by_feature_and_detector(tmp_path, series):
@@ -120,7 +156,7 @@ def test_all_readings_missing_is_a_problem(tmp_path, series):
 def test_infinite_readings_are_a_problem(series_file):
     with h5py.File(series_file, "r+") as file:
         file["data/features"][0, 0, 0] = np.inf
-    assert "1 infinite readings" in inspect_file(series_file)["problems"][0]
+    assert "1 are infinite" in inspect_file(series_file)["problems"][0]
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path, series_file):

@@ -13,7 +13,7 @@ def convert(*paths, on_conflict="error", null_values=()):
     report = Report()
     table_format = TableFormat(time_column="t", null_values=null_values)
     table = read_long(paths, "id", {"v": "speed", "q": "flow"}, table_format)
-    return combine_long(table, None, on_conflict, report), str(report)
+    return combine_long(table, None, on_conflict, "UTC", report), str(report)
 
 
 def test_rows_of_many_files_become_one_array(write_file):
@@ -47,7 +47,7 @@ def test_disorder_duplicates_and_missing_rows_are_mended_and_counted(write_file)
 
 def test_pairs_that_differ_are_an_error_naming_them(write_file):
     path = write_file("1.csv", HEAD + "a,2024-01-01 00:00,1,1\na,2024-01-01 00:00,2,1\n")
-    with pytest.raises(ValueError, match=r"a at 2024-01-01T00:00:00.*--on-conflict"):
+    with pytest.raises(ValueError, match=r"a at 2024-01-01T00:00:00.00:00.*--on-conflict"):
         convert(path)
 
 

@@ -4,7 +4,7 @@ import pytest
 from data_prep.metr_la import read_metr_la
 from data_prep.tables import TableFormat
 
-ZERO_IS_NULL = TableFormat(null_values=(0.0,))
+ZERO_IS_NULL = TableFormat(timezone="America/Los_Angeles", null_values=(0.0,))
 TIMES = (1330560000 + 300 * np.arange(3)) * 10**9
 
 
@@ -15,7 +15,7 @@ def test_dcrnn_hdf5_is_read(tmp_path, write_frame):
     assert table.vdids == ["773869", "767541"]
     assert table.num_null == 1
     np.testing.assert_array_equal(table.values, [[64, np.nan], [63, 50], [np.nan, 51]])
-    assert str(table.times[2]) == "2012-03-01T00:10:00"
+    assert str(table.times[2]) == "2012-03-01T08:10:00"
 
 
 @pytest.mark.parametrize("corner", ["", "timestamp", "Unnamed: 0"])
@@ -23,15 +23,30 @@ def test_csv_with_times_is_read(write_file, corner):
     path = write_file("a.csv", f"{corner},7,8\n2012-03-01 00:00:00,1,2\n2012-03-01 00:05:00,3,0\n")
     table = read_metr_la(path, ["7", "8"], ZERO_IS_NULL)
     assert table.vdids == ["7", "8"]
-    assert str(table.times[1]) == "2012-03-01T00:05:00"
+    assert str(table.times[1]) == "2012-03-01T08:05:00"
+
+
+def test_a_frame_with_a_zone_is_in_utc(tmp_path, write_frame):
+    path = write_frame(tmp_path / "a.h5", "df", TIMES, ["7"], np.ones((3, 1)), tz=b"Asia/Taipei")
+    table = read_metr_la(path, ["7"], ZERO_IS_NULL)
+    assert str(table.times[0]) == "2012-03-01T00:00:00"
+    assert table.clocks.num_known == 3
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_a_first_column_of_seconds_since_1970_holds_times(write_file, unit):
+    first = 1330560000 * unit
+    path = write_file("a.csv", f",7\n{first},1\n{first + 300 * unit},2\n")
+    table = read_metr_la(path, ["7"], ZERO_IS_NULL)
+    assert table.times.astype(str).tolist() == ["2012-03-01T00:00:00", "2012-03-01T00:05:00"]
 
 
 def test_csv_without_times_takes_them_from_start(write_file):
     path = write_file("a.csv", "7,8\n1,2\n3,0\n")
     table = read_metr_la(path, ["7", "8"], ZERO_IS_NULL, start="2012-03-01T00:00:00")
-    assert table.times.astype(str).tolist() == ["2012-03-01T00:00:00", "2012-03-01T00:05:00"]
+    assert table.times.astype(str).tolist() == ["2012-03-01T08:00:00", "2012-03-01T08:05:00"]
     table = read_metr_la(path, ["7", "8"], ZERO_IS_NULL, "2012-03-01T00:00:00", 15)
-    assert str(table.times[1]) == "2012-03-01T00:15:00"
+    assert str(table.times[1]) == "2012-03-01T08:15:00"
 
 
 def test_times_come_from_the_file_or_from_start_but_not_from_both(write_file):

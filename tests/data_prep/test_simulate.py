@@ -5,16 +5,17 @@ import pytest
 
 from data_prep.road_network import build_network
 from data_prep.simulate import _conditions, _fill, _step, simulate
+from socialgraph.calendar import to_local
 from socialgraph.graph import project
 from socialgraph.schema import read, write
 
-HOUR = np.arange(288 * 21) % 288 / 12
-WORKDAY = np.arange(288 * 21) // 288 % 7 < 5  # the series starts on a Monday
+HOUR = np.arange(288 * 14) % 288 / 12
+WORKDAY = np.arange(288 * 14) // 288 % 7 < 5  # the series starts on a Monday
 
 
 @pytest.fixture(scope="module")
 def series():
-    return simulate(60, days=21)
+    return simulate(60, days=14)
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +87,9 @@ def test_a_seed_tells_every_bit():
     assert not np.array_equal(first.values, other.values, equal_nan=True)
 
 
+@pytest.mark.slow
 def test_readings_have_shapes_units_and_unique_ids(series):
-    assert series.values.shape == (288 * 21, 60, 3)
+    assert series.values.shape == (288 * 14, 60, 3)
     assert series.values.dtype == np.float32
     assert series.feature_names == ["speed", "flow", "occupancy"]
     assert series.units == ["km/h", "veh/h", "%"]
@@ -106,9 +108,11 @@ def test_any_size_and_interval_works(detectors, interval, freeways):
     series = simulate(detectors, 1, interval, start="2024-02-29T17:30", num_freeways=freeways)
     assert series.values.shape == (1440 // interval, detectors, 3)
     assert np.isfinite(series.values).any()
-    assert str(series.timestamps[0]) == "2024-02-29T17:30:00"
+    assert str(series.timestamps[0]) == "2024-02-29T09:30:00"
+    assert str(to_local(series.timestamps, series.timezone)[0]) == "2024-02-29T17:30:00"
 
 
+@pytest.mark.slow
 def test_readings_stay_in_physical_ranges(series):
     assert np.nanmin(series.values) >= 0
     speed, flow, occupancy = np.nanmax(series.values, axis=(0, 1))
@@ -117,6 +121,7 @@ def test_readings_stay_in_physical_ranges(series):
     assert occupancy <= 100
 
 
+@pytest.mark.slow
 def test_detectors_of_a_carriageway_follow_each_other_at_500_or_1000_m(series):
     pos = project(series.lat, series.lon)
     milepost = np.array([series.vd_info[vdid]["milepost_m"] for vdid in series.vdids])
@@ -129,6 +134,7 @@ def test_detectors_of_a_carriageway_follow_each_other_at_500_or_1000_m(series):
         np.testing.assert_allclose(gap, np.abs(step), rtol=0.02)
 
 
+@pytest.mark.slow
 def test_the_opposite_carriageway_is_25_m_to_the_side(series):
     pos = project(series.lat, series.lon)
     north, south = (carriageways(series)[f"VD-F1-{direction}"] for direction in "NS")
@@ -136,6 +142,7 @@ def test_the_opposite_carriageway_is_25_m_to_the_side(series):
     np.testing.assert_allclose(gap, 25, rtol=0.01)
 
 
+@pytest.mark.slow
 def test_freeways_cross(series):
     pos = project(series.lat, series.lon)
     roads = np.array([vdid[:5] for vdid in series.vdids])
@@ -143,6 +150,7 @@ def test_freeways_cross(series):
     assert np.linalg.norm(one[:, None] - other, axis=-1).min() < 1000
 
 
+@pytest.mark.slow
 def test_working_days_have_peaks_and_nights_are_free(series):
     speed, _, occupancy = np.moveaxis(series.values, -1, 0)
     night = HOUR < 5
@@ -154,12 +162,14 @@ def test_working_days_have_peaks_and_nights_are_free(series):
     assert np.nanmean(speed[weekend] < 60) < 0.5 * np.nanmean(speed[peak] < 60)
 
 
+@pytest.mark.slow
 def test_time_of_day_alone_does_not_tell_the_speed(series):
-    speed = series.values[..., 0][WORKDAY].reshape(15, 288, 60)
+    speed = series.values[..., 0][WORKDAY].reshape(10, 288, 60)
     usual = np.nanmean(speed, axis=0)
     assert np.nanmean((speed - usual) ** 2) > 0.3 * np.nanvar(speed)
 
 
+@pytest.mark.slow
 def test_congestion_travels_upstream():
     series = simulate(40, days=5, interval_minutes=1, num_freeways=1)
     speed = np.nan_to_num(series.values[..., 0], nan=100)
@@ -184,6 +194,7 @@ def ridge_errors(inputs, target, held_out, penalty=10.0):
     return (design[held_out] @ weight - target[held_out]) ** 2
 
 
+@pytest.mark.slow
 def test_neighbours_know_what_the_own_past_does_not(series):
     speed = series.values[..., 0]
     usual, spread = np.nanmean(speed, axis=0), np.nanstd(speed, axis=0)
@@ -204,6 +215,7 @@ def test_neighbours_know_what_the_own_past_does_not(series):
     assert gain > 0.05
 
 
+@pytest.mark.slow
 def test_a_small_share_of_whole_readings_is_missing(series):
     missing = np.isnan(series.values)
     assert 0.02 < missing.mean() < 0.04

@@ -5,8 +5,9 @@ from data_prep.report import Report
 from data_prep.timeline import (
     count_unsorted,
     merge_duplicates,
-    regular_axis,
+    name_time,
     report_gaps,
+    settle_axis,
     steps_of,
 )
 
@@ -40,6 +41,10 @@ def test_identical_rows_are_dropped_and_counted_also_with_nan():
 def test_rows_that_differ_are_an_error_naming_them():
     with pytest.raises(ValueError, match=r"2 times .* rows that differ: 1, 7.*--on-conflict"):
         merge([7, 1, 7, 1, 2], [[5], [6], [8], [NAN], [1]])
+
+
+def test_a_time_is_named_on_the_local_clock():
+    assert name_time(at(0)[0], "Europe/Copenhagen") == "2024-01-01T01:00:00+01:00"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +82,7 @@ def test_unsorted_rows_are_counted_by_detector():
 @pytest.mark.parametrize("interval", [5, 0.5, 7, 60])
 def test_interval_is_inferred_and_gaps_are_filled(interval):
     times = at(*(interval * np.array([0, 1, 2, 5, 6])))
-    axis, found = regular_axis(times, None, Report())
+    axis, found = settle_axis(times, None, "UTC", Report())
     assert found == interval
     assert len(axis) == 7
     assert steps_of(times, axis).tolist() == [0, 1, 2, 5, 6]
@@ -86,42 +91,42 @@ def test_interval_is_inferred_and_gaps_are_filled(interval):
 def test_gaps_are_counted_and_the_longest_is_named():
     report = Report()
     present = np.array([True, False, True, False, False, True])
-    report_gaps(at(*range(0, 30, 5)), present, report)
+    report_gaps(at(*range(0, 30, 5)), present, "Asia/Taipei", report)
     assert "2, 3 steps filled with NaN; the longest has 2 steps" in str(report)
-    assert "2024-01-01T00:15:00 to 2024-01-01T00:20:00" in str(report)
+    assert "2024-01-01T08:15:00+08:00 to 2024-01-01T08:20:00+08:00" in str(report)
 
 
 def test_times_off_the_grid_are_an_error_naming_the_first():
     with pytest.raises(
         ValueError, match=r"1 of 5 .* off the grid of 5 minutes .inferred.*T00:11:00"
     ):
-        regular_axis(at(0, 5, 10, 11, 15), None, Report())
+        settle_axis(at(0, 5, 10, 11, 15), None, "UTC", Report())
 
 
 def test_a_first_time_off_the_grid_does_not_shift_it():
     with pytest.raises(ValueError, match=r"1 of 4 .*T00:01:00"):
-        regular_axis(at(1, 5, 10, 15), None, Report())
+        settle_axis(at(1, 5, 10, 15), None, "UTC", Report())
 
 
 def test_a_set_interval_that_is_too_long_is_refused():
     with pytest.raises(ValueError, match=r"off the grid of 15 minutes .as set"):
-        regular_axis(at(0, 5, 10, 15, 20), 15, Report())
+        settle_axis(at(0, 5, 10, 15, 20), 15, "UTC", Report())
 
 
 def test_a_stray_date_is_refused_instead_of_filled():
     times = np.append(np.datetime64("1970-01-01T00:00:00"), at(0, 5, 10))
     with pytest.raises(ValueError, match=r"from 1970-01-01T00:00:00 to 2024-01-01T00:00:00"):
-        regular_axis(times, None, Report())
+        settle_axis(times, None, "UTC", Report())
 
 
 def test_one_time_needs_an_interval():
     with pytest.raises(ValueError, match=r"--interval"):
-        regular_axis(at(0), None, Report())
-    axis, interval = regular_axis(at(0), 5, Report())
+        settle_axis(at(0), None, "UTC", Report())
+    axis, interval = settle_axis(at(0), 5, "UTC", Report())
     assert (len(axis), interval, steps_of(at(0), axis).tolist()) == (1, 5.0, [0])
 
 
 def test_interval_that_does_not_divide_a_day_is_mentioned():
     report = Report()
-    regular_axis(at(0, 7, 14), None, report)
+    settle_axis(at(0, 7, 14), None, "UTC", report)
     assert "7 minutes (inferred), which does not divide a day" in str(report)

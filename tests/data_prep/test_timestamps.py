@@ -2,34 +2,68 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_prep.tables import TableFormat
-from data_prep.timestamps import count_from, parse_times, whole_seconds
+from data_prep.timestamps import count_from, parse_times
 
 
-def parse(*texts, time_format="", timezone=""):
-    table_format = TableFormat(time_format=time_format, timezone=timezone)
-    return parse_times(pa.array(texts), "column 't'", table_format).astype(str).tolist()
+def parse(*texts, time_format=""):
+    times, is_local = parse_times(pa.array(texts), "column 't'", time_format)
+    return times.astype(str).tolist(), is_local
 
 
 @pytest.mark.parametrize(
     "text", ["2024-03-01 00:05:00", "2024-03-01T00:05", " 2024-03-01 00:05:00.000 "]
 )
 def test_iso_8601_is_read(text):
-    assert parse(text) == ["2024-03-01T00:05:00"]
+    assert parse(text) == (["2024-03-01T00:05:00"], True)
 
 
 def test_other_formats_are_read_by_strptime():
-    assert parse("01/03/2024 14:05", time_format="%d/%m/%Y %H:%M") == ["2024-03-01T14:05:00"]
+    expected = ["2024-03-01T14:05:00"], True
+    assert parse("01/03/2024 14:05", time_format="%d/%m/%Y %H:%M") == expected
+    expected = ["2024-03-01T12:05:00"], False
+    assert parse("01/03/2024 14:05 +0200", time_format="%d/%m/%Y %H:%M %z") == expected
 
 
-def test_offsets_are_converted_to_the_clock_of_the_timezone():
-    texts = "2024-03-31T00:30:00Z", "2024-03-31T01:30:00+00:00"
-    assert parse(*texts, timezone="Europe/Berlin") == ["2024-03-31T01:30:00", "2024-03-31T03:30:00"]
+def test_an_offset_is_taken_off():
+    texts = "2024-03-31T00:30:00Z", "2024-03-31T01:30:00+00:30", "2024-03-30 23:00-0800"
+    expected = ["2024-03-31T00:30:00", "2024-03-31T01:00:00", "2024-03-31T07:00:00"]
+    assert parse(*texts) == (expected, False)
 
 
-def test_offset_without_timezone_is_refused():
-    with pytest.raises(ValueError, match=r"'2024-03-31T00:30:00Z'.*--timezone"):
-        parse("2024-03-31T00:30:00Z")
+@pytest.mark.parametrize(
+    "texts", [("2024-01-01 00:00Z", "2024-01-01 00:05"), ("2024-01-01 00:00", "2024-01-01 00:05Z")]
+)
+def test_times_of_which_only_some_have_an_offset_are_refused(texts):
+    with pytest.raises(ValueError, match=r"column 't'.*Only some have an offset"):
+        parse(*texts)
+
+
+@pytest.mark.parametrize(
+    "texts", [("1330560000", "1330560300"), ("1330560000000", " 1330560300000")]
+)
+def test_seconds_and_milliseconds_since_1970_are_utc(texts):
+    assert parse(*texts) == (["2012-03-01T00:00:00", "2012-03-01T00:05:00"], False)
+
+
+def test_ten_digits_are_read_in_the_format_that_is_set():
+    assert parse("2024030114", time_format="%Y%m%d%H") == (["2024-03-01T14:00:00"], True)
+
+
+def test_seconds_mixed_with_other_times_name_the_column():
+    with pytest.raises(ValueError, match=r"since 1970 in column 't'.*'noon'.*in the same way"):
+        parse("1330560000", "noon")
+    with pytest.raises(ValueError, match=r"In column 't': Expected times.*10 digits"):
+        parse("1330560000", "13305603")
+
+
+@pytest.mark.parametrize("text", ["1969-12-31 23:59", "2101-01-01T00:00Z"])
+def test_a_year_that_cannot_be_right_is_refused(text):
+    with pytest.raises(ValueError, match=r"In column 't': .*years 1970 to 2100"):
+        parse(text)
+    with pytest.raises(ValueError, match=r"In column 't': .*years 1970 to 2100"):
+        parse("01/03/24", time_format="%d/%m/%Y")
+    with pytest.raises(ValueError, match=r"column 't'.*'0024-03-01'"):
+        parse("0024-03-01")
 
 
 @pytest.mark.parametrize("text", ["01/03/2024 14:05", "noon", "", "12"])
@@ -50,22 +84,34 @@ def test_fractions_of_a_second_are_refused():
         parse("2024-03-01 00:00:00", "2024-03-01 00:05:00.5")
 
 
-def test_times_are_counted_from_a_start():
-    times = count_from("2012-03-01T00:00:00", 0.5, 3)
-    assert times.astype(str).tolist() == [
-        "2012-03-01T00:00:00",
-        "2012-03-01T00:00:30",
-        "2012-03-01T00:01:00",
+def count(start, interval=5, steps=2, zone="America/Los_Angeles", repeated_hour="order"):
+    return count_from(start, interval, steps, zone, repeated_hour).astype(str).tolist()
+
+
+def test_times_are_counted_from_a_local_start_in_real_time():
+    assert count("2012-03-01T00:00:00", 0.5, 3) == [
+        "2012-03-01T08:00:00",
+        "2012-03-01T08:00:30",
+        "2012-03-01T08:01:00",
     ]
+    before, after = count("2012-03-11T01:30:00", 60)  # 01:30 and 03:30 on the clock
+    assert (before, after) == ("2012-03-11T09:30:00", "2012-03-11T10:30:00")
+    assert count("2012-03-01T00:00-05:00")[0] == "2012-03-01T05:00:00"
 
 
-@pytest.mark.parametrize("start", ["yesterday", "2012-03-01T00:00:00+08:00"])
-def test_start_must_be_a_local_iso_time(start):
-    with pytest.raises(ValueError, match=r"--start"):
-        count_from(start, 5, 2)
+def test_a_start_in_the_hour_that_comes_twice_needs_to_be_told():
+    with pytest.raises(ValueError, match=r"--start.*--repeated-hour"):
+        count("2012-11-04T01:30:00")
+    assert count("2012-11-04T01:30:00", repeated_hour="first")[0] == "2012-11-04T08:30:00"
+    assert count("2012-11-04T01:30:00", repeated_hour="second")[0] == "2012-11-04T09:30:00"
 
 
-@pytest.mark.parametrize("interval", [0, -5, 0.001, 1.01, np.inf, np.nan])
-def test_interval_must_be_whole_seconds(interval):
+def test_a_start_that_is_no_time_is_refused():
+    with pytest.raises(ValueError, match=r"--start as ISO 8601.*'yesterday'"):
+        count("yesterday")
+
+
+@pytest.mark.parametrize("interval", [0, 0.001, np.nan])
+def test_the_interval_of_counted_times_must_be_whole_seconds(interval):
     with pytest.raises(ValueError, match=r"whole number of seconds"):
-        whole_seconds(interval)
+        count("2012-03-01T00:00:00", interval)

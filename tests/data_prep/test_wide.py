@@ -11,7 +11,7 @@ NAN = np.nan
 def convert(path_of, interval=None, on_conflict="error", **options):
     report = Report()
     tables = {name: read_wide(path, TableFormat(**options)) for name, path in path_of.items()}
-    return combine_wide(tables, interval, on_conflict, report), str(report)
+    return combine_wide(tables, interval, on_conflict, "UTC", report), str(report)
 
 
 def test_first_column_is_the_time_and_the_others_are_detectors(write_file):
@@ -64,7 +64,7 @@ def test_null_values_are_replaced_only_where_asked_for(write_file):
 
 def test_rows_that_differ_name_feature_and_time(write_file):
     path = write_file("s.csv", "t,a\n2024-01-01 00:00,0\n2024-01-01 00:00,1\n2024-01-01 00:05,1\n")
-    with pytest.raises(ValueError, match=r"speed at 2024-01-01T00:00:00"):
+    with pytest.raises(ValueError, match=r"speed at 2024-01-01T00:00:00.00:00"):
         convert({"speed": path})
     readings, report = convert({"speed": path}, on_conflict="last")
     assert readings.values[:, 0, 0].tolist() == [1, 1]

@@ -1,0 +1,171 @@
+"""Times of sources in UTC, on made files around the changes of several clocks."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from data_prep.clocks import Clocks, place_in_utc, report_clocks
+from data_prep.long import read_long
+from data_prep.report import Report
+from data_prep.tables import TableFormat
+from data_prep.wide import read_wide
+from socialgraph.calendar import ClockError
+
+CHANGES = {  # autumn and spring, UTC
+    "Europe/Copenhagen": ("2024-10-27T01:00", "2024-03-31T01:00"),
+    "America/Los_Angeles": ("2024-11-03T09:00", "2024-03-10T10:00"),
+    "Australia/Adelaide": ("2024-04-06T16:30", "2024-10-05T16:30"),
+    "Asia/Taipei": ("2024-10-27T01:00", "2024-03-31T01:00"),
+}
+FORMS = {
+    "naive": lambda time, zone: time.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S"),
+    "offset": lambda time, zone: time.astimezone(ZoneInfo(zone)).isoformat(),
+    "Z": lambda time, _: time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    "seconds": lambda time, _: str(int(time.timestamp())),
+    "milliseconds": lambda time, _: str(int(time.timestamp()) * 1000),
+}
+LAYOUTS = ("wide", "long by time", "long by detector")
+
+
+def around(change, steps=72):
+    """Instants every five minutes, three hours before a change and three after it."""
+    middle = datetime.fromisoformat(change).replace(tzinfo=UTC)
+    return [middle + (step - steps // 2) * timedelta(minutes=5) for step in range(steps)]
+
+
+def read(write_file, texts, layout, zone, repeated_hour="order"):
+    """Times and codes of the rows as read, and the step of the source that each stands for."""
+    steps = range(len(texts))
+    table_format = TableFormat(time_column="t", timezone=zone, repeated_hour=repeated_hour)
+    if layout == "wide":
+        rows = [f"{texts[i]},{i},{i}" for i in steps]
+        table = read_wide(write_file("w.csv", "\n".join(["t,a,b", *rows]) + "\n"), table_format)
+        return table.times, table.values[:, 0].astype(int)
+    order = [(i, vd) for i in steps for vd in "ab"]
+    if layout == "long by detector":
+        order.sort(key=lambda pair: pair[1])
+    rows = [f"{vd},{texts[i]},{i}" for i, vd in order]
+    path = write_file("l.csv", "\n".join(["id,t,v", *rows]) + "\n")
+    table = read_long([path], "id", {"v": "speed"}, table_format)
+    return table.times, table.values[:, 0].astype(int)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("zone", CHANGES)
+def test_every_reading_keeps_its_instant(write_file, zone, layout):
+    for change in CHANGES[zone]:
+        instants = around(change)
+        utc = np.array([time.replace(tzinfo=None) for time in instants], dtype="datetime64[s]")
+        for form, write in FORMS.items():
+            texts = [write(time, zone) for time in instants]
+            times, steps = read(write_file, texts, layout, zone)
+            assert len(times) == len(utc) * (1 if layout == "wide" else 2), form
+            assert (times == utc[steps]).all(), (change, form)
+
+
+def test_the_made_files_cross_a_change_of_the_clock():
+    for zone, changes in CHANGES.items():
+        for change in changes:
+            local = [FORMS["naive"](time, zone) for time in around(change)]
+            steps = np.diff(np.array(local, dtype="datetime64[m]")).astype(int)
+            assert (len(set(steps)) == 1) == (zone == "Asia/Taipei")
+
+
+def test_files_with_and_without_offset_meet_on_one_axis(write_file):
+    head = "id,t,v\n"
+    naive = write_file("1.csv", head + "a,2024-01-01 08:00,1\n")
+    known = write_file("2.csv", head + "a,2024-01-01T00:05Z,2\n")
+    table_format = TableFormat(time_column="t", timezone="Asia/Taipei")
+    table = read_long([naive, known], "id", {"v": "speed"}, table_format)
+    assert table.times.astype(str).tolist() == ["2024-01-01T00:00:00", "2024-01-01T00:05:00"]
+    assert (table.clocks.num_local, table.clocks.num_known) == (1, 1)
+
+
+def once(zone="Europe/Copenhagen"):
+    """Naive texts of a source that holds the hour that comes twice once."""
+    return list(dict.fromkeys(FORMS["naive"](time, zone) for time in around(CHANGES[zone][0])))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_hour_that_is_there_once_needs_to_be_told_which_one_it_is(write_file, layout):
+    zone, texts = "Europe/Copenhagen", once()
+    with pytest.raises(ClockError, match=r"--repeated-hour") as error:
+        read(write_file, texts, layout, zone)
+    assert "--on-conflict" not in str(error.value)
+    first, steps = read(write_file, texts, layout, zone, "first")
+    hour = [i for i, text in enumerate(texts) if " 02:" in text]
+    assert (first[np.isin(steps, hour)] < np.datetime64("2024-10-27T01:00:00")).all()
+    second, steps = read(write_file, texts, layout, zone, "second")
+    assert (second[np.isin(steps, hour)] >= np.datetime64("2024-10-27T01:00:00")).all()
+
+
+def test_an_unresolved_hour_names_the_file(write_file):
+    with pytest.raises(ClockError, match=r"w\.csv': 12 times from 2024-10-27T02:00:00 on"):
+        read(write_file, once(), "wide", "Europe/Copenhagen")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("how", ["first", "second"])
+def test_a_choice_for_an_hour_that_is_there_twice_is_refused(write_file, layout, how):
+    zone = "Europe/Copenhagen"
+    texts = [FORMS["naive"](time, zone) for time in around(CHANGES[zone][0])]
+    with pytest.raises(ClockError, match=rf"--repeated-hour {how} is for .* once. Leave it out"):
+        read(write_file, texts, layout, zone, how)
+
+
+def place(texts, values, zone="America/Los_Angeles", **options):
+    times = np.array(texts, dtype="datetime64[s]")
+    values = np.array(values, dtype=np.float32)[:, None]
+    local = np.ones(len(times), dtype=bool)
+    return place_in_utc(times, local, values, TableFormat(timezone=zone), **options)
+
+
+def test_rows_of_the_absent_hour_without_a_reading_vanish():
+    texts = ["2012-03-11T01:30", "2012-03-11T02:00", "2012-03-11T02:30", "2012-03-11T03:00"]
+    utc, kept, clocks = place(texts, [1, np.nan, np.nan, 2])
+    assert utc.astype(str).tolist() == ["2012-03-11T09:30:00", "2012-03-11T10:00:00"]
+    assert kept.tolist() == [True, False, False, True]
+    report = Report()
+    report_clocks([clocks], "America/Los_Angeles", report)
+    assert "2 rows without a reading dropped, 2012-03-11T02:00:00 to 2012-03-11T02:30" in str(
+        report
+    )
+
+
+def test_rows_of_a_long_file_vanish_with_their_detector_and_reading(write_file):
+    rows = ["a,2012-03-11 01:30,1", "b,2012-03-11 02:30,", "b,2012-03-11 03:30,2"]
+    path = write_file("l.csv", "\n".join(["id,t,v", *rows]) + "\n")
+    table_format = TableFormat(time_column="t", timezone="America/Los_Angeles")
+    table = read_long([path], "id", {"v": "speed"}, table_format)
+    assert table.times.astype(str).tolist() == ["2012-03-11T09:30:00", "2012-03-11T10:30:00"]
+    assert table.codes.tolist() == [0, 1]
+    assert table.values.tolist() == [[1], [2]]
+
+
+def test_missing_rows_of_other_hours_stay():
+    _, kept, clocks = place(["2012-03-11T01:30", "2012-03-11T03:00"], [np.nan, np.nan])
+    assert kept.all()
+    assert not len(clocks.absent)
+
+
+def test_one_reading_in_the_absent_hour_is_refused():
+    with pytest.raises(ClockError, match=r"1 times with readings, from 2012-03-11T02:30.*GMT.8"):
+        place(["2012-03-11T02:00", "2012-03-11T02:30"], [np.nan, 1])
+
+
+@pytest.mark.parametrize(
+    ("zone", "known", "words", "silent"),
+    [
+        (None, 0, "5 rows without offset, taken as UTC since --timezone is not set", "by their"),
+        (None, 5, "UTC; set --timezone", "taken as UTC"),
+        ("Asia/Taipei", 0, "5 rows without offset, on the clock of Asia/Taipei", "set --timezone"),
+        ("Asia/Taipei", 5, "5 rows by their offset, or as seconds since 1970", "without offset"),
+    ],
+)
+def test_the_report_tells_what_times_were_taken_for(zone, known, words, silent):
+    report = Report()
+    report_clocks([Clocks(5 - known, known, np.zeros(0, "datetime64[s]"))], zone, report)
+    assert words in str(report)
+    assert silent not in str(report)
