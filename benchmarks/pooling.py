@@ -267,7 +267,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--quick", action="store_true", help="small, two rounds, memory in the same process")
     args = parser.parse_args(argv)
     if args.quick:
-        args.nodes, args.degrees, args.windows, args.repeats = [30, 60], [6.0], [1, 2], 2
+        args.nodes, args.degrees, args.windows, args.repeats = [30], [6.0], [1, 2], 2
     args.output = args.output or result_path(f"pooling_{args.device}", args.quick)
     return args
 

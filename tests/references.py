@@ -10,15 +10,19 @@ def soft_weight(distance: float, radius: float, softness: float) -> float:
     return 1 / (1 + math.exp(-(radius - distance) / softness))
 
 
-def pool(layer, x, edge_index, distance, offset=None):
-    """Social pooling of ``x`` [N, C], node by node and head by head, as [N, H, C_out]."""
+def pool(layer, x, edge_index, distance, offset=None, edge_attr=None):
+    """Social pooling of ``x`` [N, C], node by node and head by head, as [N, H, C_out].
+
+    ``distance`` [E], ``offset`` [E, D] and ``edge_attr`` [E, D_e] tell of the edges.
+    """
     nodes, heads, channels = x.size(0), layer.heads, layer.out_channels
     value = (x @ layer.lin_value.weight.T).view(nodes, heads, channels)
     radius = layer.radius
+    told = [[None] * len(distance) if part is None else part for part in (offset, edge_attr)]
     out = []
     for i in range(nodes):
         neighbours = [
-            (int(j), distance[e], None if offset is None else offset[e])
+            (int(j), distance[e], *(part[e] for part in told))
             for e, (j, k) in enumerate(edge_index.T.tolist())
             if k == i and j != i
         ]
@@ -32,7 +36,7 @@ def pool(layer, x, edge_index, distance, offset=None):
 
 def _pool_head(layer, x, value, radius, i, neighbours, h):
     if layer.learn_radius:
-        weights = [torch.sigmoid((radius[h] - d) / layer.softness) for _, d, _ in neighbours]
+        weights = [torch.sigmoid((radius[h] - d) / layer.softness) for _, d, *_ in neighbours]
     else:
         neighbours = [n for n in neighbours if n[1] <= layer.initial_radius[h]]
         weights = [torch.ones((), dtype=x.dtype) for _ in neighbours]
@@ -55,7 +59,7 @@ def _pool_head(layer, x, value, radius, i, neighbours, h):
     )
 
 
-def _factor(layer, x, i, j, d, offset, h):
+def _factor(layer, x, i, j, d, offset, attr, h):
     if layer.aggregation == "mean":
         return 1.0
     if layer.aggregation == "inverse_distance":
@@ -65,6 +69,8 @@ def _factor(layer, x, i, j, d, offset, h):
     key = layer.lin_key.weight[rows] @ x[j]
     if offset is not None:
         key = key + layer.lin_pos.weight[rows] @ offset / layer.max_radius
+    if attr is not None:
+        key = key + layer.lin_edge.weight[rows] @ attr
     return (query @ key / layer.out_channels**0.5).exp()
 
 

@@ -21,8 +21,9 @@ class Edges(NamedTuple):
         receiver: :math:`(E)`.
         num_receivers: nodes that receive.
         length: :math:`(*, E)`.
-        offset: positions of the senders relative to the receivers :math:`(*, E, D)`, or None where
+        offset: positions of the senders relative to the receivers :math:`(*, E, D)`, or None if
             only lengths are known.
+        attr: further attributes :math:`(*, E, D_e)`, or None.
     """
 
     index: Tensor
@@ -32,13 +33,24 @@ class Edges(NamedTuple):
     num_receivers: int
     length: Tensor
     offset: Tensor | None
+    attr: Tensor | None
 
     def without(self, gone: Tensor) -> "Edges":
-        """The same with lengths and offsets of 0 for edges that are ``gone`` ``[*, E]``."""
-        offset = self.offset
-        if offset is not None:
-            offset = torch.where(gone.unsqueeze(-1), 0, offset)
-        return self._replace(length=torch.where(gone, 0, self.length), offset=offset)
+        """The same with zeros for all that is told of edges that are ``gone`` ``[*, E]``."""
+        wide = gone.unsqueeze(-1)
+        offset, attr = (
+            None if part is None else torch.where(wide, 0, part)
+            for part in (self.offset, self.attr)
+        )
+        return self._replace(length=torch.where(gone, 0, self.length), offset=offset, attr=attr)
+
+    def known(self) -> Tensor:
+        """True where length, offset and attributes are finite ``[*, E]``."""
+        known = self.length.isfinite()
+        for part in (self.offset, self.attr):
+            if part is not None:
+                known = known & part.isfinite().all(dim=-1)
+        return known
 
 
 def read_edges(
@@ -49,48 +61,53 @@ def read_edges(
     edge_attr: Tensor | None = None,
     pos: Tensor | tuple[Tensor, Tensor] | None = None,
     distance: Tensor | None = None,
+    offset: Tensor | None = None,
+    edge_dim: int = 0,
 ) -> Edges:
-    """Edges from any of PyG's forms, with lengths from one of three sources.
+    """Edges from any of PyG's forms, with lengths from one source.
 
     Args:
         edge_index: ``[2, E]``, an ``EdgeIndex``, or a transposed sparse adjacency
-            ``[receivers, senders]``, whose values are lengths where no other source is given.
+            ``[receivers, senders]``, whose values are the lengths if there is no other source.
         flow: ``"source_to_target"`` or ``"target_to_source"``.
-        nodes: numbers of nodes in both rows that have states, None where they have none.
-        size: numbers of nodes in both rows, None where the states or an adjacency tell.
-        edge_attr: lengths ``[E]`` or ``[E, 1]``, as ``torch_geometric.transforms.Distance`` makes
-            them without ``norm``; or positions of row 0 relative to row 1 ``[E, D]``, D above 1, as
-            ``torch_geometric.transforms.Cartesian`` does. Leading axes need ``distance``.
-        pos: positions ``[*, N, D]``, or those of both rows.
-        distance: lengths ``[*, E]``.
+        nodes: numbers of nodes in both rows that have states, None for a row that has none.
+        size: numbers of nodes in both rows, None if the states or an adjacency tell.
+        edge_attr: further attributes ``[*, E, edge_dim]``, never read as lengths.
+        pos: positions ``[*, N, D]``, or those of both rows: lengths, unless ``distance`` is given,
+            and offsets.
+        distance: lengths ``[*, E]`` or ``[E, 1]``.
+        offset: positions of row 0 relative to row 1 ``[*, E, D]``: lengths, unless ``distance`` is
+            given, and offsets.
+        edge_dim: width of ``edge_attr``, 0 for none.
 
     Raises:
-        ValueError: where something has another form or shape, the sources of the lengths are none
-            or several, or the numbers of nodes are not known or do not fit.
-        IndexError: where an edge names a node that there is not (on a CPU; a GPU finds out later).
+        ValueError: if something has another form or shape, the lengths have no source or several,
+            or the numbers of nodes are not known or do not fit.
+        IndexError: if an edge names a node that there is not (on a CPU; a GPU finds out later).
     """
     index, values, told = _plain_edge_index(edge_index, flow)
     i, j = (1, 0) if flow == "source_to_target" else (0, 1)
     size = _node_counts([nodes, size, told])
     if index.device.type == "cpu" and not is_compiling():
         _check_indices(index, size)
-    if edge_attr is None and pos is None and distance is None:
+    named = {"edge_attr": edge_attr, "pos": pos, "distance": distance, "offset": offset}
+    given = [name for name, value in named.items() if value is not None]
+    _check_sources(given, is_matrix=values is not None)
+    _check_attributes(edge_attr, edge_dim, index.size(1))
+    if not given:
         distance = values
-    elif values is not None and pos is None:
-        raise ValueError(
-            "Expected the lengths as values of the sparse adjacency, whose order of edges is its "
-            "own, or 'pos' (got 'edge_attr' or 'distance' besides)."
-        )
     pair = (pos, pos) if isinstance(pos, Tensor) else pos
     if pair is not None and any(p.size(-2) != n for p, n in zip(pair, size, strict=True)):
         raise ValueError(
             f"Expected 'pos' of {' and '.join(map(str, dict.fromkeys(size)))} nodes (got shapes "
             f"{[tuple(p.shape) for p in pair]})."
         )
-    length, offset = _read_lengths(index, edge_attr, pair, distance)
+    if pair is not None:
+        offset = pair[0].index_select(-2, index[0]) - pair[1].index_select(-2, index[1])
+    length = _read_lengths(distance, offset, index.size(1))
     if offset is not None and flow == "target_to_source":
         offset = -offset
-    return Edges(index, size, index[j], index[i], size[i], length, offset)
+    return Edges(index, size, index[j], index[i], size[i], length, offset, edge_attr)
 
 
 def _plain_edge_index(
@@ -130,38 +147,65 @@ def _node_counts(claims: list[tuple[int | None, int | None] | None]) -> tuple[in
     return counts[0], counts[1]
 
 
-def _read_lengths(
-    index: Tensor,
-    edge_attr: Tensor | None,
-    pos: tuple[Tensor, Tensor] | None,
-    distance: Tensor | None,
-) -> tuple[Tensor, Tensor | None]:
-    """Lengths ``[*, E]``, and positions of row 0 relative to row 1 ``[*, E, D]`` or None."""
-    named = {"edge_attr": edge_attr, "pos": pos, "distance": distance}
-    given = [name for name, value in named.items() if value is not None]
-    if len(given) != 1:
+def _check_sources(given: list[str], is_matrix: bool) -> None:
+    """Refuse lengths from nowhere, or from sources that contradict each other."""
+    found = " and ".join(f"'{name}'" for name in given) or "none"
+    if is_matrix and given not in ([], ["pos"]):
         raise ValueError(
-            "Expected the lengths of the edges from one of 'edge_attr', 'pos' and 'distance' (got "
-            f"{' and '.join(given) or 'none'})."
+            "Expected the lengths as values of the sparse adjacency, whose order of edges is its "
+            f"own, or 'pos' (got {found}). Give 'edge_index' as [2, E] to give others."
         )
-    if pos is not None:
-        offset = pos[0].index_select(-2, index[0]) - pos[1].index_select(-2, index[1])
-        return _norm(offset), offset
-    length, offset = distance, None
-    if edge_attr is not None and edge_attr.dim() == 2 and edge_attr.size(1) > 1:
-        length, offset = _norm(edge_attr), edge_attr
-    elif edge_attr is not None:
-        length = edge_attr.squeeze(1) if edge_attr.dim() == 2 else edge_attr
-    if length.dim() == 0 or length.size(-1) != index.size(1):
+    lengths = [name for name in given if name != "edge_attr"]
+    if not (lengths or is_matrix) or {"pos", "offset"} <= set(given):
         raise ValueError(
-            f"Expected '{given[0]}' with one entry for each of {index.size(1)} edges (got shape "
-            f"{tuple(named[given[0]].shape)})."
+            "Expected the lengths of the edges as 'distance', or from one of 'pos' and 'offset' "
+            f"(got {found}). 'edge_attr' is never read as lengths."
         )
-    return length, offset
+
+
+def _check_attributes(edge_attr: Tensor | None, edge_dim: int, count: int) -> None:
+    """Refuse attributes that are not of the width that the layer was built for."""
+    mend = (
+        "Give lengths as 'distance' and relative positions as 'offset'; the layer's 'edge_dim' is "
+        "the number of further attributes."
+    )
+    if edge_attr is None and edge_dim > 0:
+        raise ValueError(
+            f"Expected 'edge_attr' of shape [*, {count}, {edge_dim}] (got none). {mend}"
+        )
+    if edge_attr is not None and edge_dim == 0:
+        raise ValueError(
+            "Expected no 'edge_attr' with 'edge_dim' = 0 (got shape "
+            f"{tuple(edge_attr.shape)}). {mend}"
+        )
+    if edge_attr is not None and tuple(edge_attr.shape[-2:]) != (count, edge_dim):
+        raise ValueError(
+            f"Expected 'edge_attr' of shape [*, {count}, {edge_dim}] (got "
+            f"{tuple(edge_attr.shape)}). {mend}"
+        )
+
+
+def _read_lengths(distance: Tensor | None, offset: Tensor | None, count: int) -> Tensor:
+    """Lengths ``[*, E]`` as they are given, or from relative positions."""
+    if offset is not None and (offset.dim() < 2 or offset.size(-2) != count):
+        raise ValueError(
+            f"Expected 'offset' as relative positions of shape [*, {count}, D], one for each edge "
+            f"(got shape {tuple(offset.shape)})."
+        )
+    if distance is None:
+        return _norm(offset)
+    if distance.dim() == 2 and distance.size(1) == 1 and distance.size(0) == count:
+        return distance.squeeze(1)
+    if distance.dim() == 0 or distance.size(-1) != count:
+        raise ValueError(
+            f"Expected 'distance' of shape [*, {count}] or [{count}, 1], one length for each edge "
+            f"(got shape {tuple(distance.shape)}). Give relative positions as 'offset'."
+        )
+    return distance
 
 
 def _norm(offset: Tensor) -> Tensor:
-    """Length of vectors ``[*, D]``, with derivatives of all orders also where it is 0."""
+    """Length of vectors ``[*, D]``, with derivatives of all orders also if it is 0."""
     square = offset.square().sum(dim=-1)
     still = square == 0
     return square.masked_fill(still, 1).sqrt().masked_fill(still, 0)

@@ -22,10 +22,14 @@ from socialgraph.nn.sparse import (
     has_sampled_product,
     neighbor_sum,
 )
+from socialgraph.recipe import recorded
 
 __all__ = ["SocialPooling"]
 
 Aggregation = Literal["mean", "attention", "max", "inverse_distance"]
+
+# From this radius on, lengths that all lie in [0, 1] are taken to be of another unit.
+UNSCALED_FROM = 100.0
 
 
 class SocialPooling(MessagePassing):
@@ -43,8 +47,10 @@ class SocialPooling(MessagePassing):
     ``mean``              :math:`0`
     ``inverse_distance``  :math:`-\log \max(d_{ji}, 0.001\, r_{max})`
     ``attention``         :math:`(\mathbf{W}_q \mathbf{x}_i)^\top (\mathbf{W}_k \mathbf{x}_j +
-                          \mathbf{W}_p (\mathbf{p}_j - \mathbf{p}_i) / r_{max}) / \sqrt{C_{out}}`
-                          in each head, with :math:`\mathbf{W}_p` only for ``pos_dim`` above 0
+                          \mathbf{W}_p (\mathbf{p}_j - \mathbf{p}_i) / r_{max} +
+                          \mathbf{W}_e \mathbf{e}_{ji}) / \sqrt{C_{out}}` in each head, with
+                          :math:`\mathbf{W}_p` only for ``pos_dim`` above 0, and
+                          :math:`\mathbf{W}_e` only for ``edge_dim`` above 0
     ====================  ======================================================================
 
     and ``max`` takes :math:`p_i \max_j (\mathbf{W} \mathbf{x}_j + \log w(d_{ji}))` in each channel.
@@ -70,8 +76,8 @@ class SocialPooling(MessagePassing):
             it from the first input.
         out_channels: width of the pooled state (of one head, if ``concat``).
         aggr: ``"mean"``, ``"attention"``, ``"max"`` or ``"inverse_distance"``.
-        radius: reach in the unit of the positions, at the start if it is learned; one number, or
-            one for each head.
+        radius: reach in the unit of the lengths, at the start if it is learned; one number, or one
+            for each head.
         max_radius: longest edge of the graph, in the same unit; a learned radius stays below it.
             None for twice the (largest) ``radius``.
         min_radius: a learned radius stays above it.
@@ -82,6 +88,7 @@ class SocialPooling(MessagePassing):
         concat: join the heads' outputs to ``heads * out_channels``; otherwise take their mean.
         pos_dim: coordinates of the relative position that attention looks at, so that it can tell
             up from down; 0 for none, then only the distance counts.
+        edge_dim: further attributes of an edge that attention looks at; 0 for none.
         dropout: share of the weights :math:`p_i \alpha_{ji}` that is dropped in training, after
             those that are returned; weights that are shared by all windows are dropped in all.
         bias: add a learned vector, also where nobody is in reach.
@@ -94,28 +101,38 @@ class SocialPooling(MessagePassing):
           PyG's mini-batches :math:`(B \cdot N, C_{in})` give the same numbers
         - **edge_index:** :math:`(2, E)`, senders in row 0, receivers in row 1 (the other way round
           for the other ``flow``; tuples are in the order of the rows); an ``EdgeIndex``; or a
-          transposed sparse adjacency :math:`(N, N)`, whose values are lengths unless ``pos`` is
-          given. Self loops are ignored, unless ``x`` is a tuple of two different tensors
-        - one of **edge_attr:** lengths :math:`(E)` or :math:`(E, 1)`, or positions of row 0
-          relative to row 1 :math:`(E, D)`; **pos:** positions :math:`(*, N, D)`, or a tuple;
-          **distance:** lengths :math:`(*, E)`
+          transposed sparse adjacency :math:`(N, N)`, whose values are the lengths if there is no
+          other source. Self loops are ignored, unless ``x`` is a tuple of two different tensors
+        - **distance:** lengths :math:`(*, E)` or :math:`(E, 1)`, in the unit of the radius
+        - **pos:** positions :math:`(*, N, D)`, or a tuple; or **offset:** positions of row 0
+          relative to row 1 :math:`(*, E, D)`, which may not be given besides. Their norms are the
+          lengths if there is no ``distance`` (which may be one by road)
+        - **edge_attr:** further attributes :math:`(*, E, D_e)` for ``edge_dim`` above 0; never read
+          as lengths
         - **mask:** True where a sender is observed :math:`(*, N)`; the edges of others are as if
-          gone, whatever their states and positions hold, and where they receive, their own state
-          counts as zero. None for all
-        - **size:** numbers of nodes in rows 0 and 1 of ``edge_index``, where ``x`` does not tell
+          gone, whatever their states, positions and attributes hold, and if they receive, their own
+          state counts as zero. None for all
+        - **size:** numbers of nodes in rows 0 and 1 of ``edge_index``, if ``x`` does not tell
         - **output:** :math:`(*, N, C_{out})`; without ``bias`` and ``residual`` zero for a node
           with nobody in reach. With ``return_attention_weights`` also a tuple of ``edge_index`` and
           the weights :math:`p_i \alpha_{ji}` :math:`(*, E, H)`, zero for edges without a part
 
+    The bounds of the radius, ``softness`` and a fixed radius are part of ``state_dict``: a layer
+    with others refuses the weights, which would mean another reach there.
+
     Raises:
-        ValueError: where an option is out of range, the lengths come from no or several sources, or
-            a shape does not fit.
-        IndexError: where ``edge_index`` names a node that there is not.
+        ValueError: if an option is out of range, the lengths come from no or contradicting sources
+            or seem to be scaled to [0, 1] against a radius of 100 or more, a shape does not fit, or
+            loaded weights belong to other bounds. Lengths are read for this on a CPU, and elsewhere
+            in the first forward pass only; never in compiled code or transforms of ``torch.func``.
+        IndexError: if ``edge_index`` names a node that there is not.
     """
 
     #: Edges × windows × channels from which sparse products were faster (``benchmarks.pooling``).
     fuse_from = 100_000
+    _lengths_were_read = False
 
+    @recorded
     def __init__(
         self,
         in_channels: int | tuple[int, int],
@@ -130,6 +147,7 @@ class SocialPooling(MessagePassing):
         heads: int = 1,
         concat: bool = False,
         pos_dim: int = 0,
+        edge_dim: int = 0,
         dropout: float = 0.0,
         bias: bool = False,
         residual: bool = False,
@@ -139,19 +157,20 @@ class SocialPooling(MessagePassing):
         radii = torch.as_tensor(radius, dtype=torch.double).reshape(-1).tolist()
         max_radius = 2 * max(radii, default=0.0) if max_radius is None else max_radius
         softness = max_radius / 10 if softness is None else softness
-        _check_options(aggr, heads, pos_dim, dropout)
+        _check_options(aggr, heads, dropout, pos_dim=pos_dim, edge_dim=edge_dim)
         _check_radius(radii, min_radius, max_radius, learn_radius, softness, heads)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.aggregation = aggr
         self.initial_radius = radii * heads if len(radii) == 1 else radii
-        self.max_radius = max_radius
-        self.min_radius = min_radius
+        self.max_radius = float(max_radius)
+        self.min_radius = float(min_radius)
         self.learn_radius = learn_radius
-        self.softness = softness
+        self.softness = float(softness)
         self.heads = heads
         self.concat = concat
         self.pos_dim = pos_dim
+        self.edge_dim = edge_dim
         self.dropout = dropout
         self.residual = residual
         self.fuse = True
@@ -165,6 +184,8 @@ class SocialPooling(MessagePassing):
             self.lin_key = Linear(pair[self._j], heads * out_channels, bias=False)
         if pos_dim:
             self.lin_pos = Linear(pos_dim, heads * out_channels, bias=False)
+        if edge_dim:
+            self.lin_edge = Linear(edge_dim, heads * out_channels, bias=False)
         if residual:
             self.res = Linear(pair[self._i], total, bias=False)
         self.register_parameter("bias", nn.Parameter(torch.empty(total)) if bias else None)
@@ -187,12 +208,32 @@ class SocialPooling(MessagePassing):
 
     @property
     def radius(self) -> Tensor:
-        """The reach of each head ``[heads]``, in the unit of the positions."""
+        """The reach of each head ``[heads]``, in the unit of the lengths."""
         if self.learn_radius:
             span = self.max_radius - self.min_radius
             share = torch.sigmoid(self.radius_logit.to(self._precision))
             return self.min_radius + span * share
         return torch.tensor(self.initial_radius, dtype=self._precision)
+
+    def get_extra_state(self) -> dict[str, float | bool | list[float]]:
+        """Return what the weights mean in the unit of the radius; saved in ``state_dict``."""
+        names = ("min_radius", "max_radius", "softness", "learn_radius")
+        state = {name: getattr(self, name) for name in names}
+        return state if self.learn_radius else state | {"radius": list(self.initial_radius)}
+
+    def set_extra_state(self, state: dict[str, float | bool | list[float]]) -> None:
+        """Refuse the weights of a layer with other bounds, softness or fixed radius."""
+        own = self.get_extra_state()
+        names = [name for name in {**state, **own} if state.get(name) != own.get(name)]
+        if names:
+            saved, here = (
+                ", ".join(f"{name}={part[name]}" for name in names if name in part)
+                for part in (state, own)
+            )
+            raise ValueError(
+                f"Expected the weights of a SocialPooling with {here} (got those of one with "
+                f"{saved}). Build the layer with {saved}, or train this one anew."
+            )
 
     def forward(
         self,
@@ -201,6 +242,7 @@ class SocialPooling(MessagePassing):
         edge_attr: Tensor | None = None,
         pos: Tensor | tuple[Tensor, Tensor] | None = None,
         distance: Tensor | None = None,
+        offset: Tensor | None = None,
         mask: Tensor | None = None,
         size: tuple[int, int] | None = None,
         return_attention_weights: bool = False,
@@ -215,8 +257,13 @@ class SocialPooling(MessagePassing):
                 f"(got x[{0 if pair[0] is None else 1}] = None)."
             )
         nodes = tuple(None if end is None else end.size(-2) for end in pair)
-        edges = read_edges(edge_index, self.flow, nodes, size, edge_attr, pos, distance)
+        edges = read_edges(
+            edge_index, self.flow, nodes, size, edge_attr, pos, distance, offset, self.edge_dim
+        )
         one_set = pair[0] is pair[1]
+        self._check_unit(edges, one_set, from_offset=offset is not None and distance is None)
+        if not self.pos_dim:
+            edges = edges._replace(offset=None)
         kept = self._kept(edges, one_set)
         if mask is not None:
             kept = kept & _present(mask, source, edges, one_set).unsqueeze(-1)
@@ -252,8 +299,32 @@ class SocialPooling(MessagePassing):
         heads = x_j.unflatten(-1, (self.heads, self.out_channels))
         return (weight.unsqueeze(-1) * heads).flatten(-2)
 
+    def _check_unit(self, edges: Edges, one_set: bool, from_offset: bool) -> None:
+        """Refuse lengths that were scaled to [0, 1] against a radius that was not."""
+        radius, length = min(self.initial_radius), edges.length
+        if radius < UNSCALED_FROM or length.numel() == 0 or not self._may_read(length):
+            return
+        used = length.isfinite()
+        if one_set:
+            used = used & (edges.sender != edges.receiver)
+        longest = torch.where(used, length, 0).max().item()
+        # Coordinates from 0 to 1 make lengths up to the diagonal of a cube.
+        if 0 < longest <= (edges.offset.size(-1) ** 0.5 if from_offset else 1):
+            raise ValueError(
+                f"Expected lengths in the unit of 'radius' = {radius:g} (got {longest:.4g} as the "
+                "longest). T.Distance() and T.Cartesian() scale to [0, 1] by default: give them "
+                "norm=False, or give the layer a 'radius' in the unit of the lengths."
+            )
+        self._lengths_were_read = True
+
+    def _may_read(self, length: Tensor) -> bool:
+        """Whether the lengths can be read, and without waiting for a device in each pass."""
+        if is_compiling() or torch._C._are_functorch_transforms_active() or length.is_meta:
+            return False
+        return length.device.type == "cpu" or not self._lengths_were_read
+
     def _neighborhood(self, edges: Edges, value: Tensor) -> Neighborhood | None:
-        """Edges for sparse products, where these can be used and pay; else None."""
+        """Edges for sparse products, if these can be used and pay; else None."""
         able = (
             self.fuse
             and self.aggregation != "max"
@@ -366,22 +437,24 @@ class SocialPooling(MessagePassing):
             score = edge_dot(*(end.flatten(0, -3) for end in ends), graph)  # [G, E]
             score = score.view(*lead, self.heads, -1).mT
         if self.pos_dim:
-            score = score + self._score_of_offset(query, edges)
+            if edges.offset is None or edges.offset.size(-1) != self.pos_dim:
+                found = "lengths only" if edges.offset is None else edges.offset.size(-1)
+                raise ValueError(
+                    f"Expected relative positions with 'pos_dim' = {self.pos_dim} coordinates, "
+                    f"from 'pos' or 'offset' (got {found})."
+                )
+            offset = edges.offset / self.max_radius
+            score = score + self._score_of_edge(query, self.lin_pos, offset, edges)
+        if self.edge_dim:
+            score = score + self._score_of_edge(query, self.lin_edge, edges.attr, edges)
         return score
 
-    def _score_of_offset(self, query: Tensor, edges: Edges) -> Tensor:
-        """Part of the relative position in the scores, ``[*, E, H]``."""
-        if edges.offset is None or edges.offset.size(-1) != self.pos_dim:
-            found = "lengths only" if edges.offset is None else f"{edges.offset.size(-1)} of them"
-            raise ValueError(
-                f"Expected relative positions with 'pos_dim' = {self.pos_dim} coordinates, from "
-                f"'pos' or 'edge_attr' (got {found})."
-            )
-        weight = self.lin_pos.weight.to(query.dtype).view(self.heads, self.out_channels, -1)
+    def _score_of_edge(self, query: Tensor, lin: Linear, feature: Tensor, edges: Edges) -> Tensor:
+        """Part of a feature of the edges ``[*, E, D]`` in the scores, ``[*, E, H]``."""
+        weight = lin.weight.to(query.dtype).view(self.heads, self.out_channels, -1)
         query = torch.einsum("...hc,hcd->...hd", query, weight)
         query = query.index_select(-3, edges.receiver)  # [*, E, H, D]
-        offset = (edges.offset / self.max_radius).to(query.dtype)
-        return (query * offset.unsqueeze(-2)).sum(dim=-1)
+        return (query * feature.to(query.dtype).unsqueeze(-2)).sum(dim=-1)
 
     def _weighted_sum(
         self, weight: Tensor, value: Tensor, edges: Edges, graph: Neighborhood | None
@@ -412,7 +485,7 @@ class SocialPooling(MessagePassing):
 
 
 def _present(mask: Tensor, source: Tensor, edges: Edges, one_set: bool) -> Tensor:
-    """True where the sender is observed, and the length known unless it is an absent receiver's."""
+    """True where the sender is observed, and the edge known unless its receiver is absent."""
     if mask.dtype != torch.bool or mask.size(-1) != source.size(-2):
         raise ValueError(
             f"Expected 'mask' as booleans of shape [*, {source.size(-2)}], one per sender (got "
@@ -420,8 +493,7 @@ def _present(mask: Tensor, source: Tensor, edges: Edges, one_set: bool) -> Tenso
         )
     present = mask.index_select(-1, edges.sender)
     if one_set:
-        known = edges.length.isfinite() | mask.index_select(-1, edges.receiver)
-        present = present & known
+        present = present & (edges.known() | mask.index_select(-1, edges.receiver))
     return present
 
 
@@ -435,13 +507,14 @@ def _sum(x: Tensor, edges: Edges) -> Tensor:
     return scatter(x, edges.receiver, dim=-2, dim_size=edges.num_receivers, reduce="sum")
 
 
-def _check_options(aggr: str, heads: int, pos_dim: int, dropout: float) -> None:
+def _check_options(aggr: str, heads: int, dropout: float, **widths: int) -> None:
     if aggr not in get_args(Aggregation):
         raise ValueError(f"Expected 'aggr' as one of {list(get_args(Aggregation))} (got {aggr!r}).")
     if heads < 1 or (heads > 1 and aggr != "attention"):
         raise ValueError(f"Expected 'heads' = 1, or more with aggr='attention' (got {heads}).")
-    if pos_dim < 0 or (pos_dim > 0 and aggr != "attention"):
-        raise ValueError(f"Expected 'pos_dim' = 0, or more with aggr='attention' (got {pos_dim}).")
+    for name, width in widths.items():
+        if width < 0 or (width > 0 and aggr != "attention"):
+            raise ValueError(f"Expected '{name}' = 0, or more with aggr='attention' (got {width}).")
     if not 0 <= dropout < 1:
         raise ValueError(f"Expected 'dropout' from 0 to below 1 (got {dropout}).")
     if dropout and aggr == "max":

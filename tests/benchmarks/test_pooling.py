@@ -60,14 +60,15 @@ def test_all_ways_of_the_mean_compute_the_same(inputs):
         torch.testing.assert_close(other(inputs.x), out, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_way_is_measured_at_every_shape(tmp_path):
     command = [sys.executable, "-m", "benchmarks.pooling", "--quick", "--device", "cpu"]
     subprocess.run([*command, "--output", tmp_path / "r.json"], cwd=ROOT, check=True)
     report = json.loads((tmp_path / "r.json").read_text())
     found = {(e["way"], e["nodes"], e["windows"]) for e in report["results"]}
-    assert found == {(w, n, b) for w in (*ATTENTION, *MEAN) for n in (30, 60) for b in (1, 2)}
+    assert found == {(way, 30, windows) for way in (*ATTENTION, *MEAN) for windows in (1, 2)}
     for entry in report["results"]:
         assert len(entry["forward"]["repeats"]) == len(entry["training"]["repeats"]) == 2
         assert 0 < entry["floor_seconds"] < entry["forward"]["median"]
     table = TABLES["pooling"](report)
-    assert table.count("| 60 |") == 4
+    assert table.count("| 30 |") == 4

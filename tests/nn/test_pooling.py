@@ -21,6 +21,21 @@ KINDS = [
     for path in (("segments",) if aggr == "max" else ("sparse", "segments"))
 ]
 every_kind = pytest.mark.parametrize(("aggr", "learn_radius", "heads", "path"), KINDS)
+# All aggregations with a learned and a fixed radius, for what no path of the sums can break alone.
+every_radius = pytest.mark.parametrize(
+    ("aggr", "learn_radius", "heads", "path"),
+    [
+        ("mean", True, 1, "sparse"),
+        ("mean", False, 1, "segments"),
+        ("attention", True, 3, "sparse"),
+        ("attention", False, 1, "segments"),
+        ("max", True, 1, "segments"),
+        ("max", False, 1, "segments"),
+        ("inverse_distance", True, 1, "segments"),
+        ("inverse_distance", False, 1, "sparse"),
+    ],
+)
+every_path = pytest.mark.parametrize("path", ["sparse", "segments"])
 
 
 def make_layer(aggr="mean", learn_radius=True, heads=1, path="sparse", channels=4, **options):
@@ -28,6 +43,12 @@ def make_layer(aggr="mean", learn_radius=True, heads=1, path="sparse", channels=
     layer = SocialPooling(3, channels, aggr, learn_radius=learn_radius, heads=heads, **options)
     layer.fuse, layer.fuse_from = path == "sparse", 0
     return layer.double()
+
+
+def share_weights(layer, other):
+    """Give another layer the linear maps of a layer, and nothing else of its state."""
+    state = {name: w for name, w in layer.state_dict().items() if name.startswith("lin")}
+    other.load_state_dict(state, strict=False)
 
 
 def random_graph(nodes=12, reach=0.6, seed=0):
@@ -65,7 +86,7 @@ def test_equals_the_naive_loop_in_value_and_gradient(aggr, learn_radius, heads, 
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)
 
 
-@every_kind
+@every_radius
 def test_influence_is_the_edge_list(aggr, learn_radius, heads, path):
     layer = make_layer(aggr, learn_radius, heads, path)
     heard = influence(layer, torch.randn(5, 3, dtype=torch.double), EDGE_INDEX, DISTANCE.double())
@@ -82,7 +103,7 @@ def test_influence_is_the_edge_list(aggr, learn_radius, heads, path):
         assert found == expected
 
 
-@every_kind
+@every_radius
 def test_a_node_never_pools_itself(aggr, learn_radius, heads, path):
     layer = make_layer(aggr, learn_radius, heads, path)
     x = torch.randn(2, 3, dtype=torch.double)
@@ -120,7 +141,7 @@ def test_a_static_graph_equals_a_mini_batch_and_one_window_at_a_time(
     torch.testing.assert_close(static, single)
 
 
-@every_kind
+@every_radius
 def test_relabelling_of_nodes_commutes_and_edge_order_does_not_matter(
     aggr, learn_radius, heads, path
 ):
@@ -137,7 +158,7 @@ def test_relabelling_of_nodes_commutes_and_edge_order_does_not_matter(
     torch.testing.assert_close(relabelled[new_of_old], out)
 
 
-@every_kind
+@every_radius
 def test_positions_give_the_same_as_distances_wherever_the_network_lies(
     aggr, learn_radius, heads, path
 ):
@@ -151,17 +172,16 @@ def test_positions_give_the_same_as_distances_wherever_the_network_lies(
     torch.testing.assert_close(layer(x, edge_index, pos=turned), out, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("path", ["sparse", "segments"])
 @pytest.mark.parametrize(("aggr", "heads"), zip(AGGREGATIONS, (1, 2, 1, 1), strict=True))
-def test_a_hard_radius_is_the_limit_of_the_soft_one(aggr, heads, path):
+def test_a_hard_radius_is_the_limit_of_the_soft_one(aggr, heads):
     _, edge_index, distance = random_graph()
     x = torch.randn(12, 3, dtype=torch.double)
-    hard = make_layer(aggr, False, heads, path)
+    hard = make_layer(aggr, False, heads)
     out = hard(x, edge_index, distance=distance)
     gaps = []
     for softness in (100.0, 10.0, 1.0, 0.01):
-        soft = make_layer(aggr, True, heads, path, softness=softness)
-        soft.load_state_dict(hard.state_dict(), strict=False)
+        soft = make_layer(aggr, True, heads, softness=softness)
+        share_weights(hard, soft)
         gaps.append((soft(x, edge_index, distance=distance) - out).abs().max().item())
     assert gaps[-1] < 1e-9
     assert gaps[0] > gaps[-1]
@@ -180,19 +200,21 @@ def test_a_lone_neighbour_fades_continuously_as_it_leaves_the_radius(aggr):
     assert far < 1e-4 * near
 
 
-@every_kind
+@every_radius
 def test_gradients_of_states_lengths_positions_and_radius_are_those_of_differences(
     aggr, learn_radius, heads, path
 ):
     layer = make_layer(aggr, learn_radius, heads, path)
-    pos, edge_index, distance = random_graph()
-    x = torch.randn(12, 3, dtype=torch.double, requires_grad=True)
+    pos, edge_index, distance = random_graph(nodes=6)
+    x = torch.randn(6, 3, dtype=torch.double, requires_grad=True)
     radius = {"radius_logit": layer.radius_logit} if learn_radius else {}
     inputs = [t.detach().clone().requires_grad_() for t in (distance, pos, *radius.values())]
 
     def run(x, distance, pos, *logit):
         named = dict(zip(radius, logit, strict=True))
-        from_distance = torch.func.functional_call(layer, named, (x, edge_index, distance))
+        from_distance = torch.func.functional_call(
+            layer, named, (x, edge_index), {"distance": distance}
+        )
         from_pos = torch.func.functional_call(layer, named, (x, edge_index), {"pos": pos})
         return from_distance, from_pos
 
@@ -224,12 +246,12 @@ def test_the_radius_moves_towards_the_one_that_made_the_data(start, truth):
     assert abs(learner.radius.item() - truth) < 0.05 * truth
 
 
-@pytest.mark.parametrize("aggr", AGGREGATIONS)
-@pytest.mark.parametrize("learn_radius", [True, False])
-@pytest.mark.parametrize("path", ["sparse", "segments"])
-def test_coincident_nodes_and_far_edges_give_finite_values_and_gradients(aggr, learn_radius, path):
+@every_radius
+def test_coincident_nodes_and_far_edges_give_finite_values_and_gradients(
+    aggr, learn_radius, heads, path
+):
     softness = 1.0 if learn_radius else None
-    layer = make_layer(aggr, learn_radius, path=path, softness=softness).float()
+    layer = make_layer(aggr, learn_radius, heads, path, softness=softness).float()
     x = torch.randn(3, 3, requires_grad=True)
     pos = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1e6, 0.0]], requires_grad=True)
     out = layer(x, torch.tensor([[1, 0, 0], [0, 1, 2]]), pos=pos)
@@ -258,7 +280,7 @@ def test_max_does_not_invent_zeros_for_absent_neighbours():
 def test_mean_counts_neighbours_whose_state_is_zero():
     layer = make_layer("mean", learn_radius=False)
     x = torch.tensor([[0.0] * 3, [2.0] * 3, [0.0] * 3], dtype=torch.double)
-    out = layer(x, torch.tensor([[1, 2], [0, 0]]), distance=torch.tensor([1.0, 1.0]))
+    out = layer(x, torch.tensor([[1, 2], [0, 0]]), distance=torch.tensor([9.0, 9.0]))
     torch.testing.assert_close(out[0], layer.lin_value(x[1]) / 2)
 
 
@@ -275,27 +297,63 @@ def test_the_radius_is_read_back_in_the_unit_of_the_positions_and_stays_in_its_b
     assert SocialPooling(3, 4, radius=0.1).max_radius == 0.2
 
 
+@pytest.mark.parametrize(
+    ("saved", "here", "words"),
+    [
+        (
+            {},
+            {"max_radius": 1600.0, "softness": 200.0},
+            r"with max_radius=1600.0 .*with max_radius=2000.0\)",
+        ),
+        ({"min_radius": 9.0}, {}, r"with min_radius=0.0 .*with min_radius=9.0\)"),
+        ({"softness": 50.0}, {}, r"with softness=200.0 .*with softness=50.0\)"),
+        ({}, {"learn_radius": False}, r"with learn_radius=False, radius=\[800.0\] .*radius=True\)"),
+        ({"learn_radius": False}, {}, r"Build the layer with learn_radius=False, radius=\[800.0\]"),
+        (
+            {"learn_radius": False},
+            {"learn_radius": False, "radius": 700.0},
+            r"with radius=\[700.0\] .*\[800.0\]\). Build the layer with radius=\[800.0\], or",
+        ),
+    ],
+)
+def test_weights_of_another_reach_are_refused(saved, here, words):
+    with pytest.raises(ValueError, match=words):
+        make_layer(**here).load_state_dict(make_layer(**saved).state_dict())
+
+
+def test_weights_bring_a_learned_radius_along_and_are_refused_without_their_unit():
+    layer, other = make_layer(radius=800.0), make_layer(radius=500.0)
+    other.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(other.radius, layer.radius)
+    state = layer.state_dict()
+    del state["_extra_state"]
+    with pytest.raises(RuntimeError, match=r"Missing key.*_extra_state"):
+        other.load_state_dict(state)
+
+
 def test_a_frozen_radius_stays_where_it_is():
     layer = make_layer("mean")
     layer.radius_logit.requires_grad_(False)
     _, edge_index, distance = random_graph()
     optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
-    layer(torch.randn(12, 3).double(), edge_index, distance).square().sum().backward()
+    layer(torch.randn(12, 3).double(), edge_index, distance=distance).square().sum().backward()
     optimizer.step()
     torch.testing.assert_close(layer.radius.item(), 800.0)
 
 
-@pytest.mark.parametrize("path", ["sparse", "segments"])
+@every_path
 def test_every_head_has_a_fixed_radius_of_its_own(path):
     _, edge_index, distance = random_graph()
     x = torch.randn(12, 3, dtype=torch.double)
     both = make_layer("attention", False, 2, path, radius=[500.0, 1500.0], concat=True)
-    outs = both(x, edge_index, distance).chunk(2, dim=-1)
+    outs = both(x, edge_index, distance=distance).chunk(2, dim=-1)
     for head, radius in enumerate((500.0, 1500.0)):
         one = make_layer("attention", False, 1, path, radius=radius)
         rows = slice(4 * head, 4 * head + 4)
-        one.load_state_dict({name: w[rows] for name, w in both.state_dict().items()})
-        torch.testing.assert_close(one(x, edge_index, distance), outs[head])
+        with torch.no_grad():
+            for name, weight in one.named_parameters():
+                weight.copy_(both.get_parameter(name)[rows])
+        torch.testing.assert_close(one(x, edge_index, distance=distance), outs[head])
 
 
 def test_a_fixed_radius_has_no_parameter():
@@ -312,17 +370,6 @@ def test_concatenated_heads_are_the_heads_side_by_side():
     torch.testing.assert_close(layer(x, edge_index, distance=distance), expected)
 
 
-def test_bfloat16_autocast_stays_near_single_precision():
-    _, edge_index, distance = random_graph()
-    for aggr in AGGREGATIONS:
-        layer = make_layer(aggr).float()
-        x = torch.randn(2, 12, 3)
-        exact = layer(x, edge_index, distance=distance.float())
-        with torch.autocast("cpu", torch.bfloat16):
-            rough = layer(x, edge_index, distance=distance.float())
-        torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05)
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -337,7 +384,9 @@ def test_bfloat16_autocast_stays_near_single_precision():
         ({"radius": 500.0, "min_radius": 500.0}, r"above 'min_radius' = 500.0"),
         ({"min_radius": 2000.0}, r"'min_radius' from 0 to below a finite 'max_radius'"),
         ({"max_radius": float("inf")}, r"a finite 'max_radius'"),
-        ({"pos_dim": 2}, r"'pos_dim' = 0, or more with aggr='attention'"),
+        ({"pos_dim": 2}, r"'pos_dim' = 0, or more with aggr='attention' \(got 2\)"),
+        ({"edge_dim": 3}, r"'edge_dim' = 0, or more with aggr='attention' \(got 3\)"),
+        ({"aggr": "attention", "edge_dim": -1}, r"'edge_dim' = 0.*\(got -1\)"),
         ({"dropout": 1.0}, r"'dropout' from 0 to below 1"),
         ({"aggr": "max", "dropout": 0.5}, r"no weights to drop"),
     ],
@@ -354,31 +403,31 @@ def test_an_absent_node_is_as_if_its_edges_were_gone(aggr, learn_radius, heads, 
     mask = torch.rand(2, 12) < 0.6
     x = torch.randn(2, 12, 3, dtype=torch.double)
     broken = torch.where(mask.unsqueeze(-1), x, torch.nan).requires_grad_()
-    out = layer(broken, edge_index, distance, mask=mask)
+    out = layer(broken, edge_index, distance=distance, mask=mask)
     for window in range(2):
         kept = mask[window][edge_index[0]]
-        gone = layer(x[window], edge_index[:, kept], distance[kept])
+        gone = layer(x[window], edge_index[:, kept], distance=distance[kept])
         torch.testing.assert_close(out[window][mask[window]], gone[mask[window]])
-    one = layer(broken[0], edge_index, distance, mask=mask[0])
+    one = layer(broken[0], edge_index, distance=distance, mask=mask[0])
     torch.testing.assert_close(one, out[0])
     out.square().sum().backward()
     assert broken.grad.isfinite().all()
     assert (broken.grad[~mask] == 0).all()
-    nobody = layer(x, edge_index, distance, mask=torch.zeros(12, dtype=torch.bool))
+    nobody = layer(x, edge_index, distance=distance, mask=torch.zeros(12, dtype=torch.bool))
     assert (nobody == 0).all()
 
 
-@every_kind
+@every_radius
 def test_duplicate_edges_count_twice_like_everywhere_in_pyg(aggr, learn_radius, heads, path):
     layer = make_layer(aggr, learn_radius, heads, path)
     x = torch.randn(3, 3, dtype=torch.double)
     edges = torch.tensor([[1, 2, 1], [0, 0, 0]])
     distance = torch.tensor([300.0, 500.0, 300.0]).double()
     expected = references.pool(layer, x, edges, distance).mean(1)
-    torch.testing.assert_close(layer(x, edges, distance), expected)
+    torch.testing.assert_close(layer(x, edges, distance=distance), expected)
 
 
-@every_kind
+@every_radius
 def test_moving_positions_give_the_same_as_one_graph_per_moment(aggr, learn_radius, heads, path):
     layer = make_layer(aggr, learn_radius, heads, path)
     x = torch.randn(4, 6, 3, dtype=torch.double)
@@ -393,7 +442,7 @@ def test_moving_positions_give_the_same_as_one_graph_per_moment(aggr, learn_radi
     torch.testing.assert_close(same_states, alone)
 
 
-@pytest.mark.parametrize("path", ["sparse", "segments"])
+@every_path
 def test_relative_position_tells_up_from_down_and_survives_a_translation(path):
     layer = make_layer("attention", True, 2, path, pos_dim=2)
     pos, edge_index, _ = random_graph()
@@ -402,19 +451,126 @@ def test_relative_position_tells_up_from_down_and_survives_a_translation(path):
     torch.testing.assert_close(layer(x, edge_index, pos=pos + 700), out, rtol=1e-6, atol=1e-8)
     assert not torch.allclose(layer(x, edge_index, pos=-pos), out, rtol=1e-2)
     offset = pos[edge_index[0]] - pos[edge_index[1]]
-    torch.testing.assert_close(layer(x, edge_index, offset), out)
+    torch.testing.assert_close(layer(x, edge_index, offset=offset), out)
     expected = references.pool(layer, x, edge_index, offset.norm(dim=1), offset).mean(1)
     torch.testing.assert_close(out, expected)
     with pytest.raises(ValueError, match=r"'pos_dim' = 2 coordinates.*got lengths only"):
-        layer(x, edge_index, offset.norm(dim=1))
+        layer(x, edge_index, distance=offset.norm(dim=1))
 
 
-@pytest.mark.parametrize("path", ["sparse", "segments"])
+def make_road():
+    """A layer's arguments for edges with a length by road, a direction and three attributes."""
+    pos, edge_index, distance = random_graph()
+    told = {
+        "distance": 1.3 * distance,
+        "offset": pos[edge_index[0]] - pos[edge_index[1]],
+        "edge_attr": torch.randn(len(distance), 3, dtype=torch.double),
+    }
+    return edge_index, told, pos
+
+
+@pytest.mark.parametrize("learn_radius", [True, False])
+@every_path
+def test_lengths_directions_and_attributes_equal_the_naive_loop(learn_radius, path):
+    layer = make_layer("attention", learn_radius, 2, path, pos_dim=2, edge_dim=3)
+    edge_index, told, pos = make_road()
+    x = torch.randn(12, 3, dtype=torch.double)
+    told["edge_attr"].requires_grad_()
+    inputs = [told["edge_attr"], layer.lin_edge.weight, layer.lin_pos.weight]
+    out = layer(x, edge_index, **told)
+    naive = references.pool(layer, x, edge_index, *told.values()).mean(1)
+    torch.testing.assert_close(out, naive)
+    probe = torch.randn_like(out)
+    torch.testing.assert_close(
+        torch.autograd.grad((out * probe).sum(), inputs),
+        torch.autograd.grad((naive * probe).sum(), inputs),
+    )
+    del told["offset"]
+    torch.testing.assert_close(layer(x, edge_index, pos=pos, **told), out)
+    del told["distance"]
+    straight = references.pool(
+        layer, x, edge_index, *random_graph()[2:], pos[edge_index[0]] - pos[edge_index[1]],
+        told["edge_attr"],
+    )  # fmt: skip
+    torch.testing.assert_close(layer(x, edge_index, pos=pos, **told), straight.mean(1))
+
+
+@every_path
+def test_attributes_that_change_give_the_same_as_one_graph_per_moment(path):
+    layer = make_layer("attention", True, 2, path, pos_dim=2, edge_dim=3)
+    edge_index, told, _ = make_road()
+    x = torch.randn(4, 12, 3, dtype=torch.double)
+    scale = torch.rand(4, 1, 1).double()
+    moving = {name: scale[:, 0] * part for name, part in told.items() if name == "distance"}
+    moving |= {name: scale * part for name, part in told.items() if name != "distance"}
+    for states in (x, x[0]):
+        alone = [
+            layer(states if states.dim() == 2 else states[t], edge_index,
+                  **{name: part[t] for name, part in moving.items()})
+            for t in range(4)
+        ]  # fmt: skip
+        torch.testing.assert_close(layer(states, edge_index, **moving), torch.stack(alone))
+
+
+@every_path
+@pytest.mark.parametrize("name", ["distance", "offset", "edge_attr"])
+def test_what_is_told_of_edges_of_absent_nodes_may_be_unknown(name, path):
+    layer = make_layer("attention", True, 2, path, pos_dim=2, edge_dim=3)
+    edge_index, told, _ = make_road()
+    x, mask = torch.randn(12, 3, dtype=torch.double), torch.arange(12) != 4
+    kept = mask[edge_index].all(0)
+    expected = layer(x, edge_index[:, kept], **{key: part[kept] for key, part in told.items()})
+    told[name][~kept] = torch.nan
+    out = layer(x, edge_index, **told, mask=mask)
+    torch.testing.assert_close(out[mask], expected[mask])
+    out.square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in layer.parameters())
+
+
+def test_a_column_of_lengths_is_one_for_each_edge_unless_it_is_one_for_each_window():
+    layer, x = make_layer(), torch.randn(5, 3, dtype=torch.double)
+    out = layer(x, EDGE_INDEX, distance=DISTANCE.double())
+    torch.testing.assert_close(layer(x, EDGE_INDEX, distance=DISTANCE.double()[:, None]), out)
+    column = torch.tensor([[300.0], [900.0]]).double()
+    alone = [layer(x, EDGE_INDEX[:, :1], distance=length) for length in column]
+    together = layer(x, EDGE_INDEX[:, :1], distance=column)
+    torch.testing.assert_close(together, torch.stack(alone))
+
+
+def test_directions_that_nobody_looks_at_may_be_unknown():
+    edge_index, told, _ = make_road()
+    x, mask, layer = torch.randn(12, 3).double(), torch.arange(12) != 4, make_layer("attention")
+    out = layer(x, edge_index, distance=told["distance"], mask=mask)
+    unknown = torch.full_like(told["offset"], torch.nan)
+    again = layer(x, edge_index, distance=told["distance"], offset=unknown, mask=mask)
+    torch.testing.assert_close(again, out)
+
+
+@every_path
+@pytest.mark.parametrize("learn_radius", [True, False])
+def test_what_is_told_of_edges_without_a_part_may_be_unknown(learn_radius, path):
+    layer = make_layer("attention", learn_radius, 2, path, pos_dim=2, edge_dim=3)
+    edge_index, told, _ = make_road()
+    x = torch.randn(12, 3, dtype=torch.double)
+    far = torch.inf if learn_radius else 900.0
+    more = torch.cat([edge_index, torch.tensor([[5, 5], [5, 6]])], dim=1)  # a loop, and one too far
+    unknown = {
+        name: torch.cat([part, torch.full((2, *part.shape[1:]), torch.nan).double()])
+        for name, part in told.items()
+    }
+    unknown["distance"][-2:] = torch.tensor([0.0, far])
+    out = layer(x, more, **unknown)
+    torch.testing.assert_close(out, layer(x, edge_index, **told))
+    out.square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in layer.parameters())
+
+
+@every_path
 def test_attention_weights_rebuild_the_output(path):
     layer = make_layer("attention", True, 2, path, concat=True)
     _, edge_index, distance = random_graph()
     x = torch.randn(5, 12, 3, dtype=torch.double)
-    out, (edges, weight) = layer(x, edge_index, distance, return_attention_weights=True)
+    out, (edges, weight) = layer(x, edge_index, distance=distance, return_attention_weights=True)
     assert torch.equal(edges, edge_index)
     assert weight.shape == (5, len(distance), 2)
     value = layer.lin_value(x).unflatten(-1, (2, 4))
@@ -423,18 +579,18 @@ def test_attention_weights_rebuild_the_output(path):
         rebuilt[:, i] += weight[:, e, :, None] * value[:, j]
     torch.testing.assert_close(rebuilt.flatten(-2), out)
     with pytest.raises(ValueError, match="that has weights to return"):
-        make_layer("max")(x, edge_index, distance, return_attention_weights=True)
+        make_layer("max")(x, edge_index, distance=distance, return_attention_weights=True)
 
 
 def test_dropout_drops_weights_in_training_alone_and_keeps_their_mean():
     _, edge_index, distance = random_graph()
     x = torch.randn(12, 3, dtype=torch.double)
     layer = make_layer("attention", heads=2, dropout=0.5)
-    whole = layer.eval()(x, edge_index, distance)
-    torch.testing.assert_close(layer(x, edge_index, distance), whole)
+    whole = layer.eval()(x, edge_index, distance=distance)
+    torch.testing.assert_close(layer(x, edge_index, distance=distance), whole)
     layer.train()
     with torch.no_grad():
-        mean = torch.stack([layer(x, edge_index, distance) for _ in range(4000)]).mean(0)
+        mean = layer(x.expand(4000, -1, -1), edge_index, distance=distance).mean(0)
     torch.testing.assert_close(mean, whole, rtol=0.1, atol=0.05)
 
 
@@ -445,10 +601,13 @@ def test_bias_and_residual_are_added_to_every_node():
     with torch.no_grad():
         layer.bias.fill_(0.5)
     x = torch.randn(5, 3, dtype=torch.double)
-    args = (x, EDGE_INDEX, DISTANCE.double())
-    torch.testing.assert_close(layer(*args), plain(*args) + x @ layer.res.weight.T + 0.5)
+    out, context = (
+        pooling(x, EDGE_INDEX, distance=DISTANCE.double()) for pooling in (layer, plain)
+    )
+    torch.testing.assert_close(out, context + x @ layer.res.weight.T + 0.5)
 
 
+@pytest.mark.slow
 def test_a_million_edges_take_memory_in_proportion_to_them():
     """Peak of all live tensors, forward and backward, over what the edges themselves take."""
     peaks = {}
@@ -459,7 +618,7 @@ def test_a_million_edges_take_memory_in_proportion_to_them():
         edge_index = torch.randint(nodes, (2, edges))
         distance = 2000 * torch.rand(edges)
         with LiveTensors() as tensors:
-            layer(x, edge_index, distance).square().sum().backward()
+            layer(x, edge_index, distance=distance).square().sum().backward()
         peaks[nodes] = tensors.peak / edges
     assert peaks[50_000] < 1.2 * peaks[5_000]
     assert peaks[50_000] < 4 * 64 * 4  # four numbers per edge and channel: gathering takes more
@@ -468,9 +627,25 @@ def test_a_million_edges_take_memory_in_proportion_to_them():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({}, r"one of 'edge_attr', 'pos' and 'distance' \(got none\)"),
-        ({"distance": DISTANCE, "pos": torch.rand(5, 2)}, r"\(got pos and distance\)"),
-        ({"distance": DISTANCE[:3]}, r"'distance' with one entry for each of 6 edges .*\(3,\)"),
+        ({}, r"'distance', or from one of 'pos' and 'offset' \(got none\)"),
+        ({"edge_attr": DISTANCE}, r"\(got 'edge_attr'\). 'edge_attr' is never read as lengths"),
+        (
+            {"offset": torch.rand(6, 2), "pos": torch.rand(5, 2)},
+            r"one of 'pos' and 'offset' \(got 'pos' and 'offset'\)",
+        ),
+        (
+            {"offset": torch.rand(6, 2), "pos": torch.rand(5, 2), "distance": DISTANCE},
+            r"\(got 'pos' and 'distance' and 'offset'\)",
+        ),
+        (
+            {"distance": DISTANCE, "edge_attr": DISTANCE[:, None]},
+            r"no 'edge_attr' with 'edge_dim' = 0 \(got shape \(6, 1\)\). "
+            "Give lengths as 'distance' and relative positions as 'offset'",
+        ),
+        ({"distance": DISTANCE[:3]}, r"'distance' of shape \[\*, 6\] or \[6, 1\].*shape \(3,\)"),
+        ({"distance": DISTANCE[:, None] * torch.ones(1, 2)}, r"'distance' .*Give .* as 'offset'"),
+        ({"offset": DISTANCE}, r"'offset' as relative positions of shape \[\*, 6, D\].*\(6,\)"),
+        ({"offset": torch.rand(5, 2)}, r"'offset' as relative positions .*got shape \(5, 2\)"),
         ({"distance": DISTANCE, "size": (7, 7)}, r"number of nodes in row 0.*got \[5, 7\]"),
         ({"pos": torch.rand(7, 2)}, r"'pos' of 5 nodes .*\(7, 2\)"),
         ({"distance": DISTANCE, "mask": torch.ones(5)}, r"'mask' as booleans .*float32"),
@@ -484,28 +659,107 @@ def test_edges_that_do_not_fit_are_refused(arguments, words):
         make_layer()(torch.randn(5, 3).double(), **{"edge_index": EDGE_INDEX, **arguments})
 
 
-@pytest.mark.parametrize("path", ["sparse", "segments"])
-@pytest.mark.parametrize("number", [-1, 5])
-@pytest.mark.parametrize("row", [0, 1])
-def test_an_edge_to_a_node_that_there_is_not_is_refused(path, number, row):
+@pytest.mark.parametrize("shape", [None, (6,), (6, 1), (6, 3), (5, 2)])
+def test_attributes_of_another_width_are_refused(shape):
+    layer = make_layer("attention", edge_dim=2)
+    given = {} if shape is None else {"edge_attr": torch.rand(shape).double()}
+    found = "none" if shape is None else str(shape).replace("(", r"\(").replace(")", r"\)")
+    words = rf"'edge_attr' of shape \[\*, 6, 2\] \(got {found}\). Give lengths as 'distance'"
+    with pytest.raises(ValueError, match=words):
+        layer(torch.randn(5, 3).double(), EDGE_INDEX, distance=DISTANCE.double(), **given)
+
+
+@pytest.mark.parametrize(("row", "number"), [(0, -1), (1, 5)])
+def test_an_edge_to_a_node_that_there_is_not_is_refused(row, number):
     edge_index = torch.zeros(2, 1, dtype=torch.long)
     edge_index[row] = number
     with pytest.raises(IndexError, match=f"row {row} of 'edge_index'"):
-        make_layer(path=path)(torch.randn(5, 3).double(), edge_index, torch.tensor([1.0]).double())
+        make_layer()(torch.randn(5, 3).double(), edge_index, distance=torch.tensor([1.0]).double())
 
 
-@every_kind
+EDGES = torch.tensor([[0, 1, 1], [1, 0, 1]])  # the last is a loop
+
+
+def pool_lengths(*lengths, **options):
+    """Pool three edges of these lengths with a radius of 800, if no other is given."""
+    lengths = torch.tensor(lengths).double()
+    return make_layer(**options)(torch.ones(2, 3).double(), EDGES, distance=lengths)
+
+
+@pytest.mark.parametrize("other", [0.0, torch.inf, torch.nan])
+@pytest.mark.parametrize("loop", [0.0, 700.0])
+def test_lengths_that_were_scaled_to_one_are_refused(other, loop):
+    with pytest.raises(ValueError, match=r"= 800 \(got 0.7 as the longest\).*norm=False"):
+        pool_lengths(0.7, other, loop)
+    with pytest.raises(ValueError, match=r"'radius' = 100 \(got 1 as the longest\)"):
+        pool_lengths(1.0, other, loop, radius=100.0, learn_radius=False)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "options"),
+    [
+        ((0.7, 1.1, 0.0), {}),
+        ((0.0, 0.0, 0.0), {}),
+        ((0.0, 0.0, 0.9), {}),
+        ((0.7, 0.2, 0.0), {"radius": 99.0}),
+        ((0.7, 0.2, 0.0), {"radius": [800.0, 99.0], "aggr": "attention", "heads": 2}),
+    ],
+)
+def test_lengths_that_may_be_in_the_unit_of_the_radius_are_taken(lengths, options):
+    assert pool_lengths(*lengths, **options).isfinite().all()
+
+
+def test_a_length_between_nodes_of_two_sets_with_the_same_number_counts():
+    x = torch.ones(2, 3).double(), torch.ones(2, 3).double()
+    lengths = torch.tensor([0.7, 0.2, 700.0]).double()
+    assert make_layer()(x, EDGES, distance=lengths).isfinite().all()
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_relative_positions_that_were_scaled_to_one_are_refused(dim):
+    x, corner = torch.ones(2, 3).double(), torch.ones(3, dim).double()
+    layer = make_layer()
+    with pytest.raises(ValueError, match=f"got {dim**0.5:.4g} as the longest"):
+        layer(x, EDGES, offset=corner)
+    layer(x, EDGES, offset=1.01 * corner)
+    layer(x, EDGES, offset=corner, distance=torch.tensor([1.01, 0.5, 0.0]).double())
+
+
+def test_lengths_are_not_read_in_transforms_and_without_data():
+    layer, x = make_layer(path="segments"), torch.ones(2, 3).double()
+    scaled = torch.rand(4, 3).double()
+    pool = lambda distance: layer(x, EDGES, distance=distance)  # noqa: E731
+    assert torch.vmap(pool)(scaled).shape == (4, 2, 4)
+    assert torch.func.jacfwd(pool)(scaled[0]).isfinite().all()
+    meta = [part.to("meta") for part in (x, EDGES)]
+    assert layer.to("meta")(*meta, distance=scaled[0].to("meta")).shape == (2, 4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_lengths_are_read_in_the_first_forward_pass_only():
+    layer = make_layer().cuda()
+    x, edges, distance = (
+        part.cuda() for part in (torch.ones(2, 3).double(), EDGES, torch.tensor([0.7, 0.2, 0.0]))
+    )
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"got 0.7 as the longest"):
+            layer(x, edges, distance=distance)
+    layer(x, edges, distance=1000 * distance)
+    layer(x, edges, distance=distance)
+
+
+@every_radius
 def test_more_edges_than_pairs_of_nodes_are_summed(aggr, learn_radius, heads, path):
     layer = make_layer(aggr, learn_radius, heads, path)
     x = torch.randn(3, 3, dtype=torch.double, requires_grad=True)
     edges, distance = torch.randint(3, (2, 40)), 1500 * torch.rand(40).double()
     expected = references.pool(layer, x, edges, distance).mean(1)
-    out = layer(x, edges, distance)
+    out = layer(x, edges, distance=distance)
     torch.testing.assert_close(out, expected)
     out.sum().backward()
 
 
-@every_kind
+@every_radius
 def test_an_absent_node_may_be_anywhere(aggr, learn_radius, heads, path):
     direction = {"pos_dim": 2} if aggr == "attention" else {}
     layer = make_layer(aggr, learn_radius, heads, path, **direction)
@@ -522,16 +776,16 @@ def test_an_absent_node_may_be_anywhere(aggr, learn_radius, heads, path):
     assert all(p.grad.isfinite().all() for p in layer.parameters() if p.grad is not None)
 
 
-@every_kind
+@every_radius
 def test_an_endless_edge_has_no_part(aggr, learn_radius, heads, path):
     layer = make_layer(aggr, learn_radius, heads, path)
     x = torch.randn(5, 3, dtype=torch.double, requires_grad=True)
     distance = DISTANCE.double().clone()
     distance[[1, 4]] = torch.inf
     distance.requires_grad_()
-    out = layer(x, EDGE_INDEX, distance)
+    out = layer(x, EDGE_INDEX, distance=distance)
     kept = distance.isfinite()
-    torch.testing.assert_close(out, layer(x, EDGE_INDEX[:, kept], distance[kept]))
+    torch.testing.assert_close(out, layer(x, EDGE_INDEX[:, kept], distance=distance[kept]))
     out.square().sum().backward()
     assert x.grad.isfinite().all()
     assert distance.grad is None or distance.grad.isfinite().all()
@@ -542,7 +796,7 @@ def test_an_empty_batch_gives_an_empty_output():
     for aggr in AGGREGATIONS:
         layer = make_layer(aggr)
         for shape in ((0, 3), (2, 0, 3), (0, 4, 3)):
-            out = layer(torch.randn(shape).double(), edges, distance)
+            out = layer(torch.randn(shape).double(), edges, distance=distance)
             assert out.shape == (*shape[:-1], 4)
 
 

@@ -4,8 +4,11 @@ import copy
 import io
 import pickle
 
+import numpy as np
 import pytest
 import torch
+from torch.func import functional_call
+from torch.optim.swa_utils import AveragedModel
 from torch_geometric import EdgeIndex, seed_everything
 from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.explain import Explainer, GNNExplainer
@@ -17,9 +20,15 @@ from torch_geometric.utils import k_hop_subgraph, to_torch_coo_tensor, to_torch_
 
 from socialgraph.nn import SocialPooling
 
-AGGREGATIONS = ("mean", "attention", "max", "inverse_distance")
-every_aggregation = pytest.mark.parametrize("aggr", AGGREGATIONS)
+every_aggregation = pytest.mark.parametrize(
+    "aggr", ["mean", "attention", "max", "inverse_distance"]
+)
 every_path = pytest.mark.parametrize("path", ["sparse", "segments"])
+# Each way in which the states of neighbours are brought together.
+every_sum = pytest.mark.parametrize(
+    ("aggr", "path"),
+    [("mean", "sparse"), ("attention", "sparse"), ("attention", "segments"), ("max", "segments")],
+)
 
 
 def make_layer(aggr="attention", channels=(8, 4), path="sparse", **options):
@@ -49,38 +58,55 @@ def make_data(nodes=30, seed=0):
 
 
 @every_path
-@every_aggregation
-def test_all_forms_of_edges_and_lengths_give_the_same(aggr, path):
-    layer, data = make_layer(aggr, path=path), make_data()
-    x, edge_index, size = data.x, data.edge_index, (30, 30)
-    out = layer(x, edge_index, data.edge_attr)
-    lengths = Distance(norm=False, cat=False)(Data(pos=data.pos, edge_index=edge_index)).edge_attr
-    offsets = Cartesian(norm=False, cat=False)(Data(pos=data.pos, edge_index=edge_index)).edge_attr
+def test_all_forms_of_edges_and_lengths_give_the_same(path):
+    layer, data = make_layer(path=path), make_data()
+    x, edge_index, distance, size = data.x, data.edge_index, data.edge_attr, (30, 30)
+    out = layer(x, edge_index, distance=distance)
+    bare = Data(pos=data.pos, edge_index=edge_index)
     sparse = {
-        "coo": to_torch_coo_tensor(edge_index, data.edge_attr, size).t(),
-        "csr": to_torch_csr_tensor(edge_index.flip(0), data.edge_attr, size),
+        "coo": to_torch_coo_tensor(edge_index, distance, size).t(),
+        "csr": to_torch_csr_tensor(edge_index.flip(0), distance, size),
+        "other values": to_torch_csr_tensor(edge_index.flip(0), 2 * distance, size),
     }
+    sorted_index = EdgeIndex(edge_index, sparse_size=size, sort_order="col")
     shuffled = torch.randperm(edge_index.size(1))
     others = {
-        "distance": layer(x, edge_index, distance=data.edge_attr),
+        "Distance": layer(x, edge_index, distance=Distance(norm=False)(bare.clone()).edge_attr),
+        "Cartesian": layer(x, edge_index, offset=Cartesian(norm=False)(bare.clone()).edge_attr),
         "pos": layer(x, edge_index, pos=data.pos),
-        "Distance": layer(x, edge_index, lengths),
-        "Cartesian": layer(x, edge_index, offsets),
-        "EdgeIndex": layer(
-            x, EdgeIndex(edge_index, sparse_size=size, sort_order="col"), data.edge_attr
-        ),
-        "unsorted": layer(x, edge_index[:, shuffled], data.edge_attr[shuffled]),
+        "EdgeIndex": layer(x, sorted_index, distance=distance),
+        "unsorted": layer(x, edge_index[:, shuffled], distance=distance[shuffled]),
         "coo": layer(x, sparse["coo"]),
         "csr": layer(x, sparse["csr"]),
-        "csr and pos": layer(x, sparse["csr"], pos=data.pos),
-        "tuple": layer((x, x), edge_index, data.edge_attr),
+        "other values and pos": layer(x, sparse["other values"], pos=data.pos),
+        "tuple": layer((x, x), edge_index, distance=distance),
     }
     for name, other in others.items():
         torch.testing.assert_close(other, out, msg=lambda text, name=name: f"{name}: {text}")
 
 
-@every_path
-@every_aggregation
+@pytest.mark.parametrize("transform", [Distance(), Cartesian()], ids=str)
+def test_lengths_that_a_transform_scaled_are_refused(transform):
+    data = make_data()
+    data.pos = 1000 * data.pos
+    told = transform(Data(pos=data.pos, edge_index=data.edge_index)).edge_attr
+    name = "distance" if told.size(1) == 1 else "offset"
+    with pytest.raises(ValueError, match="norm=False"):
+        make_layer(radius=300.0, max_radius=600.0)(data.x, data.edge_index, **{name: told})
+
+
+@pytest.mark.parametrize("name", ["distance", "offset", "edge_attr"])
+def test_nothing_is_told_of_edges_whose_order_a_sparse_adjacency_chooses(name):
+    data = make_data()
+    matrix = to_torch_csr_tensor(data.edge_index.flip(0), data.edge_attr, (30, 30))
+    words = rf"as values of the sparse adjacency, .* \(got 'pos' and '{name}'\)"
+    if name == "edge_attr":
+        words = words.replace("'pos' and 'edge_attr'", "'edge_attr' and 'pos'")
+    with pytest.raises(ValueError, match=words):
+        make_layer()(data.x, matrix, pos=data.pos, **{name: torch.rand(data.num_edges, 2)})
+
+
+@every_sum
 def test_edges_read_backwards_are_the_flow_from_target_to_source(aggr, path):
     forward = make_layer(aggr, path=path, **({"pos_dim": 2} if aggr == "attention" else {}))
     backward = SocialPooling(
@@ -91,14 +117,15 @@ def test_edges_read_backwards_are_the_flow_from_target_to_source(aggr, path):
     data = make_data()
     out = forward(data.x, data.edge_index, pos=data.pos)
     torch.testing.assert_close(backward(data.x, data.edge_index.flip(0), pos=data.pos), out)
-    with pytest.raises(ValueError, match="as values of the sparse adjacency"):
-        forward(data.x, to_torch_csr_tensor(data.edge_index.flip(0)), data.edge_attr)
+    offset = data.pos[data.edge_index[0]] - data.pos[data.edge_index[1]]
+    torch.testing.assert_close(forward(data.x, data.edge_index, offset=offset), out)
+    turned = backward(data.x, data.edge_index.flip(0), offset=-offset)
+    torch.testing.assert_close(turned, out)
     with pytest.raises(ValueError, match="transposed adjacency"):
         backward(data.x, to_torch_coo_tensor(data.edge_index, data.edge_attr, (30, 30)))
 
 
-@every_path
-@every_aggregation
+@every_sum
 def test_a_bipartite_graph_is_the_corner_of_a_square_one(aggr, path):
     layer = make_layer(aggr, ((8, 8), 4), path, residual=True, bias=True)
     square = make_layer(aggr, (8, 4), path, residual=True, bias=True)
@@ -113,28 +140,28 @@ def test_a_bipartite_graph_is_the_corner_of_a_square_one(aggr, path):
     torch.testing.assert_close(out[3], layer.res(junctions[3]) + layer.bias)  # hears nobody
 
 
-@every_aggregation
+@pytest.mark.parametrize("aggr", ["mean", "attention"])
 def test_both_sides_of_a_bipartite_graph_have_widths_of_their_own(aggr):
-    edges = torch.tensor([[0, 5], [1, 2]]), torch.tensor([0.1, 0.2])
+    edge_index, distance = torch.tensor([[0, 5], [1, 2]]), torch.tensor([0.1, 0.2])
     x = torch.randn(6, 8), torch.randn(4, 5)
     for widths in ((8, 5), (-1, -1)):
         layer = make_layer(aggr, (widths, 4), residual=True)
-        assert layer(x, *edges).shape == (4, 4)
+        assert layer(x, edge_index, distance=distance).shape == (4, 4)
         assert layer.res.weight.shape == (4, 5)
 
 
 def test_receivers_without_states_are_counted_by_size():
     layer = make_layer("mean", ((8, 5), 4))
     edge_index, distance = torch.tensor([[0, 1], [2, 2]]), torch.tensor([0.1, 0.1])
-    out = layer((torch.randn(6, 8), None), edge_index, distance, size=(6, 7))
+    out = layer((torch.randn(6, 8), None), edge_index, distance=distance, size=(6, 7))
     assert out.shape == (7, 4)
     assert (out[[0, 1, 3, 4, 5, 6]] == 0).all()
     assert (out[2] != 0).all()
     with pytest.raises(ValueError, match=r"number of nodes in row 1.*got none"):
-        layer((torch.randn(6, 8), None), edge_index, distance)
+        layer((torch.randn(6, 8), None), edge_index, distance=distance)
     with pytest.raises(ValueError, match=r"x\[1\] = None"):
         make_layer("attention", ((8, 5), 4))(
-            (torch.randn(6, 8), None), edge_index, distance, size=(6, 7)
+            (torch.randn(6, 8), None), edge_index, distance=distance, size=(6, 7)
         )
 
 
@@ -142,7 +169,7 @@ def test_a_lazy_layer_takes_its_width_from_the_first_input():
     data = make_data()
     layer = make_layer(channels=(-1, 4), residual=True)
     assert layer.radius.tolist() == pytest.approx([0.3, 0.3])
-    assert layer(data.x, data.edge_index, data.edge_attr).shape == (30, 4)
+    assert layer(data.x, data.edge_index, distance=data.edge_attr).shape == (30, 4)
     assert layer.lin_query.weight.shape == (8, 8)
 
 
@@ -153,18 +180,20 @@ def test_prints_like_a_layer_of_pyg():
 
 def test_stands_in_sequential_between_other_layers():
     data = make_data()
+    arguments = "x, edge_index, edge_attr, pos, distance"  # by position, as Sequential gives them
     model = Sequential(
-        "x, edge_index, edge_attr",
+        arguments,
         [
-            (make_layer(), "x, edge_index, edge_attr -> x"),
+            (make_layer(), f"{arguments} -> x"),
             torch.nn.ReLU(),
-            (make_layer("mean", (4, 3)), "x, edge_index, edge_attr -> x"),
+            (make_layer("mean", (4, 3)), f"{arguments} -> x"),
         ],
     )
-    out = model(data.x, data.edge_index, data.edge_attr)
+    out = model(data.x, data.edge_index, None, None, data.edge_attr)
     assert out.shape == (30, 3)
-    hidden = model[0](data.x, data.edge_index, data.edge_attr).relu()
-    torch.testing.assert_close(out, model[2](hidden, data.edge_index, data.edge_attr))
+    hidden = model[0](data.x, data.edge_index, distance=data.edge_attr).relu()
+    expected = model[2](hidden, data.edge_index, distance=data.edge_attr)
+    torch.testing.assert_close(out, expected)
 
 
 class TwoLayers(torch.nn.Module):
@@ -174,8 +203,8 @@ class TwoLayers(torch.nn.Module):
         self.second = make_layer("attention", ((-1, -1), 4), residual=True)
 
     def forward(self, x, edge_index, edge_attr):
-        x = self.first(x, edge_index, edge_attr).relu()
-        return self.second(x, edge_index, edge_attr)
+        x = self.first(x, edge_index, distance=edge_attr).relu()
+        return self.second(x, edge_index, distance=edge_attr)
 
 
 def test_becomes_heterogeneous():
@@ -196,45 +225,44 @@ def test_becomes_heterogeneous():
     }
     # In the type that joins detectors with detectors, a loop is still nobody's neighbour.
     layer, x = make_layer("mean", ((-1, -1), 4)), data["detector"].x
-    assert (layer((x, x), torch.tensor([[1], [1]]), torch.tensor([0.0])) == 0).all()
+    assert (layer((x, x), torch.tensor([[1], [1]]), distance=torch.tensor([0.0])) == 0).all()
 
 
-@every_aggregation
-def test_a_batch_of_graphs_of_different_sizes_is_each_graph_alone(aggr):
-    layer = make_layer(aggr)
+@every_sum
+def test_a_batch_of_graphs_of_different_sizes_is_each_graph_alone(aggr, path):
+    layer = make_layer(aggr, path=path)
     graphs = [make_data(nodes, seed) for seed, nodes in enumerate((5, 1, 30, 12))]
     batch = Batch.from_data_list(graphs)
-    out = layer(batch.x, batch.edge_index, batch.edge_attr)
-    alone = [layer(g.x, g.edge_index, g.edge_attr) for g in graphs]
+    out = layer(batch.x, batch.edge_index, distance=batch.edge_attr)
+    alone = [layer(g.x, g.edge_index, distance=g.edge_attr) for g in graphs]
     torch.testing.assert_close(out, torch.cat(alone))
 
 
-def whole_and_part(aggr, part, seeds):
+def whole_and_part(part, seeds):
     """Outputs of the seeds from the whole graph and from a part that holds their neighbours."""
-    layer, data = make_layer(aggr), make_data(60)
-    whole = layer(data.x, data.edge_index, data.edge_attr)
-    return whole[part.n_id[seeds]], layer(part.x, part.edge_index, part.edge_attr)[seeds]
+    layer, data = make_layer(), make_data(60)
+    whole = layer(data.x, data.edge_index, distance=data.edge_attr)
+    own = layer(part.x, part.edge_index, distance=part.edge_attr)
+    return whole[part.n_id[seeds]], own[seeds]
 
 
-@every_aggregation
-def test_a_subgraph_with_all_neighbours_gives_the_numbers_of_the_whole(aggr):
+def test_a_subgraph_with_all_neighbours_gives_the_numbers_of_the_whole():
     data = make_data(60)
     nodes, edge_index, seeds, kept = k_hop_subgraph(
         [3, 7, 20], 1, data.edge_index, relabel_nodes=True
     )
     part = Data(x=data.x[nodes], edge_index=edge_index, edge_attr=data.edge_attr[kept], n_id=nodes)
-    torch.testing.assert_close(*whole_and_part(aggr, part, seeds))
+    torch.testing.assert_close(*whole_and_part(part, seeds))
 
 
 @pytest.mark.skipif(
     not (WITH_PYG_LIB or WITH_TORCH_SPARSE),
     reason="NeighborLoader needs pyg-lib or torch-sparse, which compile for minutes",
 )
-@every_aggregation
-def test_a_neighbor_loader_with_all_neighbours_gives_the_numbers_of_the_whole(aggr):
+def test_a_neighbor_loader_with_all_neighbours_gives_the_numbers_of_the_whole():
     for part in NeighborLoader(make_data(60), num_neighbors=[-1], batch_size=16):
         seeds = torch.arange(part.batch_size)
-        torch.testing.assert_close(*whole_and_part(aggr, part, seeds))
+        torch.testing.assert_close(*whole_and_part(part, seeds))
 
 
 class Halves(ClusterData):
@@ -244,8 +272,7 @@ class Halves(ClusterData):
         return (torch.arange(num_nodes) >= num_nodes // 2).long()
 
 
-@every_aggregation
-def test_clusters_of_a_cluster_loader_give_the_numbers_of_the_whole_inside(aggr):
+def test_clusters_of_a_cluster_loader_give_the_numbers_of_the_whole_inside():
     data = make_data(60)
     data.n_id = torch.arange(60)
     inside = 0
@@ -253,18 +280,38 @@ def test_clusters_of_a_cluster_loader_give_the_numbers_of_the_whole_inside(aggr)
         degree = torch.bincount(data.edge_index[1], minlength=60)[part.n_id]
         complete = torch.bincount(part.edge_index[1], minlength=part.num_nodes) == degree
         inside += int(complete.sum())
-        torch.testing.assert_close(*whole_and_part(aggr, part, complete.nonzero().flatten()))
+        torch.testing.assert_close(*whole_and_part(part, complete.nonzero().flatten()))
     assert inside > 5
 
 
+class InMetres(torch.nn.Module):
+    """A layer with a radius of 300, called with lengths, or with all that attention can be told."""
+
+    def __init__(self, aggr, **options):
+        super().__init__()
+        widths = {"pos_dim": 2, "edge_dim": 3} if aggr == "attention" else {}
+        self.layer = make_layer(aggr, radius=300.0, max_radius=600.0, **widths, **options)
+
+    def forward(self, x, edge_index, distance, offset, edge_attr):
+        if self.layer.aggregation != "attention":
+            return self.layer(x, edge_index, distance=distance)
+        return self.layer(x, edge_index, edge_attr, distance=distance, offset=offset)
+
+
 def inputs(nodes, edges):
-    return torch.randn(nodes, 8), torch.randint(nodes, (2, edges)), torch.rand(edges)
+    return (
+        torch.randn(nodes, 8), torch.randint(nodes, (2, edges)), 1000 * torch.rand(edges),
+        500 * torch.randn(edges, 2), torch.randn(edges, 3),
+    )  # fmt: skip
 
 
-@every_aggregation
-@pytest.mark.parametrize("learn_radius", [True, False])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("aggr", "learn_radius"),
+    [("mean", False), ("attention", True), ("max", True), ("inverse_distance", True)],
+)
 def test_compiles_whole_for_all_sizes(aggr, learn_radius):
-    layer = make_layer(aggr, learn_radius=learn_radius)
+    layer = InMetres(aggr, learn_radius=learn_radius)
     compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="aot_eager")
     torch._dynamo.reset()
     for sizes in ((12, 50), (30, 99), (7, 20)):
@@ -272,90 +319,101 @@ def test_compiles_whole_for_all_sizes(aggr, learn_radius):
         torch.testing.assert_close(compiled(*arguments), layer(*arguments))
 
 
+@pytest.mark.slow
 def test_the_compiled_code_gives_the_same_values_and_gradients():
-    layer = make_layer("attention")
+    layer = InMetres("attention")
     compiled = torch.compile(layer, fullgraph=True, dynamic=True)
     for sizes in ((12, 50), (37, 203)):  # sizes that fill no vector register
-        x, edge_index, distance = inputs(*sizes)
+        x, *edges = inputs(*sizes)
         results = []
         for function in (layer, compiled):
             layer.zero_grad()
             own = x.clone().requires_grad_()
-            out = function(own, edge_index, distance)
+            out = function(own, *edges)
             out.square().sum().backward()
             results.append([out, own.grad, *(p.grad.clone() for p in layer.parameters())])
         torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
 
 
-class Positional(torch.nn.Module):
-    def __init__(self, layer):
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x, edge_index, distance):
-        return self.layer(x, edge_index, distance=distance)
-
-
 def dynamic_shapes():
     nodes, edges = torch.export.Dim("nodes", min=2), torch.export.Dim("edges", min=2)
-    return {"x": {0: nodes}, "edge_index": {1: edges}, "distance": {0: edges}}
+    told = {name: {0: edges} for name in ("distance", "offset", "edge_attr")}
+    return {"x": {0: nodes}, "edge_index": {1: edges}, **told}
 
 
 @every_aggregation
 def test_exports_with_any_number_of_nodes_and_edges(aggr):
-    layer = make_layer(aggr).eval()
-    program = torch.export.export(
-        Positional(layer), inputs(12, 50), dynamic_shapes=dynamic_shapes()
-    )
+    layer = InMetres(aggr).eval()
+    program = torch.export.export(layer, inputs(12, 50), dynamic_shapes=dynamic_shapes())
     arguments = inputs(31, 77)
     torch.testing.assert_close(program.module()(*arguments), layer(*arguments))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@every_aggregation
+@pytest.mark.parametrize("aggr", ["attention", "max", "inverse_distance"])
 def test_exports_to_onnx_with_the_same_numbers(aggr, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra 'test' installs it")
-    layer = make_layer(aggr).eval()
+    layer = InMetres(aggr).eval()
     program = torch.onnx.export(
-        *(Positional(layer), inputs(12, 50)),
-        dynamic_shapes=dynamic_shapes(), dynamo=True, verbose=False,
-    )  # fmt: skip
+        *(layer, inputs(12, 50)), dynamic_shapes=dynamic_shapes(), dynamo=True, verbose=False
+    )
     program.save(tmp_path / "layer.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "layer.onnx")
     arguments = inputs(31, 77)
-    names = [entry.name for entry in session.get_inputs()]
-    feed = dict(zip(names, (tensor.numpy() for tensor in arguments), strict=True))
+    given = dict(zip(dynamic_shapes(), arguments, strict=True))
+    feed = {entry.name: given[entry.name].numpy() for entry in session.get_inputs()}
     (out,) = session.run(None, feed)
     torch.testing.assert_close(torch.from_numpy(out), layer(*arguments), rtol=1e-4, atol=1e-5)
 
 
-@every_path
+@pytest.mark.parametrize(
+    ("path", "dtype"), [("sparse", torch.bfloat16), ("segments", torch.float16)]
+)
 @every_aggregation
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_stays_near_single_precision(aggr, path, dtype):
     layer, data = make_layer(aggr, path=path), make_data()
-    exact = layer(data.x, data.edge_index, data.edge_attr)
+    exact = layer(data.x, data.edge_index, distance=data.edge_attr)
     with torch.autocast("cpu", dtype):
-        rough = layer(data.x, data.edge_index, data.edge_attr)
+        rough = layer(data.x, data.edge_index, distance=data.edge_attr)
     assert rough.dtype == dtype
     rough.float().square().sum().backward()
     torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05)
     assert all(p.grad.isfinite().all() for p in layer.parameters())
 
 
-@every_aggregation
-def test_is_copied_pickled_and_saved(aggr):
-    data = make_data()
-    layer = make_layer(aggr)
-    layer(data.x, data.edge_index, data.edge_attr).sum().backward()
+def saved_and_loaded(layer, **options):
     stored = io.BytesIO()
     torch.save(layer.state_dict(), stored)
     stored.seek(0)
-    loaded = make_layer(aggr)
+    loaded = make_layer(**options)
     loaded.load_state_dict(torch.load(stored, weights_only=True))
-    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), loaded):
-        arguments = data.x, data.edge_index, data.edge_attr
-        torch.testing.assert_close(other(*arguments), layer(*arguments))
+    return loaded
+
+
+@pytest.mark.parametrize("learn_radius", [True, False])
+def test_is_copied_pickled_saved_averaged_and_called_with_other_weights(learn_radius):
+    data = make_data()
+    radii = {"radius": np.float64(0.3), "max_radius": np.float64(0.6), "min_radius": np.float32(0)}
+    layer = make_layer(learn_radius=learn_radius, **radii)
+    out = layer(data.x, data.edge_index, distance=data.edge_attr)
+    out.sum().backward()
+    averaged = AveragedModel(layer)
+    averaged.update_parameters(layer)
+    averaged.load_state_dict(averaged.state_dict())
+    others = {
+        "copied": copy.deepcopy(layer),
+        "pickled": pickle.loads(pickle.dumps(layer)),
+        "saved": saved_and_loaded(layer, learn_radius=learn_radius),
+        "averaged": averaged,
+    }
+    for name, other in others.items():
+        again = other(data.x, data.edge_index, distance=data.edge_attr)
+        torch.testing.assert_close(again, out, msg=lambda text, name=name: f"{name}: {text}")
+    weights = dict(layer.named_parameters())
+    arguments = (data.x, data.edge_index), {"distance": data.edge_attr}
+    other = make_layer(learn_radius=learn_radius)
+    torch.testing.assert_close(functional_call(other, weights, *arguments), out)
 
 
 class OneWindow(torch.nn.Module):
@@ -366,7 +424,7 @@ class OneWindow(torch.nn.Module):
         self.model = model
 
     def forward(self, x, edge_index, distance):
-        return self.model(x.unsqueeze(0), edge_index, distance).squeeze(0)
+        return self.model(x.unsqueeze(0), edge_index, distance=distance).squeeze(0)
 
 
 def test_hooks_and_messages_of_subclasses_are_heard_at_any_size():
@@ -375,18 +433,17 @@ def test_hooks_and_messages_of_subclasses_are_heard_at_any_size():
             return 0 * x_j
 
     data = make_data()
-    arguments = data.x, data.edge_index, data.edge_attr
+    arguments = {"x": data.x, "edge_index": data.edge_index, "distance": data.edge_attr}
     silent = Silent(8, 4, radius=0.3)
     silent.fuse_from = 0
-    assert (silent(*arguments) == 0).all()
+    assert (silent(**arguments) == 0).all()
     layer, heard = make_layer(), []
     layer.register_message_forward_hook(lambda *_: heard.append(True))
-    layer(*arguments)
+    layer(**arguments)
     assert heard
 
 
-@pytest.mark.parametrize("windows", [False, True])
-@pytest.mark.parametrize("aggr", ["mean", "attention"])
+@pytest.mark.parametrize(("aggr", "windows"), [("mean", False), ("attention", True)])
 def test_an_explainer_finds_the_neighbour_that_matters(aggr, windows):
     seed_everything(0)
     layer = make_layer(aggr, (2, 1), radius=0.5)
@@ -407,4 +464,5 @@ def test_an_explainer_finds_the_neighbour_that_matters(aggr, windows):
     assert explanation.edge_mask.argmax() == 0
     assert explanation.node_mask[1].sum() == explanation.node_mask.sum()
     assert layer.fuse  # the layer is as before
-    torch.testing.assert_close(layer(x, edge_index, distance), layer(x, edge_index, distance))
+    again = (layer(x, edge_index, distance=distance) for _ in range(2))
+    torch.testing.assert_close(*again)

@@ -1,0 +1,181 @@
+"""How an object was made, as plain values: written into a checkpoint, and made again from there."""
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
+from numbers import Integral, Real
+from pathlib import Path
+
+__all__ = ["check_trust", "describe", "make", "make_like", "recorded"]
+
+# What a checkpoint may make; the classes of other rooms open files or run commands.
+_ROOMS = ("socialgraph.nn.", "socialgraph.graph.", "socialgraph.data.")
+
+
+def recorded(init: Callable) -> Callable:
+    """Decorate ``__init__`` to keep its arguments as ``self.init_args``, by name.
+
+    A subclass with an ``__init__`` of its own decorates that too, or has nothing kept.
+
+    Raises:
+        TypeError: if it takes ``*args`` or ``**kwargs``, which have no names.
+    """
+    signature = inspect.signature(init)
+    for parameter in signature.parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise TypeError(f"Expected arguments with names (got '{parameter}' of '__init__').")
+
+    @functools.wraps(init)
+    def wrapper(self, *args, **kwargs) -> None:
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        init(self, *args, **kwargs)
+        if type(self).__init__ is wrapper:
+            self.init_args = dict(list(bound.arguments.items())[1:])
+
+    return wrapper
+
+
+def describe(thing: object) -> dict:
+    """Class and arguments of an object, as ``{"class_path": ..., "init_args": {...}}``.
+
+    Arguments are those that :func:`recorded` kept, or the attributes of their names. One that was a
+    factory is described by what it made: the attribute of its name.
+
+    Raises:
+        TypeError: if an argument cannot be written down, or the class is not of a module.
+    """
+    path = f"{type(thing).__module__}.{type(thing).__qualname__}"
+    if "." in type(thing).__qualname__:
+        raise TypeError(f"Expected a class of a module, not one within another (got {path}).")
+    kept = getattr(thing, "init_args", None)
+    if kept is None:
+        names = list(inspect.signature(type(thing).__init__).parameters)[1:]
+        kept = {name: getattr(thing, name, inspect.Parameter.empty) for name in names}
+    return {
+        "class_path": path,
+        "init_args": {name: _plain(thing, name, value) for name, value in kept.items()},
+    }
+
+
+def make(recipe: dict, trust: Sequence[str] = ()) -> object:
+    """Make what :func:`describe` described, with the objects among its arguments.
+
+    Args:
+        recipe: class and arguments.
+        trust: packages besides this one whose classes may be made.
+
+    Raises:
+        ValueError: if a class is of another package, there is none of its name, or it does not
+            take the arguments.
+    """
+    check_trust(recipe, trust)
+    return _make(recipe, trust)
+
+
+def make_like(thing: object) -> object:
+    """Another object of the same class and arguments, with weights of its own.
+
+    Raises:
+        TypeError: if an argument cannot be written down.
+    """
+    return _make(describe(thing), trust=None)
+
+
+def check_trust(recipe: object, trust: Sequence[str] = ()) -> None:
+    """Refuse plain values that name a class that may not be made.
+
+    Args:
+        recipe: plain values, with classes anywhere among them.
+        trust: packages besides this one whose classes may be made.
+
+    Raises:
+        ValueError: if one does.
+    """
+    if isinstance(recipe, dict):
+        if "class_path" in recipe:
+            _check_package(recipe["class_path"], trust)
+        for value in recipe.values():
+            check_trust(value, trust)
+    elif isinstance(recipe, list | tuple):
+        for value in recipe:
+            check_trust(value, trust)
+
+
+def _check_package(path: object, trust: Sequence[str]) -> None:
+    package = str(path).split(".")[0]
+    if not str(path).startswith(_ROOMS) and package not in trust:
+        raise ValueError(
+            f"The checkpoint names the class {path!r}. Only classes of socialgraph.nn, "
+            "socialgraph.graph and socialgraph.data are made from a checkpoint. If you trust it, "
+            f"say so: trust=[{package!r}]."
+        )
+
+
+def _plain(owner: object, name: str, value: object) -> object:
+    if value is None or isinstance(value, bool):
+        return value
+    # Not their subclasses, such as NumPy's float, which a checkpoint may not hold.
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple | range):
+        return [_plain(owner, name, item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(owner, name, item) for key, item in value.items()}
+    made = value if _is_describable(value) else getattr(owner, name, value)
+    if _is_describable(made):
+        return describe(made)
+    raise TypeError(
+        f"The argument '{name}' of {type(owner).__name__} cannot be written into a checkpoint (got "
+        f"{value!r}). Its constructor must keep its arguments as attributes, or be decorated with "
+        "socialgraph.recipe.recorded."
+    )
+
+
+def _is_describable(thing: object) -> bool:
+    if inspect.isclass(thing) or inspect.isroutine(thing):
+        return False
+    if hasattr(thing, "init_args") or is_dataclass(thing):
+        return True
+    names = list(inspect.signature(type(thing).__init__).parameters)[1:]
+    return all(hasattr(thing, name) for name in names)
+
+
+def _make(recipe: object, trust: Sequence[str] | None) -> object:
+    if isinstance(recipe, list | tuple):
+        return [_make(value, trust) for value in recipe]
+    if not isinstance(recipe, dict):
+        return recipe
+    if "class_path" not in recipe:
+        return {name: _make(value, trust) for name, value in recipe.items()}
+    made = _find_class(recipe["class_path"])
+    if trust is not None:
+        _check_package(f"{made.__module__}.{made.__qualname__}", trust)
+    try:
+        return made(**_make(recipe.get("init_args", {}), trust))
+    except TypeError as error:
+        raise ValueError(f"Cannot make a {recipe['class_path']} ({error}).") from error
+
+
+def _find_class(path: object) -> type:
+    """The class of a name, of which a module may only hold an import.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    try:
+        module, _, name = path.rpartition(".")
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"There is no class {path!r} ({error}).") from error
+    if not inspect.isclass(found):
+        raise ValueError(f"Expected the name of a class (got {path!r}).")
+    return found
