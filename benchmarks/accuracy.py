@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow.csv
 import pytorch_lightning as pl
 import yaml
+from jsonargparse import ArgumentParser
 from torch import nn
 
 from benchmarks.baselines import LastValue, Ridge, TimeOfDayMean
@@ -24,7 +25,7 @@ from benchmarks.environment import ROOT, result_path, write_result
 from benchmarks.measure import isolated, resident_mib
 from socialgraph.cli import main as command_line
 from socialgraph.data import TrafficDataModule
-from socialgraph.forecaster import Forecaster
+from socialgraph.forecaster import Forecaster, load
 from socialgraph.writers import ErrorWriter
 
 __all__ = ["load_datamodule", "main", "measure_errors", "run_command", "run_model", "run_naive"]
@@ -39,7 +40,7 @@ def run_command(words: list[str]) -> tuple[float, float]:
         Seconds, and the peak of its resident memory in MiB.
 
     Raises:
-        RuntimeError: where it fails, with its error.
+        RuntimeError: if it fails, with its error.
     """
     start = time.perf_counter()
     memory = isolated(_run_command_line, words)
@@ -78,7 +79,7 @@ def run_model(profile: Path, seed: int, model: str, folder: Path, options: list[
         f"--config={profile}",
         f"--model={ROOT / 'configs' / 'model' / f'{model}.yaml'}",
         f"--seed_everything={seed}",
-        f"--data.seed={seed}",
+        f"--data.loading.seed={seed}",
         f"--trainer.logger.init_args.save_dir={folder}",
         f"--trainer.logger.init_args.name={model}",
         f"--trainer.logger.init_args.version=seed_{seed}",
@@ -89,18 +90,17 @@ def run_model(profile: Path, seed: int, model: str, folder: Path, options: list[
     run = folder / model / f"seed_{seed}"
     checkpoint = run / "checkpoints" / "best.ckpt"
     run_command(["test", f"--ckpt_path={checkpoint}"])
-    forecaster = Forecaster.load_from_checkpoint(checkpoint, weights_only=True, map_location="cpu")
-    pooling = forecaster.network.pooling
+    network = load(checkpoint).network
     metrics = pyarrow.csv.read_csv(run / "metrics.csv")
     epochs = [s for s in metrics["epoch_seconds"].to_pylist() if s is not None]
     return {
         "model": model,
         "seed": seed,
-        "parameters": sum(p.numel() for p in forecaster.network.parameters()),
+        "parameters": sum(p.numel() for p in network.parameters()),
         "fit_seconds": seconds,
         "epoch_seconds": epochs,
         "peak_memory_mib": memory,
-        "radius": pooling.radius.tolist() if pooling is not None else None,
+        "radius": None if network.pooling is None else network.pooling.radius.tolist(),
         "configuration": yaml.safe_load((run / "config.yaml").read_text()),
         "test": json.loads(checkpoint.with_suffix(".test.json").read_text()),
     }
@@ -109,7 +109,7 @@ def run_model(profile: Path, seed: int, model: str, folder: Path, options: list[
 def run_naive(datamodule: TrafficDataModule, folder: Path) -> list[dict]:
     """Test the models that need no training on the same windows."""
     networks = {
-        "last value": LastValue(datamodule.horizon, datamodule.num_targets),
+        "last value": LastValue(datamodule.windows.horizon, datamodule.num_targets),
         "time-of-day mean": TimeOfDayMean(datamodule),
         "ridge": Ridge(datamodule),
     }
@@ -142,7 +142,7 @@ def main(argv: list[str] | None = None) -> None:
     folder = Path(args.runs) / args.config.stem
     folder.mkdir(parents=True, exist_ok=True)
     results = run_naive(load_datamodule(args.config, args.data), folder)
-    options = _budget(args) + ([f"--data.path={args.data}"] if args.data else [])
+    options = _budget(args) + ([f"--data.series={args.data}"] if args.data else [])
     trainings = itertools.product([args.config], args.seeds, args.models, [folder], [options])
     with ThreadPoolExecutor(args.jobs) as executor:
         for result in executor.map(run_model, *zip(*trainings, strict=True)):
@@ -152,10 +152,13 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def load_datamodule(profile: Path, path: str | None) -> TrafficDataModule:
-    """Data module of a profile after ``setup``, on another file where ``path`` names one."""
-    data = yaml.safe_load(profile.read_text())["data"]
-    options = yaml.safe_load((profile.parent / data).read_text())
-    datamodule = TrafficDataModule(**{**options, "path": path or options["path"]})
+    """Data module of a profile after ``setup``, on another file if ``path`` names one."""
+    part = profile.parent / yaml.safe_load(profile.read_text())["data"]
+    options = yaml.safe_load(part.read_text())
+    parser = ArgumentParser()
+    parser.add_class_arguments(TrafficDataModule, "data")
+    config = parser.parse_object({"data": {**options, "series": path or options["series"]}})
+    datamodule = parser.instantiate_classes(config).data
     datamodule.setup()
     return datamodule
 

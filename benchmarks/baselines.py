@@ -6,14 +6,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from socialgraph.data import TrafficDataModule, time_covariates
+from socialgraph.calendar import clock
+from socialgraph.data import TrafficDataModule
 from socialgraph.nn.inputs import last_observed
+from socialgraph.scaler import Scaler
 
-__all__ = ["LastValue", "Ridge", "TimeOfDayMean"]
+__all__ = ["LastValue", "Ridge", "TimeOfDayMean", "fitted_scaler"]
+
+
+def fitted_scaler(datamodule: TrafficDataModule) -> Scaler:
+    """Scaler of the training part of a data module after ``setup``."""
+    spec = datamodule.fitted_spec()
+    return Scaler(spec.loc, spec.scale, spec.limit)
 
 
 class LastValue(nn.Module):
-    """The last observed reading of the window, for all steps; the mean where there is none.
+    """The last observed reading of the window, for all steps; the mean if there is none.
 
     Args:
         horizon: predicted steps.
@@ -50,15 +58,16 @@ class TimeOfDayMean(nn.Module):
 
     def __init__(self, datamodule: TrafficDataModule) -> None:
         super().__init__()
-        self.horizon = datamodule.horizon
-        self.slots = round(1440 / datamodule.series.interval_minutes)
-        values = datamodule.train_values[..., : datamodule.num_targets]
-        day, week = time_covariates(datamodule.series.timestamps[: len(values)])
-        scaler = datamodule.fit_scaler()
+        series, train = datamodule.series, slice(datamodule.train_steps)
+        self.horizon = datamodule.windows.horizon
+        self.slots = round(1440 / series.interval_minutes)
+        day, week = clock(series.timestamps[train], series.timezone)
+        scaler = fitted_scaler(datamodule)
         channels = slice(datamodule.num_targets)
+        values = series.values[train, :, channels]
         scaled = (values - scaler.loc[channels].numpy()) / scaler.scale[channels].numpy()
-        slot = (day * self.slots).round().long().numpy() % self.slots
-        profile = _profile(scaled, slot, week.numpy() >= 5, self.slots)
+        slot = (day * self.slots).round().astype(np.int64) % self.slots
+        profile = _profile(scaled, slot, week >= 5, self.slots)
         self.register_buffer("profile", torch.from_numpy(profile).float())
 
     def forward(self, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
@@ -92,11 +101,11 @@ class Ridge(nn.Module):
 
     def __init__(self, datamodule: TrafficDataModule, penalty: float = 1.0) -> None:
         super().__init__()
-        scaler = datamodule.fit_scaler()
+        scaler = fitted_scaler(datamodule)
         channels = slice(datamodule.num_targets)
         gram = moment = 0
         for batch in datamodule.train_dataloader():
-            features = torch.where(batch["mask"], scaler.transform(batch["features"]), 0.0)
+            features = scaler.transform(batch["features"], batch["mask"])
             x = _regressors(features, batch["mask"], batch["time_of_day"]).double()
             known = batch["target_mask"].double()
             scaled = (batch["targets"] - scaler.loc[channels]) / scaler.scale[channels]

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
         steps = {}
         for way, size in sizes.items():
             batch, source = make_batch(size, args.data, args.device)
-            network = make_network("shared", size, batch["vd_ids"]).to(args.device)
+            network = make_network("shared", size).to(args.device)
             optimizer = make_optimizer(network)
             steps[way] = make_training_step(network, optimizer, batch, size.precision)
         for way, seconds in interleaved_seconds(steps, args.repeats, device=args.device).items():

@@ -20,6 +20,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +32,8 @@ from benchmarks.environment import result_path, write_result
 from benchmarks.measure import interleaved_seconds, isolated, peak_memory, summary
 from data_prep.simulate import simulate
 from socialgraph import schema
-from socialgraph.data import TrafficDataModule, time_covariates
+from socialgraph.calendar import clock
+from socialgraph.data import Loading, TrafficDataModule, Windows
 
 __all__ = ["WAYS", "SlicedWindows", "main", "make_loader", "measure_memory"]
 
@@ -48,10 +50,12 @@ class SlicedWindows(Dataset):
     """
 
     def __init__(self, datamodule: TrafficDataModule, starts: list[int]) -> None:
-        values = torch.from_numpy(datamodule.series.values)
+        series, windows = datamodule.series, datamodule.windows
+        values = torch.from_numpy(series.values)
         self.values, self.mask = values.nan_to_num(nan=0.0), ~values.isnan()
-        self.time_of_day, self.day_of_week = time_covariates(datamodule.series.timestamps)
-        self.starts, self.window, self.horizon = starts, datamodule.window, datamodule.horizon
+        times = clock(series.timestamps, series.timezone)
+        self.time_of_day, self.day_of_week = map(torch.from_numpy, times)
+        self.starts, self.window, self.horizon = starts, windows.window, windows.horizon
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -109,7 +113,7 @@ def check_equal(loaders: dict[str, DataLoader]) -> None:
     """Compare every batch of an epoch.
 
     Raises:
-        RuntimeError: where a batch of one way is not that of the first.
+        RuntimeError: if a batch of one way is not that of the first.
     """
     first, *others = loaders
     for number, (expected, *batches) in enumerate(zip(*loaders.values(), strict=True)):
@@ -159,8 +163,8 @@ def measure_memory(way: str, options: dict) -> dict[str, float]:
 
 def measure_file(path: Path, args: argparse.Namespace) -> Iterator[dict]:
     """One entry for each way and number of workers on one file."""
-    options = {"path": path, "features": schema.read(path).feature_names, "window": args.window}
-    options |= {"horizon": args.window, "batch_size": args.batch_size}
+    options = {"series": str(path), "windows": Windows(args.window, args.window)}
+    options |= {"loading": Loading(args.batch_size, pin_memory=args.device == "cuda")}
     loader = make_loader("gathered", options)
     windows, (steps, nodes, features) = len(loader.dataset), loader.collate_fn.values.shape
     size = {"data": path.stem, "nodes": nodes, "steps": steps, "windows": windows}
@@ -171,7 +175,7 @@ def measure_file(path: Path, args: argparse.Namespace) -> Iterator[dict]:
     ways = [way for way in WAYS if way not in refused]
     memory = measure_memory if args.quick else partial(isolated, measure_memory)
     for workers in args.workers:
-        options |= {"num_workers": workers, "pin_memory": args.device == "cuda"}
+        options |= {"loading": replace(options["loading"], num_workers=workers)}
         times = measure_times(ways, options, args.repeats, args.device)
         for way in WAYS:
             entry = {"way": way, "workers": workers, **size, "stored_mib": stored_mib}

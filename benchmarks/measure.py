@@ -92,8 +92,8 @@ def isolated(
         environment: variables that the process gets besides those of this one.
 
     Raises:
-        TimeoutError: where it takes more than ``timeout`` seconds; the process is ended.
-        RuntimeError: where it fails, with its error, or its process is killed.
+        TimeoutError: if it takes more than ``timeout`` seconds; the process is ended.
+        RuntimeError: if it fails, with its error, or its process is killed.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)

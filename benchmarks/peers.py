@@ -4,13 +4,13 @@
 ``python -m benchmarks.peers --config configs/metr_la_week.yaml`` exports the series once, trains
 every released model in its environment (``benchmarks/peer_runners``) and ours through the command
 line, and computes all errors here, over the same windows and masks. Peers read the targets and the
-clock, and our radius graph where they take one. What cannot be run stays in the result, with its
+clock, and our radius graph if they take one. What cannot be run stays in the result, with its
 error.
 
 ``--budget`` is wall time in training steps: neither start-up nor the validation checks count, at
 most eight, evenly spread, of which the best gives the weights. This holds for ours as well
 (:class:`TrainingBudget`; Lightning's ``max_time`` would count validation). Learning rates are
-constant. Sizes are those of each author's examples where there are some; all peers have Adam with
+constant. Sizes are those of each author's examples if there are some; all peers have Adam with
 one rate throughout (0.001; 0.003 for two models of tsl) and 16 windows a batch, neuralforecast one,
 which is 207 of its series. neuralforecast's own scaling of each window is left out.
 """
@@ -32,7 +32,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.accuracy import load_datamodule, measure_errors, run_model, run_naive
+from benchmarks.baselines import fitted_scaler
 from benchmarks.environment import ROOT, result_path, write_result
+from socialgraph.calendar import clock
 from socialgraph.data import TrafficDataModule
 from socialgraph.scaler import Scaler
 
@@ -62,11 +64,11 @@ class TrainingBudget(pl.Callback):
     on_validation_start = on_train_start
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-        """Start the clock, where it stands still."""
+        """Start the clock, if it stands still."""
         self._since = self._since or time.perf_counter()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        """Count the batch; stop, with a last validation, where the time is up."""
+        """Count the batch; stop, with a last validation, if the time is up."""
         now = time.perf_counter()
         self.seconds, self._since = self.seconds + now - self._since, now
         self.windows += len(batch["features"])
@@ -80,14 +82,14 @@ class TrainingBudget(pl.Callback):
 class _Recorded(nn.Module):
     """Forecasts ``[W, P, N, F]`` that were made elsewhere, with the call of a network."""
 
-    def __init__(self, forecasts: Tensor, first_steps: Tensor, scaler: Scaler) -> None:
+    def __init__(self, forecasts: Tensor, issued: Tensor, scaler: Scaler) -> None:
         super().__init__()
         channels = slice(forecasts.size(-1))
         self.scaled = (forecasts - scaler.loc[channels]) / scaler.scale[channels]
-        self.first_steps = first_steps
+        self.issued = issued
 
-    def forward(self, first_step: Tensor) -> Tensor:
-        return self.scaled[torch.searchsorted(self.first_steps, first_step)]
+    def forward(self, issued: Tensor) -> Tensor:
+        return self.scaled[torch.searchsorted(self.issued, issued)]
 
 
 def export(datamodule: TrafficDataModule, path: Path) -> None:
@@ -101,18 +103,20 @@ def export(datamodule: TrafficDataModule, path: Path) -> None:
             and ``day_of_week`` ``[T]``; ``edge_index`` ``[2, E]`` and ``distance`` ``[E]`` in
             metres, empty without valid positions.
     """
+    series, windows, graph = datamodule.series, datamodule.windows, datamodule.graph_tensors
+    time_of_day, day_of_week = clock(series.timestamps, series.timezone)
     np.savez(
         path,
-        values=datamodule.series.values[..., : datamodule.num_targets],
-        **datamodule.starts | {"train": datamodule.starts["train"][:: datamodule.stride]},
-        window=datamodule.window,
-        horizon=datamodule.horizon,
-        slots_per_day=round(1440 / datamodule.series.interval_minutes),
-        statistics_steps=len(datamodule.train_values),
-        time_of_day=datamodule.collator.time_of_day,
-        day_of_week=datamodule.collator.day_of_week,
-        edge_index=datamodule.graph.get("edge_index", torch.empty(2, 0, dtype=torch.int64)),
-        distance=datamodule.graph.get("distance", torch.empty(0)),
+        values=series.values[..., : datamodule.num_targets],
+        **datamodule.starts | {"train": datamodule.starts["train"][:: windows.stride]},
+        window=windows.window,
+        horizon=windows.horizon,
+        slots_per_day=round(1440 / series.interval_minutes),
+        statistics_steps=datamodule.train_steps,
+        time_of_day=time_of_day,
+        day_of_week=day_of_week,
+        edge_index=graph.get("edge_index", torch.empty(2, 0, dtype=torch.int64)),
+        distance=graph.get("distance", torch.empty(0)),
     )
 
 
@@ -132,9 +136,9 @@ def run_peer(
         What the runner reports of the model and its cost, and its test errors.
 
     Raises:
-        RuntimeError: where the runner fails, with the last lines that it printed, or gives other
+        RuntimeError: if the runner fails, with the last lines that it printed, or gives other
             forecasts than were asked for.
-        subprocess.TimeoutExpired: where it takes more than 10 minutes and 10 budgets.
+        subprocess.TimeoutExpired: if it takes more than 10 minutes and 10 budgets.
     """
     output = folder / "forecasts.npz"
     output.unlink(missing_ok=True)  # of another model
@@ -152,15 +156,14 @@ def run_peer(
 
 
 def _test(forecasts: Tensor, data: TrafficDataModule, path: Path) -> dict:
-    starts = torch.from_numpy(data.starts["test"])
-    shape = (len(starts), data.horizon, len(data.series.vdids), data.num_targets)
+    issued = data.collator.seconds[data.starts["test"] + data.windows.window - 1]
+    shape = (len(issued), data.windows.horizon, len(data.series.vdids), data.num_targets)
     if forecasts.shape != shape or not forecasts.isfinite().all():
         wrong = (~forecasts.isfinite()).sum()
         raise RuntimeError(
             f"Expected finite forecasts {shape} (got {tuple(forecasts.shape)}, {wrong} not finite)."
         )
-    network = _Recorded(forecasts, starts + data.window, data.fit_scaler())
-    return measure_errors(network, data, path)
+    return measure_errors(_Recorded(forecasts, issued, fitted_scaler(data)), data, path)
 
 
 def run_ours(model: str, seed: int, args: argparse.Namespace, folder: Path) -> dict:
@@ -178,7 +181,7 @@ def run_ours(model: str, seed: int, args: argparse.Namespace, folder: Path) -> d
         f"--trainer.val_check_interval=00:0{interval}",
         f"--trainer.callbacks={json.dumps(callbacks)}",
     ]
-    options += [f"--data.path={args.data}"] if args.data else []
+    options += [f"--data.series={args.data}"] if args.data else []
     result = run_model(args.config, seed, model, folder, options)
     last = folder / model / f"seed_{seed}" / "checkpoints" / "last.ckpt"
     spent = torch.load(last, weights_only=True)["callbacks"]["TrainingBudget"]

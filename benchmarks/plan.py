@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import h5py
@@ -26,7 +27,7 @@ from benchmarks.environment import result_path, write_result
 from benchmarks.measure import isolated, peak_memory
 from benchmarks.workload import FORMS, Size, make_network, make_optimizer, make_training_step
 from socialgraph import schema
-from socialgraph.graph import build_radius_graph, project
+from socialgraph.graph import RadiusGraph
 
 __all__ = ["LiveTensors", "main", "measure", "predict"]
 
@@ -120,7 +121,7 @@ def _peak_of_step(form: str, size: Size, degree: float, fuse: bool) -> int:
 def _two_steps(form: str, size: Size, degree: float, device: str, fuse: bool | None = None) -> None:
     """Train; with ``fuse``, pool as at any size, or else as on a GPU, however small it is here."""
     batch = _ring_batch(size, degree, device)
-    network = make_network(form, size, batch["vd_ids"]).to(device)
+    network = make_network(form, size).to(device)
     if fuse is not None and network.pooling is not None:
         network.pooling.fuse, network.pooling.fuse_from = fuse, 0
     step = make_training_step(network, make_optimizer(network), batch, size.precision)
@@ -144,9 +145,9 @@ def _ring_batch(size: Size, degree: float, device: str) -> dict:
         "positions_xy": torch.rand(nodes, 2),
         "edge_index": torch.stack([sender, (sender + hop) % nodes]),
         "distance": torch.rand(edges) * size.max_radius,
+        "offset": torch.rand(edges, 2) * size.max_radius,
     }
-    moved = {name: tensor.to(device) for name, tensor in batch.items()}
-    return moved | {"vd_ids": [f"VD-{i}" for i in range(nodes)]}
+    return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 def check(form: str, size: Size, degree: float, device: str) -> dict:
@@ -190,12 +191,12 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _degree_of(path: Path, max_radius: float) -> tuple[int, float]:
-    """Detectors of a file, and their mean number of neighbours."""
+    """Number of detectors of a file, and their mean number of neighbours."""
     vdids = schema.read_vdids(path)
     with h5py.File(path) as file:
         lat, lon, _ = schema.read_positions(file, vdids)
-    pos = project(lat, lon)
-    return len(vdids), build_radius_graph(pos, max_radius)[0].shape[1] / len(vdids)
+    graph = RadiusGraph(max_radius).build(SimpleNamespace(vdids=vdids, lat=lat, lon=lon))
+    return len(vdids), graph.num_edges / len(vdids)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -33,7 +33,7 @@ def fill(text: str, tables: dict[str, str]) -> str:
     """Replace the tables between their marks.
 
     Raises:
-        KeyError: where the text asks for a table that there is not.
+        KeyError: if the text asks for a table that there is not.
     """
 
     def table(match: re.Match) -> str:

@@ -3,7 +3,7 @@
 ``python -m benchmarks.shared_vs_distributed`` measures, for each number of detectors and each form
 (shared; distributed and evaluated in one vectorised pass; distributed and looped over), parameters,
 optimiser state, start-up, peak memory of two training steps, forward pass and training step, and
-fits how each grows. The looped form stops where a step exceeds ``--limit``.
+fits how each grows. The looped form stops if a step exceeds ``--limit``.
 
 Start-up and memory are measured in a process for each form, which holds nothing else. Times are
 taken in one process for each number of detectors, the forms in turn. On a GPU a profiled step also
@@ -65,7 +65,7 @@ def measure_cost(form: str, size: Size, paths: list[Path], device: str) -> dict:
 
 def _start(form: str, size: Size, batch: dict) -> tuple:
     """Network, optimiser and training step, on the device of the batch."""
-    network = make_network(form, size, batch["vd_ids"]).to(batch["features"].device)
+    network = make_network(form, size).to(batch["features"].device)
     optimizer = make_optimizer(network)
     return network, optimizer, make_training_step(network, optimizer, batch, size.precision)
 
@@ -77,7 +77,7 @@ def measure_times(
 
     Returns:
         By form, ``forward`` and ``training_step`` as :func:`benchmarks.measure.summary`, or an
-        ``error`` where one looped step takes more than ``limit`` seconds; on CUDA also
+        ``error`` if one looped step takes more than ``limit`` seconds; on CUDA also
         ``launches`` and ``utilisation`` of a training step.
     """
     batch, _ = make_batch(size, paths, device)
@@ -112,7 +112,7 @@ def _profile(step: Callable[[], None], seconds: float) -> dict:
 
 
 def measure_size(size: Size, args: argparse.Namespace, looped: bool) -> list[dict]:
-    """All forms at one size; without the looped one where ``looped`` is False."""
+    """All forms at one size; without the looped one if ``looped`` is False."""
     forms = [form for form in FORMS if looped or form != "looped"]
     results = []
     for form in forms:

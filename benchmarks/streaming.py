@@ -25,11 +25,11 @@ def measure(size: Size, windows: list[int], repeats: int, device: str) -> list[d
     for window in windows:
         own = dataclasses.replace(size, window=window)
         batch, _ = make_batch(own, [], device)
-        network = make_network("shared", own, batch["vd_ids"]).to(device).eval()
+        network = make_network("shared", own).to(device).eval()
         runs[f"window {window}"] = torch.no_grad()(make_forward(network, batch, "float32"))
     arguments = {name: batch[name][0, -1] for name in ("features", "mask")}
     arguments |= {name: batch[name][0, -1] for name in ("time_of_day", "day_of_week")}
-    graph = ("positions_xy", "edge_index", "distance", "vd_ids")
+    graph = ("positions_xy", "edge_index", "distance", "offset")
     arguments |= {name: batch[name] for name in graph}
     with torch.no_grad():
         _, state = network.step(network.start(size.nodes), **arguments)

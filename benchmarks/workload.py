@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from benchmarks.baselines import fitted_scaler
 from data_prep.simulate import simulate
 from socialgraph import schema
-from socialgraph.data import TrafficDataModule
+from socialgraph.data import TrafficDataModule, Windows
+from socialgraph.graph import RadiusGraph
 from socialgraph.metrics import masked_loss
 from socialgraph.nn import DistributedSocialGraphNet, SocialGraphNet, SocialPooling, XLSTMEncoder
 
@@ -72,35 +73,20 @@ def make_batch(size: Size, paths: list[Path], device: str = "cpu") -> tuple[dict
     """
     enough = [path for path in paths if len(schema.read_vdids(path)) >= size.nodes]
     series = schema.read(enough[0], ["speed"]) if enough else simulate(size.nodes, days=1)
-    series = dataclasses.replace(
-        series,
-        values=series.values[:288, : size.nodes, :1],
-        timestamps=series.timestamps[:288],
-        feature_names=series.feature_names[:1],
-        units=series.units[:1],
-        vdids=series.vdids[: size.nodes],
-        lat=series.lat[: size.nodes],
-        lon=series.lon[: size.nodes],
-        vd_info={},
+    series = series.select(["speed"], series.vdids[: size.nodes])
+    datamodule = TrafficDataModule(
+        dataclasses.replace(series, values=series.values[:288], timestamps=series.timestamps[:288]),
+        windows=Windows(size.window, size.horizon),
+        graph=RadiusGraph(size.max_radius),
     )
-    with tempfile.TemporaryDirectory() as folder:
-        schema.write(Path(folder) / "data.h5", series)
-        datamodule = TrafficDataModule(
-            str(Path(folder) / "data.h5"),
-            ["speed"],
-            window=size.window,
-            horizon=size.horizon,
-            max_radius=size.max_radius,
-        )
-        datamodule.setup()
+    datamodule.setup()
     batch = datamodule.collator(list(range(size.batch_size)))
-    scaled = datamodule.fit_scaler().transform(batch["features"])
-    batch["features"] = torch.where(batch["mask"], scaled, 0.0)
-    moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+    batch["features"] = fitted_scaler(datamodule).transform(batch["features"], batch["mask"])
+    moved = {name: tensor.to(device) for name, tensor in batch.items()}
     return moved, enough[0].stem if enough else "simulated"
 
 
-def make_network(form: str, size: Size, vd_ids: list[str]) -> nn.Module:
+def make_network(form: str, size: Size) -> nn.Module:
     """Network of one of the :data:`FORMS`, with as many encoders as it takes."""
     encoder = partial(
         XLSTMEncoder,
@@ -112,18 +98,15 @@ def make_network(form: str, size: Size, vd_ids: list[str]) -> nn.Module:
     pooling = None
     if size.aggr != "none":
         heads = 4 if size.aggr == "attention" else 1
-        pooling = partial(
-            SocialPooling,
-            aggr=size.aggr,
-            radius=size.max_radius / 2,
-            max_radius=size.max_radius,
-            heads=heads,
-        )
+        pooling = partial(SocialPooling, aggr=size.aggr, radius=size.max_radius / 2, heads=heads)
+    parts = {"encoder": encoder, "pooling": pooling}
     if form == "shared":
-        return SocialGraphNet(1, size.horizon, encoder, pooling)
-    return DistributedSocialGraphNet(
-        1, size.horizon, vd_ids, encoder, pooling, vectorised=form == "vectorised"
-    )
+        network = SocialGraphNet(**parts)
+    else:
+        network = DistributedSocialGraphNet(**parts, vectorised=form == "vectorised")
+    vdids = [f"VD-{i}" for i in range(size.nodes)]
+    network.build(1, 1, size.horizon, vdids, size.max_radius)
+    return network
 
 
 def make_optimizer(network: nn.Module) -> torch.optim.Optimizer:
@@ -138,9 +121,9 @@ def make_training_step(
     forward = make_forward(network, batch, precision)
 
     def step() -> None:
-        loss = masked_loss(forward(), batch["targets"], batch["target_mask"], "mae")
+        total, count = masked_loss(forward(), batch["targets"], batch["target_mask"], "mae")
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (total / count).backward()
         optimizer.step()
 
     return step

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,16 @@ import pyarrow.parquet as pq
 
 from socialgraph import schema
 from socialgraph.atomic import replacing
-from socialgraph.graph import build_radius_graph, project
+from socialgraph.graph import RadiusGraph, project
+from socialgraph.series import TrafficSeries
 
-__all__ = ["main", "plot_forecast"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_forecast", "main", "plot_forecast", "read_forecast"]
+
+_KEYS = ("issued", "time", "step", "detector")
 
 
 def plot_forecast(
@@ -24,107 +32,207 @@ def plot_forecast(
     radius: float = 2000.0,
     num_detectors: int = 3,
 ) -> None:
-    """Draw forecast against truth for some detectors, and a map of all with the radius graph.
-
-    The day is the one on which readings vary most, and the detectors those where they do; on the
-    map, colour is the mean absolute error over the whole table.
+    """Write the picture of :func:`draw_forecast`.
 
     Args:
-        forecast: Parquet table of ``socialgraph predict``, on windows with known truth
-            (``data.predict_on: test``) for the error; without truth only the forecast is drawn.
+        forecast: Parquet table of ``socialgraph predict``; with ``data.windows.predict_on: test``
+            it holds the truth as well.
         data: HDF5 file that was forecast, for positions and units.
         picture: file to write; its ending gives the format.
         radius: edges up to this length are drawn, in metres.
         num_detectors: how many detectors get a panel.
 
     Raises:
-        ValueError: where the table has no forecast.
+        ValueError: if the table is no forecast table, or one of other detectors.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    table = pq.read_table(forecast)
-    if table.num_rows == 0 or table.num_columns < 6:
-        raise ValueError(f"'{forecast}' holds no forecast. Write one with 'socialgraph predict'.")
-    target = table.column_names[4]
-    series = schema.read(data, [target])
-    unit = series.units[0]
-    day, vdids = _liveliest(table, target, num_detectors)
-    figure = pyplot.figure(figsize=(14, 3 * max(2, num_detectors)), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.5))
-    _draw_map(left.subplots(), table, target, unit, series, radius)
-    panels = right.subplots(num_detectors, 1, sharex=True, squeeze=False)[:, 0]
-    for axes, vdid in zip(panels, vdids, strict=False):
-        _draw_series(axes, day.filter(pc.field("vdid") == vdid), target, unit, vdid)
-    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=8)
+    table = read_forecast(forecast)
+    series = schema.read(data, [_target(table)])
+    figure = draw_forecast(table, series, radius, num_detectors)
     with replacing(picture) as temporary:
         figure.savefig(temporary, dpi=110, format=Path(picture).suffix[1:] or "png")
-    pyplot.close(figure)
 
 
-def _group(table: pa.Table, column: str, how: str) -> dict[str, float]:
-    grouped = table.group_by("vdid").aggregate([(column, how)])
+def read_forecast(path: str | Path) -> pa.Table:
+    """Read a forecast table (:func:`socialgraph.table.forecast_schema`) from Parquet.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not Parquet, lacks a column, its times have no zone, or it has no row.
+    """
+    advice = "Write one with 'socialgraph predict'."
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"'{path}' is no Parquet table ({error}). {advice}") from error
+    names = table.column_names
+    lacking = [name for name in _KEYS if name not in names]
+    if lacking or len(names) == len(_KEYS):
+        raise ValueError(
+            f"'{path}' is no forecast table: it lacks {lacking or 'a target'} beside its columns "
+            f"{names}. {advice}"
+        )
+    without_zone = [name for name in _KEYS[:2] if not getattr(table[name].type, "tz", None)]
+    if without_zone:
+        raise ValueError(
+            f"Expected times with a zone in '{path}' (got {table[without_zone[0]].type} in "
+            f"'{without_zone[0]}'). {advice}"
+        )
+    if table.num_rows == 0:
+        raise ValueError(f"'{path}' holds no forecast. {advice}")
+    return table
+
+
+def draw_forecast(
+    table: pa.Table, series: TrafficSeries, radius: float = 2000.0, num_detectors: int = 3
+) -> "Figure":
+    """Draw forecast against truth for some detectors, and a map of all with the radius graph.
+
+    Panels are on the local clock. Of many windows they show the local day on which readings vary
+    most; the detectors are those that vary most. On the map, colour is the mean absolute error over
+    the whole table. Without truth, forecasts are drawn alone.
+
+    Args:
+        table: forecast table; its first target is drawn.
+        series: positions and units of its detectors.
+        radius: edges up to this length are drawn, in metres.
+        num_detectors: how many detectors get a panel.
+
+    Raises:
+        ValueError: if the table has a detector that the series has not.
+    """
+    from matplotlib.figure import Figure
+
+    _check_detectors(table, series)
+    target, table = _target(table), _with_truth(table)
+    quantity = f"{target} [{series.units[series.feature_names.index(target)]}]"
+    rows, vdids = _liveliest(table, num_detectors)
+    figure = Figure(figsize=(14, 3 * max(2, num_detectors)), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.5))
+    _draw_map(left.subplots(), table, quantity, series, radius)
+    panels = right.subplots(num_detectors, 1, sharex=True, squeeze=False)[:, 0]
+    for axes, vdid in zip(panels, vdids, strict=False):
+        _draw_series(axes, rows.filter(pc.field("detector") == vdid), quantity, vdid)
+    panels[-1].set_xlabel(f"local time, {table['time'].type.tz}")
+    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=8)
+    return figure
+
+
+def _target(table: pa.Table) -> str:
+    return next(name for name in table.column_names if name not in _KEYS)
+
+
+def _check_detectors(table: pa.Table, series: TrafficSeries) -> None:
+    strangers = sorted(set(table["detector"].unique().to_pylist()) - set(series.vdids))
+    if strangers:
+        raise ValueError(
+            f"{len(strangers)} detectors of the forecast are not in the data, among them "
+            f"{strangers[:5]}. Give the file that was forecast."
+        )
+
+
+def _with_truth(table: pa.Table) -> pa.Table:
+    """The keys, the first target as ``forecast`` and its truth as ``observed``, null if unknown."""
+    target = _target(table)
+    unknown = pa.nulls(table.num_rows, pa.float32())
+    known = f"{target}_observed" in table.column_names
+    truth = table[f"{target}_observed"] if known else unknown
+    columns = [table[name] for name in _KEYS]
+    return pa.table([*columns, table[target], truth], [*_KEYS, "forecast", "observed"])
+
+
+def _has_truth(table: pa.Table) -> bool:
+    return table["observed"].null_count < table.num_rows
+
+
+def _by_detector(table: pa.Table, column: str, how: str) -> dict[str, float | None]:
+    grouped = table.group_by("detector").aggregate([(column, how)])
     values = grouped[f"{column}_{how}"].to_pylist()
-    return dict(zip(grouped["vdid"].to_pylist(), values, strict=True))
+    return dict(zip(grouped["detector"].to_pylist(), values, strict=True))
 
 
-def _liveliest(table: pa.Table, target: str, count: int) -> tuple[pa.Table, list[str]]:
-    """Rows of the day on which readings vary most, and the detectors where they do."""
-    shown = f"{target}_observed" if table[f"{target}_observed"].null_count < len(table) else target
-    days = pc.floor_temporal(table["timestamp"], unit="day")
-    spread = table.select([shown]).append_column("day", days).group_by("day")
-    spread = spread.aggregate([(shown, "stddev")]).sort_by([(f"{shown}_stddev", "descending")])
-    rows = table.filter(pc.equal(days, spread["day"][0]))
-    by_detector = _group(rows, shown, "stddev")
-    return rows, sorted(by_detector, key=lambda v: by_detector[v] or 0.0, reverse=True)[:count]
+def _is_one_window(table: pa.Table) -> bool:
+    return pc.count_distinct(table["issued"]).as_py() == 1
 
 
-def _draw_map(axes, table, target, unit, series, radius) -> None:
-    from matplotlib.collections import LineCollection
+def _liveliest(table: pa.Table, count: int) -> tuple[pa.Table, list[str]]:
+    """Rows of the local day on which readings vary most, and the detectors that do then."""
+    shown = "observed" if _has_truth(table) else "forecast"
+    if not _is_one_window(table):
+        days = pc.floor_temporal(table["time"], unit="day")
+        spread = table.select([shown]).append_column("day", days).group_by("day")
+        spread = spread.aggregate([(shown, "stddev")]).sort_by([(f"{shown}_stddev", "descending")])
+        table = table.filter(pc.equal(days, spread["day"][0]))
+    spread = _by_detector(table, shown, "stddev")
+    return table, sorted(spread, key=lambda v: spread[v] or 0.0, reverse=True)[:count]
 
-    pos = project(series.lat, series.lon)
-    known = np.isfinite(pos).all(axis=1)
-    if known.any():
-        pos_km = pos / 1000
-        (sender, receiver), _ = build_radius_graph(pos[known], radius)
-        once = sender < receiver
-        sender, receiver = sender[once], receiver[once]
-        lines = np.stack([pos_km[known][sender], pos_km[known][receiver]], axis=1)
-        axes.add_collection(LineCollection(lines, colors="0.75", linewidths=0.6, zorder=1))
-        table = table.append_column(
-            "error", pc.abs(pc.subtract(table[target], table[f"{target}_observed"]))
-        )
-        error = _group(table, "error", "mean")
-        colour = [
-            error.get(vdid) if error.get(vdid) is not None else np.nan for vdid in series.vdids
-        ]
-        points = axes.scatter(*pos_km[known].T, c=np.array(colour)[known], s=22, cmap="viridis_r")
-        axes.figure.colorbar(
-            points, ax=axes, location="bottom", label=f"mean absolute error of {target} [{unit}]"
-        )
+
+def _draw_map(
+    axes: "Axes", table: pa.Table, quantity: str, series: TrafficSeries, radius: float
+) -> None:
+    placed = np.isfinite(project(series.lat, series.lon)).all(axis=1)
+    if placed.any():
+        known = series.select(vdids=[v for v, p in zip(series.vdids, placed, strict=True) if p])
+        pos_km = project(known.lat, known.lon) / 1000
+        _draw_edges(axes, pos_km, RadiusGraph(radius).build(known).edge_index)
+        _draw_errors(axes, pos_km, known.vdids, table, quantity)
     axes.set_aspect("equal")
     axes.set(xlabel="x [km]", ylabel="y [km]")
     axes.set_title(f"{len(series.vdids)} detectors, edges up to {radius:g} m", fontsize=10)
 
 
-def _draw_series(axes, rows: pa.Table, target: str, unit: str, vdid: str) -> None:
-    rows = rows.sort_by("timestamp")
-    steps = sorted(set(rows["step"].to_pylist()))
-    if len(set(rows["issued"].to_pylist())) == 1:
-        axes.plot(rows["timestamp"], rows[target], ".-", label="forecast")
-    else:
+def _draw_edges(axes: "Axes", pos_km: np.ndarray, edge_index: np.ndarray) -> None:
+    from matplotlib.collections import LineCollection
+
+    sender, receiver = edge_index[:, edge_index[0] < edge_index[1]]  # each pair once
+    lines = np.stack([pos_km[sender], pos_km[receiver]], axis=1)
+    axes.add_collection(LineCollection(lines, colors="0.75", linewidths=0.6, zorder=1))
+
+
+def _draw_errors(
+    axes: "Axes", pos_km: np.ndarray, vdids: list[str], table: pa.Table, quantity: str
+) -> None:
+    """Points in the colour of their error, grey if it is not known."""
+    axes.scatter(*pos_km.T, c="0.6", s=22)
+    if not _has_truth(table):
+        return
+    errors = pc.abs(pc.subtract(table["forecast"], table["observed"]))
+    error = _by_detector(table.append_column("error", errors), "error", "mean")
+    colour = np.array([error.get(vdid) for vdid in vdids], dtype=np.float64)
+    points = axes.scatter(*pos_km.T, c=colour, s=22, cmap="viridis_r")
+    label = f"mean absolute error of {quantity}"
+    axes.figure.colorbar(points, ax=axes, location="bottom", label=label)
+
+
+def _draw_series(axes: "Axes", rows: pa.Table, quantity: str, vdid: str) -> None:
+    axes.xaxis_date(rows["time"].type.tz)
+    rows = rows.sort_by("time")
+    steps = sorted(rows["step"].unique().to_pylist())
+    if _has_truth(rows):
         first = rows.filter(pc.field("step") == steps[0])
-        axes.plot(first["timestamp"], first[f"{target}_observed"], "k", lw=1, label="observed")
-        for step in (steps[max(0, len(steps) // 4 - 1)], steps[-1]):
+        shown = rows if _is_one_window(rows) else first
+        axes.plot(_utc(shown["time"]), shown["observed"].to_numpy(), "k", lw=1, label="observed")
+    if _is_one_window(rows):
+        axes.plot(_utc(rows["time"]), rows["forecast"].to_numpy(), ".-", label="forecast")
+    else:
+        for step in dict.fromkeys((steps[max(0, len(steps) // 4 - 1)], steps[-1])):
             ahead = rows.filter(pc.field("step") == step)
-            minutes = (ahead["timestamp"][0].as_py() - ahead["issued"][0].as_py()).seconds // 60
-            axes.plot(ahead["timestamp"], ahead[target], lw=1, label=f"{minutes} min before")
-    axes.set_ylabel(f"{target} [{unit}]")
+            label = f"{_lead(ahead)} before"
+            axes.plot(_utc(ahead["time"]), ahead["forecast"].to_numpy(), lw=1, label=label)
+    axes.set_ylabel(quantity)
     axes.set_title(vdid, fontsize=9, loc="left")
     axes.tick_params(axis="x", labelrotation=20)
     axes.grid(alpha=0.3)
+
+
+def _utc(times: pa.ChunkedArray) -> np.ndarray:
+    """Times as matplotlib takes them: UTC, to be shown in the zone of the axis."""
+    return times.cast(pa.timestamp("s", tz="UTC")).to_numpy().astype("datetime64[s]")
+
+
+def _lead(rows: pa.Table) -> str:
+    """How long before their time the forecasts of one step were made."""
+    minutes = (rows["time"][0].as_py() - rows["issued"][0].as_py()).total_seconds() / 60
+    return f"{minutes / 60:g} h" if minutes > 60 and minutes % 60 == 0 else f"{minutes:g} min"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

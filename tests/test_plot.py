@@ -1,37 +1,47 @@
 """The picture of a forecast table."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import torch
 
-from socialgraph.plot import main
+from socialgraph.data import TrafficDataModule, Windows
+from socialgraph.plot import draw_forecast, main
+from socialgraph.table import forecast_table
 from tests.conftest import make_series
 
 pytest.importorskip("matplotlib", reason="pictures need the extra 'plot'")
 
 
-def write_table(path, windows, observed):
-    series = make_series()
-    rows = {name: [] for name in ("issued", "timestamp", "step", "vdid", "speed", "speed_observed")}
-    for first in windows:
-        for node, vdid in enumerate(series.vdids):
-            for step in range(1, 5):
-                truth = float(series.values[first + step, node, 0])
-                rows["issued"].append(series.timestamps[first].item())
-                rows["timestamp"].append(series.timestamps[first + step].item())
-                rows["step"].append(step)
-                rows["vdid"].append(vdid)
-                rows["speed"].append(60.0 + step)
-                rows["speed_observed"].append(truth if observed and not np.isnan(truth) else None)
-    schema = {"speed_observed": pa.float32()}
-    columns = {k: pa.array(v, type=schema.get(k)) for k, v in rows.items()}
-    pq.write_table(pa.table(columns), path)
+def make_table(series, starts, horizon=4, observed=True):
+    """Forecasts of 60 + step for every detector, as ``socialgraph predict`` writes them."""
+    data = TrafficDataModule(series, targets=["speed"], windows=Windows(4, horizon))
+    data.setup()
+    batch = data.collator(list(starts))
+    steps = 60.0 + torch.arange(1, horizon + 1)
+    forecast = steps[:, None, None].expand(batch["targets"].shape)
+    known = {name: batch[name] for name in ("issued", "targets", "target_mask")}
+    return forecast_table({"forecast": forecast, **known}, data.spec, observed)
 
 
-@pytest.mark.parametrize(("windows", "observed"), [(range(200, 260), True), ([290], False)])
-def test_draws_tables_with_and_without_truth(traffic_file, tmp_path, windows, observed, capsys):
-    write_table(tmp_path / "table.parquet", windows, observed)
+def panels_of(figure):
+    return figure.subfigs[1].axes
+
+
+def labels_of(figure):
+    return [line.get_label() for line in panels_of(figure)[0].lines]
+
+
+@pytest.mark.parametrize(("starts", "observed"), [(range(200, 260), True), ([290], False)])
+def test_the_command_draws_tables_with_and_without_truth(
+    traffic_file, tmp_path, starts, observed, capsys
+):
+    table = make_table(make_series(), starts, observed=observed)
+    pq.write_table(table, tmp_path / "table.parquet")
     picture = tmp_path / "picture.png"
     assert main([str(tmp_path / "table.parquet"), str(traffic_file), str(picture)]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -39,8 +49,98 @@ def test_draws_tables_with_and_without_truth(traffic_file, tmp_path, windows, ob
     assert str(picture) in capsys.readouterr().out
 
 
+def test_a_table_of_a_forecaster_in_python_is_drawn(traffic_file, tmp_path):
+    frame = make_table(make_series(), [200], observed=False).to_pandas()
+    frame.to_parquet(tmp_path / "table.parquet")
+    assert main([str(tmp_path / "table.parquet"), str(traffic_file), str(tmp_path / "p.svg")]) == 0
+
+
+def test_times_are_those_of_the_local_clock():
+    figure = draw_forecast(make_table(make_series(), [200]), make_series())
+    figure.canvas.draw()
+    panel = panels_of(figure)[-1]
+    assert panel.get_xlabel() == "local time, Asia/Taipei"
+    shown = {label.get_text() for label in panel.get_xticklabels()}
+    # The forecasts begin at 17:00 on the first of January (UTC).
+    assert {"02 01:00", "02 01:15"} <= shown <= {f"02 01:{minute:02d}" for minute in range(60)}
+
+
+def test_the_day_is_the_local_one_on_which_readings_vary_most():
+    series = make_series(steps=288 * 4, missing=0.0)
+    series.values[:, :, 0] = 50.0
+    lively = slice(288 + 16 * 12, 288 + 18 * 12)  # 16:00 to 18:00 UTC, 00:00 to 02:00 in Taipei
+    series.values[lively, 1, 0] += np.arange(24)
+    figure = draw_forecast(make_table(series, range(288 * 4 - 8)), series, num_detectors=1)
+    (panel,) = panels_of(figure)
+    assert panel.get_title(loc="left") == "VD-1"
+    times = panel.lines[0].get_xdata()
+    begin = series.timestamps[288 + 16 * 12]
+    assert times.min() == begin
+    assert times.max() == begin + np.timedelta64(24 * 60 - 5, "m")
+
+
+def test_lines_say_how_long_before_they_were_forecast():
+    assert labels_of(draw_forecast(make_table(make_series(), range(50)), make_series())) == [
+        "observed",
+        "5 min before",
+        "20 min before",
+    ]
+    series = replace(make_series(), timestamps=make_series().timestamps[0] + 25 * hours(300))
+    series.interval_minutes = 1500.0
+    figure = draw_forecast(make_table(series, range(50)), series)
+    assert labels_of(figure)[1:] == ["25 h before", "100 h before"]
+    one = draw_forecast(make_table(make_series(), [200]), make_series())
+    assert labels_of(one) == ["observed", "forecast"]
+
+
+def hours(count):
+    return np.arange(count) * np.timedelta64(1, "h")
+
+
+def test_the_map_has_the_edges_of_the_radius_graph_and_the_errors():
+    series = make_series(missing=0.0)
+    series.lat[5] = np.nan  # is left out of the map
+    table = make_table(series, range(50))
+    chart, colorbar = draw_forecast(table, series, radius=700.0).subfigs[0].axes
+    lines = chart.collections[0]
+    # Detectors are 332 m apart in a row: each of the 5 sees the next and the one after.
+    lengths = [1000 * np.linalg.norm(a - b) for a, b in lines.get_segments()]
+    assert len(lengths) == 7
+    assert sorted(round(length / 332) for length in lengths) == [1] * 4 + [2] * 3
+    error = table.append_column("error", pc.abs(pc.subtract(table["speed"], table[5])))
+    error = error.group_by("detector").aggregate([("error", "mean")]).sort_by("detector")
+    np.testing.assert_allclose(chart.collections[-1].get_array(), error["error_mean"][:5])
+    assert colorbar.get_xlabel() == "mean absolute error of speed [km/h]"
+
+
+def test_without_positions_or_truth_the_panels_are_drawn_alone():
+    series = replace(make_series(), lat=None, lon=None)
+    figure = draw_forecast(make_table(series, range(50), observed=False), series)
+    (chart,) = figure.subfigs[0].axes
+    assert not chart.collections
+    assert labels_of(figure) == ["5 min before", "20 min before"]
+
+
+def refusal(table, data, folder, capsys):
+    """What the command says of a table that it does not draw."""
+    pq.write_table(table, folder / "table.parquet")
+    words = [folder / "table.parquet", data, folder / "p.png"]
+    assert main([str(word) for word in words]) == 2
+    assert not (folder / "p.png").exists()
+    return capsys.readouterr().err
+
+
 def test_a_table_that_is_none_is_refused(traffic_file, tmp_path, capsys):
-    pq.write_table(pa.table({"a": [1]}), tmp_path / "table.parquet")
-    assert main([str(tmp_path / "table.parquet"), str(traffic_file), str(tmp_path / "p.png")]) == 2
-    assert "holds no forecast" in capsys.readouterr().err
+    table = make_table(make_series(), [200])
+    ask = (traffic_file, tmp_path, capsys)
+    assert "it lacks ['issued', 'time', 'step', 'det" in refusal(pa.table({"a": [1]}), *ask)
+    assert "it lacks a target" in refusal(table.select([0, 1, 2, 3]), *ask)
+    naive = table.set_column(1, "time", table["time"].cast(pa.timestamp("s")))
+    assert "a zone" in refusal(naive, *ask)
+    assert "holds no forecast" in refusal(table[:0], *ask)
+    strange = table.set_column(3, "detector", pa.array(["new"] * table.num_rows))
+    assert "1 detectors of the forecast are not in the data" in refusal(strange, *ask)
     assert main([str(tmp_path / "none.parquet"), str(traffic_file), str(tmp_path / "p.png")]) == 2
+    (tmp_path / "table.csv").write_text("issued,time,step,detector,speed\n")
+    assert main([str(tmp_path / "table.csv"), str(traffic_file), str(tmp_path / "p.png")]) == 2
+    assert "is no Parquet table" in capsys.readouterr().err

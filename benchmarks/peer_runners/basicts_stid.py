@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def make_stid(windows: protocol.Windows) -> protocol.Model:
-    """Three layers with embeddings of node and time; of the day where training holds all seven.
+    """Three layers with embeddings of node and time; of the day if training holds all seven.
 
     BasicTS starts with 0.002 and halves it after the first epoch; here it is 0.001 throughout.
     """

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 def make_model(kind: type[nn.Module], windows: protocol.Windows) -> protocol.Model:
-    """A model that knows the clock of input and predicted steps, and the mask where it must."""
+    """A model that knows the clock of input and predicted steps, and the mask if it must."""
     nodes, channels = windows.values.shape[1:]
     steps = max(windows.horizon, windows.window + 1) if kind is LSTM else windows.horizon
     ahead = torch.arange(windows.window + steps)

@@ -74,7 +74,7 @@ class Windows:
         Shapes:
             - **x:** scaled readings :math:`(B, T, N, F)`, 0 where missing
             - **covariates:** :math:`(B, T, N, C)`: sine and cosine of the time of day, and the mask
-              of ``x`` where readings are missing
+              of ``x`` if readings are missing
             - **targets:** scaled :math:`(B, P, N, F)`, NaN where missing
             - **slot, day_of_week:** of all steps :math:`(B, T + P)`, integers
         """
@@ -97,7 +97,7 @@ class Windows:
         return torch.stack([angle.sin(), angle.cos()], dim=-1)
 
     def masked_mae(self, forecast: Tensor, targets: Tensor) -> Tensor:
-        """MAE of scaled forecasts over the observed targets, in real units; 0 where none is."""
+        """MAE of scaled forecasts over the observed targets, in real units; 0 if none is."""
         observed = ~targets.isnan()
         error = torch.where(observed, forecast - targets.nan_to_num(0.0), 0.0).abs()
         return self.scale.mean() * error.sum() / observed.sum().clamp(min=1)
@@ -116,7 +116,7 @@ def train(model: Model, windows: Windows, budget: float, seed: int) -> dict[str,
         What was spent, and the best validation MAE.
 
     Raises:
-        RuntimeError: where the validation MAE was never finite.
+        RuntimeError: if the validation MAE was never finite.
     """
     optimizer = torch.optim.Adam(model.network.parameters(), lr=model.rate)
     order = _endless(windows.starts["train"], model.batch_size, seed)

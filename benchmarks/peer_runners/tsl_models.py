@@ -33,10 +33,10 @@ RATES = {"GRUGCNModel": 3e-3, "AGCRNModel": 3e-3}
 
 
 def make_model(name: str, windows: protocol.Windows) -> protocol.Model:
-    """A model with the clock (and the mask, where readings are missing) as covariates.
+    """A model with the clock (and the mask, if readings are missing) as covariates.
 
     Raises:
-        ValueError: where a graph is needed and the data have none.
+        ValueError: if a graph is needed and the data have none.
     """
     kind = getattr(models, name)
     sizes = {

@@ -97,19 +97,30 @@ def _fastest_epoch(runs: list[dict]) -> str:
 
 def _units(test: dict) -> str:
     name, target = next(iter(test["targets"].items()))
-    shares = "/".join(f"{100 * share:.0f}" for share in test["split"])
     return (
         f"MAE / RMSE in {target['unit']} / MAPE in % of {name}, {test['detectors']} detectors, "
-        f"{test['windows']:,} test windows ({test['border']}, split {shares}), missing targets "
-        "left out"
+        f"{test['windows']:,} test windows ({_split(test)}), missing targets left out"
     )
+
+
+def _split(test: dict) -> str:
+    """How the windows were divided; a result file holds shares and border, or a described split."""
+    if isinstance(test["split"], list):
+        shares, border = test["split"], test["border"]
+    else:
+        kind, options = test["split"]["class_path"].rpartition(".")[2], test["split"]["init_args"]
+        if kind != "ShareSplit":
+            return ", ".join([kind, *(f"{name} {value}" for name, value in options.items())])
+        shares, border = [options[part] for part in ("train", "val", "test")], options["border"]
+    return f"{border}, split {'/'.join(f'{100 * share:.0f}' for share in shares)}"
 
 
 def _accuracy_note(report: dict) -> str:
     options = report["configuration"]
     trained = [result for result in report["results"] if "seed" in result]
     minutes = [result["fit_seconds"] / 60 for result in trained]
-    stride = trained[0]["configuration"]["data"]["stride"]
+    data = trained[0]["configuration"]["data"]
+    stride = data.get("windows", data)["stride"]
     windows = "all training windows" if stride == 1 else f"one in {stride} training windows"
     seeds = options["seeds"]
     means = ", ".join(

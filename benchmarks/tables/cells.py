@@ -44,7 +44,7 @@ def ratio(times: dict | None, others: dict | None) -> str:
 
 
 def number(entry: dict, name: str, form: str) -> str:
-    """Entry in a form, where it is there."""
+    """Entry in a form, if it is there."""
     return form.format(entry[name]) if name in entry else ""
 
 
@@ -67,10 +67,8 @@ def measured_on(report: dict) -> str:
         machine = environment["gpu"]
     dirty = " with changes" if environment["dirty"] else ""
     command = re.sub(r" --output \S+", "", report["command"])
-    return (
-        f"{machine}, torch {environment['versions']['torch']}, commit "
-        f"{environment['commit'][:8]}{dirty}. `{command}`"
-    )
+    commit = f"commit {environment['commit'][:8]}{dirty}" if environment["commit"] else "no commit"
+    return f"{machine}, torch {environment['versions']['torch']}, {commit}. `{command}`"
 
 
 def on_gpu(report: dict) -> bool:

@@ -8,32 +8,26 @@ import torch
 from benchmarks.data_loading import WAYS, check_equal, main, make_loader, measure_memory
 from benchmarks.measure import isolated
 from benchmarks.tables import TABLES
+from socialgraph.data import Loading, Windows
 from socialgraph.schema import write
 from tests.conftest import make_series
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("loading")
-    write(folder / "made.h5", make_series())
-    # The stored windows of the simulated series take 1.3 MiB, those of the made one 0.2.
-    words = ["--quick", "--limit", "0.5", "--data", str(folder / "made.h5")]
-    main([*words, "--output", str(folder / "result.json")])
-    return folder
-
-
 @pytest.fixture
-def options(folder):
-    return {"path": folder / "made.h5", "features": ["speed", "flow"]}
+def options(traffic_file):
+    return {"series": str(traffic_file)}
 
 
-def test_the_result_holds_every_way_with_and_without_workers(folder):
-    report = json.loads((folder / "result.json").read_text())
+@pytest.mark.slow
+def test_the_result_holds_every_way(traffic_file, tmp_path):
+    # The stored windows of the simulated series take 1.3 MiB, those of the made one 0.2.
+    words = ["--quick", "--workers", "0", "--limit", "0.5", "--data", str(traffic_file)]
+    main([*words, "--output", str(tmp_path / "result.json")])
+    report = json.loads((tmp_path / "result.json").read_text())
     assert report["question"] == "data_loading"
     assert set(report["environment"]) >= {"commit", "dirty", "processor", "versions"}
-    found = [(e["data"], e["workers"], e["way"]) for e in report["results"]]
-    data = ("simulated_20", "made")
-    assert found == [(name, workers, way) for name in data for workers in (0, 2) for way in WAYS]
+    found = [(e["data"], e["way"]) for e in report["results"]]
+    assert found == [(name, way) for name in ("simulated_20", "traffic") for way in WAYS]
     left_out = [e for e in report["results"] if "left_out" in e]
     assert {(e["data"], e["way"]) for e in left_out} == {("simulated_20", "stored")}
     assert "limit 0.5 MiB" in left_out[0]["left_out"]
@@ -45,14 +39,22 @@ def test_the_result_holds_every_way_with_and_without_workers(folder):
                 assert min(entry[name]["repeats"]) > 0
             assert {"setup_peak_mib", "held_mib", "loading_peak_mib"} <= set(entry)
     table = TABLES["data_loading"](report)
-    assert "| simulated_20, 20 detectors | stored | 2 | left out: its windows take" in table
-    assert table.count("gathered") == 4
+    assert "| simulated_20, 20 detectors | stored | 0 | left out: its windows take" in table
+    assert table.count("gathered") == 2
 
 
-def test_a_fresh_process_holds_the_series_and_its_workers_more(options, tmp_path):
-    options["path"] = tmp_path / "long.h5"
-    write(options["path"], make_series(steps=10_000, nodes=50))
-    options |= {"num_workers": 1, "stride": 500}
+@pytest.mark.slow
+def test_workers_give_the_same_batches(tmp_path):
+    main(["--quick", "--workers", "1", "--output", str(tmp_path / "result.json")])
+    results = json.loads((tmp_path / "result.json").read_text())["results"]
+    assert [(entry["workers"], entry["way"]) for entry in results] == [(1, way) for way in WAYS]
+
+
+@pytest.mark.slow
+def test_a_fresh_process_holds_the_series_and_its_workers_more(tmp_path):
+    write(tmp_path / "long.h5", make_series(steps=10_000, nodes=50))
+    options = {"series": str(tmp_path / "long.h5"), "loading": Loading(num_workers=1)}
+    options["windows"] = Windows(stride=500)
     memory = isolated(measure_memory, "gathered", options)
     series = 10_000 * 50 * 2 * 4 / 2**20
     assert memory["held_mib"] > 0.9 * series

@@ -50,6 +50,7 @@ def test_a_summary_keeps_median_quartiles_and_repeats():
     assert summary([4.0])["quartiles"] == [4.0, 4.0]
 
 
+@pytest.mark.slow
 def test_the_peak_is_seen_after_the_memory_is_freed():
     for mib in (50, 200):
         value, peak = isolated(hold_and_drop, mib)
@@ -57,12 +58,14 @@ def test_the_peak_is_seen_after_the_memory_is_freed():
         assert mib - 1 < peak < mib + 20
 
 
+@pytest.mark.slow
 def test_a_function_runs_in_a_process_of_its_own():
     assert isolated(process_id) != os.getpid()
     assert isolated(variable, "ROAD", environment={"ROAD": "A1"}) == "A1"
     assert "ROAD" not in os.environ
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_dies_or_takes_too_long_is_named():
     with pytest.raises(RuntimeError, match="no such road"):
         isolated(fail)

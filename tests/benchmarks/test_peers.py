@@ -10,7 +10,7 @@ from benchmarks.accuracy import run_naive
 from benchmarks.peers import PEERS, export, run_peer
 from benchmarks.tables import TABLES
 from data_prep.simulate import simulate
-from socialgraph.data import TrafficDataModule
+from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.schema import write
 from tests.conftest import ROOT, make_series
 
@@ -33,8 +33,7 @@ json.dump({"parameters": 0}, open(output.replace(".npz", ".json"), "w"))
 
 @pytest.fixture
 def exported(tmp_path):
-    write(tmp_path / "made.h5", make_series(steps=400, missing=0.2))
-    data = TrafficDataModule(str(tmp_path / "made.h5"), ["speed", "flow"], window=6, horizon=4)
+    data = TrafficDataModule(make_series(steps=400, missing=0.2), windows=Windows(6, 4))
     data.setup()
     export(data, tmp_path / "data.npz")
     return data, tmp_path
@@ -66,6 +65,7 @@ def test_a_runner_that_fails_or_answers_wrongly_is_an_error(exported):
         run(exported, LAST_VALUE.replace("=forecasts)", "=forecasts / [1, 0])"))
 
 
+@pytest.mark.slow
 def test_without_any_environment_the_result_names_the_errors_and_holds_our_model(tmp_path):
     write(tmp_path / "data.h5", simulate(num_detectors=8, days=2, num_freeways=1))
     command = [
