@@ -1,4 +1,5 @@
 # make demo: from nothing to a forecast and a picture.   make test: the whole test suite.
+# make test-fast: what takes no processes and no seconds, for use while working.
 
 PYTHON ?= python3
 # Installed first and alone: any torch>=2.4 serves, this is the one the tests ran with.
@@ -6,7 +7,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: install demo test test-scatter lint clean
+.PHONY: install demo test test-fast test-scatter lint clean
 
 install: .venv/.installed
 
@@ -20,12 +21,12 @@ install: .venv/.installed
 demo: install
 	$(BIN)/python -m data_prep simulate data/demo.h5 --detectors 40 --days 14 --overwrite
 	$(BIN)/python -m data_prep inspect data/demo.h5
-	$(BIN)/socialgraph fit --config configs/simulated.yaml --data.path data/demo.h5 \
+	$(BIN)/socialgraph fit --config configs/simulated.yaml --data.series data/demo.h5 \
 		--trainer.max_epochs 5 --trainer.logger.init_args.name demo \
 		--trainer.logger.init_args.version ""
 	$(BIN)/socialgraph test --ckpt_path $(RUN)/checkpoints/best.ckpt
 	$(BIN)/socialgraph predict --ckpt_path $(RUN)/checkpoints/best.ckpt \
-		--data.predict_on test --forecast.path $(RUN)/forecast
+		--data.windows.predict_on test --forecast.path $(RUN)/forecast
 	$(BIN)/python -m socialgraph.plot $(RUN)/forecast.parquet data/demo.h5 $(RUN)/forecast.png
 	@echo
 	@echo "data        data/demo.h5"
@@ -36,6 +37,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+test-fast: install
+	$(BIN)/python -m pytest -m "not slow"
 
 # The pooling once more with torch-scatter, which torch-geometric uses where it is installed.
 test-scatter: .venv-scatter/.installed

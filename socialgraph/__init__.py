@@ -1,4 +1,19 @@
 """Traffic forecasting with one shared xLSTM encoder and social pooling on sensor graphs."""
 
-__all__ = ["__version__"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from socialgraph.forecaster import Forecaster
+
+__all__ = ["__version__", "load"]
 __version__ = "0.1.0"
+
+
+def load(path: "str | Path", device: str = "cpu", trust: "Sequence[str]" = ()) -> "Forecaster":
+    """A trained forecaster from a checkpoint, see :func:`socialgraph.forecaster.load`."""
+    from socialgraph import forecaster  # not before it is needed: it imports torch
+
+    return forecaster.load(path, device, trust)

@@ -1,4 +1,4 @@
-"""The command line: ``socialgraph fit | validate | test | predict | stream``."""
+"""The command line: ``socialgraph fit | validate | test | predict | stream | init``."""
 
 import difflib
 import re
@@ -9,18 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import torch
 import yaml
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
-from socialgraph import stream_cli
+from socialgraph import starter, stream_cli
+from socialgraph.checkpoint import read_checkpoint
 from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import Forecaster
-from socialgraph.schema import read_vdids
+from socialgraph.recipe import check_trust
 from socialgraph.writers import ErrorWriter, ForecastWriter
 
 __all__ = ["ForecastCLI", "main"]
+
+_OTHER_COMMANDS = {"stream": stream_cli.main, "init": starter.main}
 
 
 class SuggestingParser(LightningArgumentParser):
@@ -36,46 +39,44 @@ class SuggestingParser(LightningArgumentParser):
         super().error(message, ex)
 
 
-class ConfigInCheckpoint(SaveConfigCallback):
-    """Saves the configuration of a training beside its logs, and in every checkpoint."""
+class ConfigBesideLogs(SaveConfigCallback):
+    """Saves the configuration of a training as ``config.yaml`` beside its logs."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write ``config.yaml`` beside the logs, in ``fit`` and where there are logs."""
+        """Write it, in ``fit`` and if there are logs."""
         if stage == "fit" and trainer.logger is not None:
             super().setup(trainer, pl_module, stage)
 
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict
-    ) -> None:
-        """Add ``config``: the sections ``model`` and ``data`` as YAML."""
-        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        checkpoint["config"] = yaml.safe_dump({k: config[k] for k in ("model", "data")})
-
 
 class ForecastCLI(LightningCLI):
-    """LightningCLI with sizes that are written once, in the ``data`` section."""
+    """LightningCLI of a :class:`Forecaster` and a :class:`TrafficDataModule`.
+
+    Sizes are written once, in the ``data`` section: the forecaster tells its network.
+    """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Link the network's sizes to the data, and add the writers of results."""
-        network = "model.network.init_args"
-        parser.link_arguments("data.features", f"{network}.in_channels", compute_fn=len)
-        parser.link_arguments("data.num_targets", f"{network}.out_channels")
-        parser.link_arguments("data.horizon", f"{network}.horizon")
-        parser.link_arguments("data.max_radius", f"{network}.pooling.init_args.max_radius")
+        """Add the writers of results."""
         parser.add_lightning_class_args(ErrorWriter, "errors")
         parser.add_lightning_class_args(ForecastWriter, "forecast")
 
     def before_instantiate_classes(self) -> None:
-        """Tell a network that asks for it which detectors there are.
-
-        They come from the file, unless they are given, as they are in a checkpoint.
-        """
+        """Leave the logs of a training to ``fit``."""
         config = self.config.get(str(self.subcommand), self.config)
-        network = config.model.network.get("init_args", {})
-        if "vd_ids" in network and not network.vd_ids:
-            network.vd_ids = read_vdids(config.data.path)
-        if network.get("node_channels") and not network.get("num_nodes", True):
-            network.num_nodes = len(read_vdids(config.data.path))
+        if self.subcommand != "fit":
+            config.trainer.logger = False
+
+    def before_fit(self) -> None:
+        """Without a validation part keep the last epoch, as there is nothing to choose by."""
+        self.datamodule.setup("fit")
+        if self.datamodule.val_dataloader():
+            return
+        callbacks = self.trainer.callbacks
+        for callback in callbacks[:]:
+            if isinstance(callback, ModelCheckpoint):
+                callback.monitor = None
+            elif isinstance(callback, EarlyStopping):
+                callbacks.remove(callback)
+        print("No validation part: all epochs are trained, and the last one is kept.")
 
     def before_predict(self) -> None:
         """Keep no forecasts in memory: the writer has them."""
@@ -85,27 +86,28 @@ class ForecastCLI(LightningCLI):
 def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand of the Trainer on a :class:`Forecaster` and a :class:`TrafficDataModule`.
 
-    ``validate``, ``test`` and ``predict`` take ``model`` and ``data`` from the checkpoint of
-    ``--ckpt_path`` where it holds them; what the command line says goes before it. ``stream`` is
-    :mod:`socialgraph.stream_cli`.
+    ``validate``, ``test`` and ``predict`` take the network and ``data`` from the checkpoint of
+    ``--ckpt_path``; what the command line says goes before it. ``stream`` is
+    :mod:`socialgraph.stream_cli`, ``init`` is :mod:`socialgraph.starter`.
 
     Args:
         args: words of the command line; None for those of this process.
     """
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     words = list(sys.argv[1:] if args is None else args)
-    if words[:1] == ["stream"]:
-        stream_cli.main(words[1:])
+    if words and words[0] in _OTHER_COMMANDS:
+        _OTHER_COMMANDS[words[0]](words[1:])
         return
     with tempfile.TemporaryDirectory() as folder:
         ForecastCLI(
             Forecaster,
             TrafficDataModule,
-            save_config_callback=ConfigInCheckpoint,
+            save_config_callback=ConfigBesideLogs,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={
                 "description": "Train and apply traffic forecasters. Besides the subcommands below "
-                "there is 'stream', which follows readings as they come: socialgraph stream --help",
+                "there are 'stream', which follows readings as they come, and 'init', which writes "
+                "starter configurations: socialgraph stream --help, socialgraph init --help",
                 **_defaults_from_checkpoint(words, Path(folder)),
             },
             parser_class=SuggestingParser,
@@ -114,19 +116,29 @@ def main(args: Sequence[str] | None = None) -> None:
         )
 
 
-def _defaults_from_checkpoint(args: list[str], folder: Path) -> dict:
-    words = [word for arg in args for word in arg.split("=", 1)]
-    if "--ckpt_path" not in words[1:-1] or words[0] not in ("validate", "test", "predict"):
+def _defaults_from_checkpoint(words: list[str], folder: Path) -> dict:
+    """The data section of the checkpoint that is named, as defaults of a subcommand."""
+    path = _value_of("--ckpt_path", words)
+    if path is None or words[0] not in ("validate", "test", "predict"):
         return {}
-    path = Path(words[words.index("--ckpt_path") + 1])
-    if not path.is_file():
-        sys.exit(f"error: --ckpt_path: no file '{path}'.")
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    if "config" not in checkpoint:
-        return {}
+    try:
+        checkpoint = read_checkpoint(path)
+        data = {name: value for name, value in checkpoint["data"].items() if value is not None}
+        check_trust(data)
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"error: --ckpt_path: {error}")
     config = folder / "checkpoint.yaml"
-    config.write_text(checkpoint["config"] + "trainer:\n  logger: false\n")
+    config.write_text(yaml.safe_dump({"data": data}))
     return {words[0]: {"default_config_files": [str(config)]}}
+
+
+def _value_of(option: str, words: list[str]) -> str | None:
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        if word == option:
+            return following
+        if word.startswith(f"{option}="):
+            return word.removeprefix(f"{option}=")
+    return None
 
 
 def _suggest(message: str, parser: LightningArgumentParser) -> str:

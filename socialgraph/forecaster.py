@@ -4,17 +4,37 @@ import inspect
 import math
 import time
 import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from socialgraph.checkpoint import (
+    adapt_weights,
+    check_entries,
+    network_of,
+    read_checkpoint,
+    recipe_of,
+)
+from socialgraph.data import Loading, TrafficDataModule, Windows
 from socialgraph.metrics import ForecastErrors, Loss, errors_from_sums, masked_loss
+from socialgraph.recipe import make
 from socialgraph.scaler import Scaler
+from socialgraph.series import TrafficSeries
+from socialgraph.spec import DataSpec, SpecError
+from socialgraph.table import forecast_table
 
-__all__ = ["Forecaster"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-_MUST_MATCH = ("features", "num_targets", "units", "interval_minutes", "window", "horizon")
+__all__ = ["Forecaster", "load"]
+
+_OPTIONS = ("loss", "huber_delta", "learning_rate", "weight_decay", "warmup_steps")
+# These options of an encoder change no number.
+_FREE_OPTIONS = ("compile", "gradient_checkpointing", "chunk_steps")
 
 
 class Forecaster(pl.LightningModule):
@@ -22,52 +42,75 @@ class Forecaster(pl.LightningModule):
     :class:`socialgraph.data.TrafficDataModule`.
 
     The network is called with the entries of the batch that its ``forward`` names, with
-    ``features`` scaled, and returns scaled forecasts ``[B, P, N, F]``. Loss and errors are in the
-    units of the file; of several targets, each error is weighted by (mean scale / own scale) so
-    that none rules the loss by its unit. A checkpoint holds the scaler and, under ``"data"``,
-    features, units, interval, detector ids, positions and graph options; prediction refuses a file
-    that differs.
+    ``features`` scaled, and returns scaled forecasts ``[B, P, N, F]``. A network with a method
+    ``build`` is told its sizes by it. Loss and errors are in the units of the series; of several
+    targets, each error is weighted by (mean scale / own scale) so that none rules the loss by its
+    unit. The loss of a step is the mean over all its observed targets, however many batches and
+    processes it is made of.
+
+    :attr:`spec` says what data the forecaster is for; a checkpoint keeps it, and data of another
+    form are refused.
 
     Args:
-        network: the network.
+        network: the network, or what makes one; None to take it from a checkpoint.
         loss: ``"mae"``, ``"huber"`` or ``"mse"``.
         huber_delta: where the Huber loss turns linear, in the unit of the (weighted) target.
         learning_rate: peak of the schedule of AdamW.
         weight_decay: decay of matrices; vectors (biases, norms, radii) have none, nor what the
-            network names in ``no_weight_decay()``, where it has that method.
+            network names in ``no_weight_decay()``, if it has that method.
         warmup_steps: steps of linear rise to the peak; after them a cosine falls to 1 % at the last
-            step (constant, where training has no last step).
+            step (constant, if training has no last step).
+        init_from: checkpoint whose weights a training starts from. Scales and detectors are those
+            of the new data; what the network knows of a detector goes by its id, and a stranger
+            gets the mean. Without ``network`` its network is taken too.
+        trust: packages besides this one whose classes may be made from a checkpoint.
     """
 
     def __init__(
         self,
-        network: nn.Module,
+        network: nn.Module | Callable[[], nn.Module] | None = None,
         loss: Loss = "mae",
         huber_delta: float = 1.0,
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-4,
         warmup_steps: int = 50,
+        init_from: str | None = None,
+        trust: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            self.save_hyperparameters()
-        if isinstance(self.hparams.network, nn.Module):
-            # The command line saves the network's configuration; an object would not load.
-            del self.hparams["network"]
-        self.network = network
+        made = network is None or isinstance(network, nn.Module)
+        self.network = network if made else network()
         self.loss = loss
         self.huber_delta = huber_delta
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.warmup_steps = warmup_steps
+        self.init_from = init_from
+        self.trust = trust
+        self.save_hyperparameters({name: getattr(self, name) for name in _OPTIONS})
+        self.spec: DataSpec | None = None
+        self.given: DataSpec | None = None
         self.scaler: Scaler | None = None
-        self.data: dict | None = None
-        self._inputs = list(inspect.signature(network.forward).parameters)
+        self.node: Tensor | None = None  # places of the given detectors among the trained ones
+        self._num_observed: Tensor | None = None
         self._random_state: dict | None = None
+        self._total_steps: float | None = None
+        self._planned_steps: float | None = None  # by the training that was stopped
+
+    def configure_callbacks(self) -> list:
+        """Build the network before callbacks are set up, as some copy it (averaging of weights)."""
+        datamodule = self.trainer.datamodule
+        if self.trainer.training and datamodule is not None and self.network is not None:
+            datamodule.setup("fit")
+            self._build_network(datamodule.spec)
+        return []
 
     def setup(self, stage: str) -> None:
-        """Take scaler and description of the data from the data module."""
+        """Meet the data, and adopt them for a training.
+
+        Raises:
+            ValueError: without a data module or a network, or for a precision that loses readings.
+        """
         datamodule = self.trainer.datamodule
         if datamodule is None:
             raise ValueError("Expected a data module: trainer.fit(forecaster, datamodule=...).")
@@ -76,38 +119,130 @@ class Forecaster(pl.LightningModule):
                 "Expected a precision that keeps readings and errors exact (got "
                 f"'{self.trainer.precision}'). Use 'bf16-mixed' or '16-mixed'."
             )
+        self.given = datamodule.spec
         if stage == "fit":
-            self._fit_scaler()
-        if self.data is None:
-            self.data = datamodule.describe()
-        size = (datamodule.horizon, datamodule.num_targets)
+            self._begin(datamodule.fitted_spec())
+            self.follow(self.given)
+        size = (self.given.horizon, self.given.num_targets)
         self.errors = nn.ModuleDict({"val": ForecastErrors(*size), "test": ForecastErrors(*size)})
-
-    def on_validation_start(self) -> None:
-        """Fit a scaler, where neither a training nor a checkpoint has brought one."""
-        self._fit_scaler()
-
-    on_test_start = on_predict_start = on_validation_start
 
     def forward(self, batch: dict) -> Tensor:
         """Forecasts ``[B, P, N, F]`` in real units for a batch in real units."""
-        scaled = self.scaler.transform(batch["features"])
-        inputs = batch | {"features": torch.where(batch["mask"], scaled, 0.0)}
-        forecast = self.network(**{k: inputs[k] for k in self._inputs if k in inputs})
+        features = self.scaler.transform(batch["features"], batch["mask"])
+        inputs = {**batch, "features": features, "node": self.node}
+        names = inspect.signature(self.network.forward).parameters
+        forecast = self.network(**{name: inputs[name] for name in names if name in inputs})
         return self.scaler.inverse(forecast.float())
 
+    @torch.inference_mode()
+    def forecast(self, series: TrafficSeries) -> "pd.DataFrame":
+        """Forecasts of the steps after the end of a series, as ``socialgraph predict`` gives them.
+
+        Args:
+            series: the last readings, at least a window of them.
+
+        Returns:
+            A row per detector and step: ``issued`` and ``time`` (local clock), ``step``,
+            ``detector``, and a column per target in its unit.
+
+        Raises:
+            ValueError: for a forecaster without training, or a series that it was not made for or
+                that ends in a gap.
+        """
+        if self.spec is None:
+            raise ValueError(
+                "Expected a trained forecaster. Fit it, or load its checkpoint, which is also the "
+                "way after a training in other processes."
+            )
+        spec = self.spec
+        data = TrafficDataModule(
+            series,
+            spec.features,
+            spec.targets,
+            windows=Windows(spec.window, spec.horizon),
+            split=(1.0, 0.0, 0.0),
+            graph=None if spec.graph is None else make(spec.graph, self.trust),
+            loading=Loading(),
+        )
+        data.setup()
+        spec.check_form(data.spec)
+        self.follow(data.spec)
+        was_training = self.training
+        self.eval()
+        (batch,) = data.predict_dataloader()
+        batch = {name: part.to(self.device) for name, part in batch.items()}
+        self.check_batch(batch)
+        prediction = {"forecast": self(batch), "issued": batch["issued"]}
+        self.train(was_training)
+        return forecast_table(prediction, data.spec, observed=False).to_pandas()
+
+    def follow(self, given: DataSpec) -> None:
+        """Take ``given`` as the data at hand; its detectors are found by their ids.
+
+        Raises:
+            ValueError: for detectors without training, if the network knows each by itself.
+        """
+        self.given = given
+        rows = self.spec.rows(given.vdids)
+        strangers = [vdid for vdid, row in zip(given.vdids, rows, strict=True) if row < 0]
+        if strangers and getattr(self.network, "knows_nodes", False):
+            raise SpecError(
+                f"{len(strangers)} of {len(rows)} detectors were not in training, among them "
+                f"{strangers[:5]}, and the network knows each detector by weights of its own. "
+                "Train on them (init_from keeps the rest), or train a network without node vectors "
+                "(node_channels = 0), which forecasts detectors never seen."
+            )
+        in_order = self.spec.vdids == given.vdids
+        self.node = None if in_order else torch.from_numpy(rows).to(self.device)
+
+    def check_batch(self, batch: dict) -> None:
+        """Refuse a batch that the pooling of the network cannot work with (strict mode).
+
+        Raises:
+            RuntimeError: with pooling, if positions are missing or invalid, or no edge joins two of
+                several detectors.
+        """
+        check = getattr(self.network, "check_batch", None)
+        if check is not None:
+            check(batch.get("positions_xy"), self.given.vdids)
+        pooling = getattr(self.network, "pooling", None)
+        edge_index = batch.get("edge_index")
+        if pooling is None or edge_index is None or len(self.given.vdids) < 2:
+            return
+        if edge_index.size(1) == 0:
+            raise RuntimeError(
+                f"Social pooling is enabled but none of the {len(self.given.vdids)} detectors has "
+                f"a neighbour within {self.given.max_radius:g} metres. Raise the radius of "
+                "'data.graph', or train without pooling (in YAML 'pooling: null')."
+            )
+
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        """Masked loss of a batch."""
+        """Loss of a batch per window; :meth:`on_before_optimizer_step` brings it to the mean."""
         weight = self._target_weight()
-        loss = masked_loss(
+        total, count = masked_loss(
             weight * self(batch),
             weight * batch["targets"],
             batch["target_mask"],
             self.loss,
             self.huber_delta,
         )
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["features"]))
-        return loss
+        before = 0 if self._num_observed is None else self._num_observed
+        self._num_observed = before + count
+        mean = total.detach() / count.clamp(min=1)
+        self.log("train/loss", mean, prog_bar=True, batch_size=len(batch["features"]))
+        return total / batch["targets"][0].numel()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Divide the gradient by the observed targets of all batches and processes of the step."""
+        trainer = self.trainer
+        count = trainer.strategy.reduce(self._num_observed, reduce_op="sum")
+        per_window = self.given.horizon * self.given.num_targets * len(self.given.vdids)
+        # Lightning has divided by the batches of the step, and several processes take their mean.
+        divided_by = per_window * trainer.accumulate_grad_batches * trainer.world_size
+        for weight in self.parameters():
+            if weight.grad is not None:
+                weight.grad.mul_(divided_by / count.clamp(min=1))
+        self._num_observed = None
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         """Add a batch to the validation errors."""
@@ -127,7 +262,7 @@ class Forecaster(pl.LightningModule):
 
     def predict_step(self, batch: dict, batch_idx: int) -> dict[str, Tensor]:
         """Forecasts of a batch with the truth where it is known, in real units."""
-        known = ("targets", "target_mask", "first_step")
+        known = ("targets", "target_mask", "issued")
         return {"forecast": self(batch), **{name: batch[name] for name in known}}
 
     def configure_optimizers(self) -> dict:
@@ -141,54 +276,157 @@ class Forecaster(pl.LightningModule):
             if weight.requires_grad:
                 groups[weight.ndim <= 1 or name in spared]["params"].append(weight)
         optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.learning_rate)
-        total = self.trainer.estimated_stepping_batches
+        self._total_steps = total = float(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: _learning_rate_factor(step, self.warmup_steps, total)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def on_fit_start(self) -> None:
+        """Tell if the checkpoints of this training will not hold the network."""
+        if recipe_of(self.network) is None:
+            warnings.warn(
+                f"The arguments of {type(self.network).__name__} cannot be written into a "
+                "checkpoint; to load one, the network will have to be given. See "
+                "socialgraph.recipe.recorded.",
+                stacklevel=2,
+            )
+
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Add the description of the data and the state of the random numbers."""
-        checkpoint["data"] = self.data
+        """Add what the forecaster is for, how its parts were made, and the random numbers."""
+        checkpoint["spec"] = self.spec.to_dict()
+        checkpoint["network"] = recipe_of(self.network)
+        if self._trainer is not None and self.trainer.datamodule is not None:
+            checkpoint["data"] = self.trainer.datamodule.describe()
+        checkpoint["total_steps"] = self._total_steps
         checkpoint["random_state"] = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             checkpoint["random_state"]["cuda"] = torch.cuda.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Take scaler, data and random numbers from a checkpoint.
+        """Take network and specification from a checkpoint, before its weights.
 
         Raises:
-            ValueError: where the checkpoint's data and the data at hand do not fit.
+            ValueError: if the checkpoint lacks something, is of another network, or (as
+                :class:`socialgraph.spec.SpecError`) of other data.
         """
-        if "data" not in checkpoint:
-            raise ValueError("The checkpoint has no 'data': it was not written by a Forecaster.")
-        if self._trainer is not None and self.trainer.datamodule is not None:
-            _check_match(checkpoint["data"], self.trainer.datamodule.describe())
-        weights = checkpoint["state_dict"]
-        self.scaler = Scaler(weights["scaler.loc"], weights["scaler.scale"]).to(self.device)
-        if self._trainer is None or not self.trainer.training:
-            self.data = checkpoint["data"]
-        self._random_state = checkpoint.get("random_state")
+        check_entries(checkpoint)
+        spec = DataSpec.from_dict(checkpoint["spec"])
+        if self._trainer is not None and self.trainer.training:
+            _check_unfinished(checkpoint, self.trainer)
+            spec.check_same_data(self.given)
+            self._random_state = checkpoint.get("random_state")
+            self._planned_steps = checkpoint.get("total_steps")
+        if self.network is None:
+            self.network = network_of(checkpoint, self.trust)
+        self._adopt(spec)
+        _check_same_network(recipe_of(self.network), checkpoint["network"])
+        if self._trainer is None:
+            self.follow(spec)
+
+    def on_validation_start(self) -> None:
+        """Compare the data with those of the training; without one, adopt them.
+
+        Raises:
+            ValueError: without a network, or (as :class:`socialgraph.spec.SpecError`) for data of
+                another form, or a test on windows of the training.
+        """
+        if self.trainer.state.fn == "fit":
+            return
+        datamodule = self.trainer.datamodule
+        if self.spec is None:
+            self._adopt(datamodule.fitted_spec())
+            self.network.to(self.device)
+        self.spec.check_form(self.given)
+        if self.trainer.testing:
+            self.spec.check_unseen(self.given, datamodule.first_times("test"))
+        self.follow(self.given)
+
+    on_test_start = on_predict_start = on_validation_start
+
+    def on_train_start(self) -> None:
+        """Begin to measure time, and tell if a prolonged training changes the learning rate."""
+        self._epoch_start = time.perf_counter()  # a training that goes on may begin in mid-epoch
+        planned, total = self._planned_steps, self._total_steps
+        self._planned_steps = None
+        if planned is None:
+            return
+        step = self.trainer.global_step
+        before, now = (
+            self.learning_rate * _learning_rate_factor(step, self.warmup_steps, steps)
+            for steps in (planned, total)
+        )
+        if math.isclose(before, now, rel_tol=0.01):
+            return
+        warnings.warn(
+            f"The schedule of the learning rate was laid over {planned:g} steps and now is over "
+            f"{total:g}: at step {step} the rate goes on at {now:.2g} instead of {before:.2g}. "
+            "For a new training with a warm-up, start from the weights with init_from.",
+            stacklevel=2,
+        )
+
+    def on_train_epoch_start(self) -> None:
+        """Begin to measure the time of the epoch."""
+        self._epoch_start = time.perf_counter()
+
+    def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
+        """After loading, go on with the random numbers where the saved training stood."""
+        if self._random_state is not None and self.trainer.world_size == 1:
+            torch.set_rng_state(self._random_state["cpu"].cpu())
+            if "cuda" in self._random_state and torch.cuda.is_available():
+                torch.cuda.set_rng_state(self._random_state["cuda"].cpu())
+        self._random_state = None
 
     def on_train_epoch_end(self) -> None:
         """Log the wall time of the epoch, its validation included."""
         self.log("epoch_seconds", time.perf_counter() - self._epoch_start)
 
-    def on_train_epoch_start(self) -> None:
-        """After loading, go on with the random numbers where the saved training stood."""
-        self._epoch_start = time.perf_counter()
-        if self._random_state is not None and self.trainer.world_size == 1:
-            torch.set_rng_state(self._random_state["cpu"].cpu())
-            if "cuda" in self._random_state and torch.cuda.is_available():
-                torch.cuda.set_rng_state(self._random_state["cuda"].cpu())
-            self._random_state = None
+    def _begin(self, spec: DataSpec) -> None:
+        """Adopt the data of a new training, from the weights at hand or those of a checkpoint."""
+        other = self.spec is not None and self.spec.vdids != spec.vdids
+        if other and getattr(self.network, "knows_nodes", False):
+            raise SpecError(
+                f"The network knows {len(self.spec.vdids)} detectors by weights of its own, and "
+                f"the data have others ({len(spec.vdids)}). Start a new forecaster with "
+                "init_from=<checkpoint of this one>: what is known of a detector then goes by id."
+            )
+        if self.init_from is None or self.spec is not None:
+            self._adopt(spec)
+            return
+        checkpoint = read_checkpoint(self.init_from)
+        if self.network is None:
+            self.network = network_of(checkpoint, self.trust, sized=False)
+        self._adopt(spec)
+        weights = {
+            name.removeprefix("network."): weight
+            for name, weight in checkpoint["state_dict"].items()
+            if name.startswith("network.")
+        }
+        trained = DataSpec.from_dict(checkpoint["spec"])
+        try:
+            self.network.load_state_dict(adapt_weights(weights, self.network, trained, spec))
+        except RuntimeError as error:
+            raise ValueError(
+                f"The weights of '{self.init_from}' do not fit the network: {error} Give the same "
+                "network, features, targets and horizon, or leave the network out to take its own."
+            ) from error
 
-    def _fit_scaler(self) -> None:
-        if self.scaler is None:
-            self.scaler = self.trainer.datamodule.fit_scaler().to(self.device)
+    def _adopt(self, spec: DataSpec) -> None:
+        """Be a forecaster for these data from now on."""
+        if self.network is None:
+            raise ValueError("Expected a network: Forecaster(network=...), or a checkpoint of one.")
+        self._build_network(spec)
+        self.spec = spec
+        self.scaler = Scaler(spec.loc, spec.scale, spec.limit).to(self.device)
+
+    def _build_network(self, spec: DataSpec) -> None:
+        if hasattr(self.network, "build"):
+            self.network.build(
+                len(spec.features), spec.num_targets, spec.horizon, spec.vdids, spec.max_radius
+            )
 
     def _target_weight(self) -> Tensor:
-        scale = self.scaler.scale[: self.data["num_targets"]]
+        scale = self.scaler.scale[: self.spec.num_targets]
         return scale.mean() / scale
 
     def _log_errors(self, part: str) -> dict[str, Tensor]:
@@ -200,6 +438,26 @@ class Forecaster(pl.LightningModule):
         return errors
 
 
+def load(path: str | Path, device: str = "cpu", trust: Sequence[str] = ()) -> Forecaster:
+    """A trained forecaster from a checkpoint, ready to forecast.
+
+    Args:
+        path: checkpoint of ``socialgraph fit`` or of a Trainer, also one with weights only.
+        device: where it computes.
+        trust: packages besides this one whose classes may be made from the checkpoint.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no checkpoint of a forecaster, or lacks something.
+    """
+    checkpoint = read_checkpoint(path)
+    kept = checkpoint.get("hyper_parameters", {})
+    forecaster = Forecaster(**{n: kept[n] for n in _OPTIONS if n in kept}, trust=trust)
+    forecaster.on_load_checkpoint(checkpoint)
+    forecaster.load_state_dict(checkpoint["state_dict"])
+    return forecaster.to(device).eval()
+
+
 def _learning_rate_factor(step: int, warmup: int, total: float) -> float:
     if step < warmup:
         return (step + 1) / warmup
@@ -209,24 +467,40 @@ def _learning_rate_factor(step: int, warmup: int, total: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _check_match(trained: dict, given: dict) -> None:
-    for name in _MUST_MATCH:
-        if trained[name] != given[name]:
+def _check_same_network(own: dict | None, saved: dict | None) -> None:
+    if own is None or saved is None or own == saved:
+        return
+    differ = sorted(_differences(own, saved))
+    raise ValueError(
+        f"The checkpoint is of another network: {'; '.join(differ[:3])}. Give the network of the "
+        "checkpoint, or none. To start a training from a part of its weights, load them in Python."
+    )
+
+
+def _differences(own: object, saved: object, name: str = "network") -> list[str]:
+    if isinstance(own, dict) and isinstance(saved, dict):
+        names = (own.keys() | saved.keys()) - set(_FREE_OPTIONS)
+        parts = ((n, own.get(n), saved.get(n)) for n in names)
+        return [text for n, a, b in parts for text in _differences(a, b, f"{name}.{n}")]
+    return [] if own == saved else [f"{name} is {own!r}, in the checkpoint {saved!r}"]
+
+
+def _check_unfinished(checkpoint: dict, trainer: pl.Trainer) -> None:
+    """Refuse to go on with a training that has reached its end."""
+    loop = checkpoint.get("loops", {}).get("fit_loop")
+    if loop is None:
+        return
+    epoch = loop["epoch_progress"]["current"]
+    ended = loop["epoch_loop.batch_progress"]["is_last_batch"]
+    epochs = epoch["processed"] + (ended and epoch["started"] > epoch["processed"])
+    reached = {
+        "max_epochs": (epochs, trainer.max_epochs),
+        "max_steps": (checkpoint["global_step"], trainer.max_steps),
+    }
+    for name, (done, limit) in reached.items():
+        if limit is not None and 0 <= limit <= done:
             raise ValueError(
-                f"The checkpoint was trained with {name} = {trained[name]} on "
-                f"'{trained['path']}', but '{given['path']}' is used with {name} = {given[name]}. "
-                "Give the same options, or a file with the same features, units and interval."
-            )
-    same_file = trained["path"] == given["path"]
-    for name in ("split", "border") if same_file else ():
-        if trained[name] != given[name]:
-            raise ValueError(
-                f"The checkpoint was trained on '{trained['path']}' with {name} = {trained[name]}; "
-                f"with {given[name]} training windows would be tested. Use the same 'data.{name}'."
-            )
-    for name in ("max_radius", "max_num_neighbors"):
-        if trained[name] != given[name]:
-            raise ValueError(
-                f"The checkpoint was trained on a graph with {name} = {trained[name]} (got "
-                f"{given[name]}). Set 'data.{name}' to {trained[name]}."
+                f"Nothing is to be trained: the checkpoint has reached {name} = {limit}. To "
+                f"prolong the training raise --trainer.{name}; to start a new one from its weights "
+                "set --model.init_from to it and leave --ckpt_path out."
             )

@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 
 from socialgraph.atomic import replacing
-from socialgraph.data import time_covariates
+from socialgraph.calendar import clock
+from socialgraph.data import graph_tensors
 from socialgraph.forecaster import Forecaster
-from socialgraph.graph import build_radius_graph, project
 from socialgraph.nn import NetworkState, SocialGraphNet
+from socialgraph.recipe import make
+from socialgraph.spec import DataSpec
 
 __all__ = ["StreamingForecaster"]
 
-STATE_FORMAT = 2  # counts up where the numbers of a state come to mean something else
+STATE_FORMAT = 3  # counts up if the numbers of a state come to mean something else
 
 
 class StreamingForecaster:
@@ -28,7 +30,7 @@ class StreamingForecaster:
 
     Args:
         forecaster: a trained forecaster of a :class:`socialgraph.nn.SocialGraphNet`, as
-            ``Forecaster.load_from_checkpoint`` gives it.
+            :func:`socialgraph.load` gives it.
         max_gap: missing steps in a row that are read as such; after a longer gap it starts anew.
 
     Raises:
@@ -41,59 +43,51 @@ class StreamingForecaster:
                 "Expected a SocialGraphNet, whose shared encoder carries a state (got "
                 f"{type(forecaster.network).__name__})."
             )
-        if forecaster.data is None or forecaster.scaler is None:
-            raise ValueError("Expected a trained forecaster, from Forecaster.load_from_checkpoint.")
+        if forecaster.spec is None:
+            raise ValueError("Expected a trained forecaster: fit it, or load a checkpoint.")
         self.forecaster = forecaster.eval()
         self.network = forecaster.network
-        self.data = forecaster.data
+        self.trained_on = forecaster.spec
         self.max_gap = max_gap
-        self.step_length = np.timedelta64(round(60 * self.data["interval_minutes"]), "s")
         self.time: np.datetime64 | None = None
-        self.vd_ids: list[str] = []
+        self.readings: Tensor | None = None
         self._state = self.network.start(0)
         self._spare: NetworkState | None = None  # memory for the next state
-        self.set_detectors(*(self.data[name] for name in ("vdids", "position_lat", "position_lon")))
+        self._follow(self.trained_on, held=[])
 
     @property
-    def targets(self) -> list[str]:
-        """Names of the features that are forecast."""
-        return self.data["features"][: self.data["num_targets"]]
+    def vdids(self) -> list[str]:
+        """Ids of the detectors that are followed."""
+        return self.spec.vdids
 
     def set_detectors(
-        self, vd_ids: Sequence[str], lat: Sequence[float] | Tensor, lon: Sequence[float] | Tensor
+        self, vdids: Sequence[str], lat: Sequence[float] | Tensor, lon: Sequence[float] | Tensor
     ) -> None:
         """Follow these detectors from now on.
 
         Those that were followed keep what they remember, others start without a memory.
 
         Args:
-            vd_ids: ids of the detectors, N.
+            vdids: ids of the detectors, N.
             lat: latitudes in degrees ``[N]``, NaN where not known.
             lon: longitudes.
 
         Raises:
-            ValueError: without detectors, where an id stands twice, or the lengths differ.
+            ValueError: without detectors, if an id stands twice, the lengths differ, or the network
+                knows each detector by itself and not one of these.
         """
-        vd_ids = [str(vdid) for vdid in vd_ids]
+        vdids = [str(vdid) for vdid in vdids]
         lat, lon = (np.array(part, dtype=np.float64) for part in (lat, lon))
-        if not vd_ids:
+        if not vdids:
             raise ValueError("Expected one detector or more (got none).")
-        if len(set(vd_ids)) < len(vd_ids) or not len(vd_ids) == len(lat) == len(lon):
+        if len(set(vdids)) < len(vdids) or not len(vdids) == len(lat) == len(lon):
             raise ValueError(
-                f"Expected every id once, with a latitude and a longitude (got {len(vd_ids)} ids, "
-                f"{len(set(vd_ids))} different ones, {len(lat)} and {len(lon)} coordinates)."
+                f"Expected every id once, with a latitude and a longitude (got {len(vdids)} ids, "
+                f"{len(set(vdids))} different ones, {len(lat)} and {len(lon)} coordinates)."
             )
-        graph = self._build_graph(lat, lon)
-        place = {vdid: row for row, vdid in enumerate(self.vd_ids)}
-        fresh, held = self.network.start(len(vd_ids)), len(self.vd_ids)
-        rows = torch.tensor([place.get(vdid, held + i) for i, vdid in enumerate(vd_ids)])
-        self._state = _map(
-            lambda old, new: torch.cat([old, new]).index_select(0, rows.to(old.device)),
-            self._state,
-            fresh,
-        )
-        self._spare = None
-        self.vd_ids, self.lat, self.lon, self.graph = vd_ids, lat, lon, graph
+        trained = self.trained_on
+        edges = trained.edges if vdids == trained.vdids else None
+        self._follow(trained.with_detectors(vdids, lat, lon, edges), held=self.vdids)
 
     @torch.inference_mode()
     def update(self, time: np.datetime64, readings: Tensor | np.ndarray) -> Tensor:
@@ -102,11 +96,11 @@ class StreamingForecaster:
         Steps that were left out since the last time are read as missing.
 
         Args:
-            time: of the readings, on the local clock of the training data.
-            readings: in real units ``[N, F]``, in the order of :attr:`vd_ids`, NaN where missing.
+            time: of the readings, UTC.
+            readings: in real units ``[N, F]``, in the order of :attr:`vdids`, NaN where missing.
 
         Returns:
-            Forecasts in real units ``[P, N, F]``, of :attr:`targets`.
+            Forecasts in real units ``[P, N, F]``, of the targets.
 
         Raises:
             ValueError: for readings of another shape or infinite ones, or a time that is not a
@@ -116,19 +110,20 @@ class StreamingForecaster:
         if np.isnat(time) or exact != time:
             raise ValueError(f"Expected a time in whole seconds (got {exact}).")
         readings = torch.as_tensor(readings, dtype=torch.float32)
-        if readings.shape != (len(self.vd_ids), len(self.data["features"])):
+        if readings.shape != (len(self.vdids), len(self.spec.features)):
             raise ValueError(
-                f"Expected readings of {len(self.vd_ids)} detectors and the features "
-                f"{self.data['features']} (got shape {tuple(readings.shape)})."
+                f"Expected readings of {len(self.vdids)} detectors and the features "
+                f"{self.spec.features} (got shape {tuple(readings.shape)})."
             )
         if readings.isinf().any():
             rows = readings.isinf().any(dim=1).nonzero().flatten().tolist()
-            names = [self.vd_ids[row] for row in rows[:5]]
+            names = [self.vdids[row] for row in rows[:5]]
             raise ValueError(
                 f"Expected finite readings, or NaN where missing (got inf of {names})."
             )
         for missed in self._missed(time):
             self._step(missed, torch.full_like(readings, torch.nan))
+        self.readings = readings
         return self._step(time, readings)
 
     def save(self, path: str | Path, extra: dict | None = None) -> None:
@@ -144,9 +139,10 @@ class StreamingForecaster:
             torch.save(
                 {
                     "time": time,
-                    "vd_ids": self.vd_ids,
-                    "lat": self.lat.tolist(),
-                    "lon": self.lon.tolist(),
+                    "readings": self.readings,
+                    "vdids": self.vdids,
+                    "lat": self.spec.lat.tolist(),
+                    "lon": self.spec.lon.tolist(),
                     "encoder": encoder,
                     "last": self._state.last,
                     "weights": self._fingerprint(),
@@ -159,7 +155,7 @@ class StreamingForecaster:
         """Go on from a saved state; returns the values that were kept with it.
 
         Raises:
-            ValueError: where the file holds no such state, or that of other weights.
+            ValueError: if the file holds no such state, or that of other weights.
         """
         try:
             saved = torch.load(path, map_location=self.forecaster.device, weights_only=True)
@@ -167,9 +163,8 @@ class StreamingForecaster:
             blocks = zip(kinds, saved["encoder"], strict=True)
             state = NetworkState(tuple(kind(*block) for kind, block in blocks), saved["last"])
             time = None if saved["time"] is None else np.datetime64(saved["time"])
-            names = ("weights", "vd_ids", "extra")
-            weights, vd_ids, extra = (saved[name] for name in names)
-            lat, lon = (np.array(saved[name]) for name in ("lat", "lon"))
+            readings, weights, extra = (saved[name] for name in ("readings", "weights", "extra"))
+            detectors = [saved[name] for name in ("vdids", "lat", "lon")]
         except Exception as error:
             raise ValueError(f"'{path}' is no state of a stream: {error}. Remove it.") from error
         if weights != self._fingerprint():
@@ -178,64 +173,67 @@ class StreamingForecaster:
                 "version of this library. Remove it to start anew, or give the checkpoint that it "
                 "belongs to."
             )
-        self.graph = self._build_graph(lat, lon)
-        self.time, self._state, self._spare = time, state, None
-        self.vd_ids, self.lat, self.lon = vd_ids, lat, lon
+        self.set_detectors(*detectors)
+        self.time, self.readings, self._state = time, readings, state
         return extra
+
+    def _follow(self, spec: DataSpec, held: list[str]) -> None:
+        """Follow the detectors of ``spec``; those that were ``held`` keep their state."""
+        self.forecaster.follow(spec)
+        graph = None if spec.graph is None else make(spec.graph, self.forecaster.trust)
+        graph = graph_tensors(graph, spec)
+        place = {vdid: row for row, vdid in enumerate(held)}
+        rows = [place.get(vdid, len(held) + i) for i, vdid in enumerate(spec.vdids)]
+        index = torch.tensor(rows)
+        self._state = _map(
+            lambda old, new: torch.cat([old, new]).index_select(0, index.to(old.device)),
+            self._state,
+            self.network.start(len(rows)),
+        )
+        self._spare, self.readings = None, None
+        self.spec = spec
+        device = self.forecaster.device
+        self.graph = {name: part.to(device) for name, part in graph.items()}
+        self.forecaster.check_batch(self.graph)
 
     def _missed(self, time: np.datetime64) -> list[np.datetime64]:
         """Times between the last and this one, none at the start or after a gap too long."""
         if self.time is None:
             return []
-        steps, rest = divmod(time - self.time, self.step_length)
+        steps, rest = divmod(time - self.time, self.spec.step)
         if rest or steps < 1:
             raise ValueError(
-                f"Expected a time some whole intervals of {self.step_length} after {self.time} "
+                f"Expected a time some whole intervals of {self.spec.step} after {self.time} UTC "
                 f"(got {time})."
             )
         if steps - 1 > self.max_gap:
-            self._state = self.network.start(len(self.vd_ids))
+            self._state = self.network.start(len(self.vdids))
             return []
-        return [self.time + k * self.step_length for k in range(1, int(steps))]
+        return [self.time + k * self.spec.step for k in range(1, int(steps))]
 
     def _step(self, time: np.datetime64, readings: Tensor) -> Tensor:
-        device = self.forecaster.device
+        forecaster, device = self.forecaster, self.forecaster.device
         readings = readings.to(device)
         mask = ~readings.isnan()
-        scaled = self.forecaster.scaler.transform(readings)
-        time_of_day, day_of_week = (
-            part[0].to(device) for part in time_covariates(np.array([time]))
-        )
+        now = clock(np.array([time]), self.spec.timezone)
+        time_of_day, day_of_week = (torch.from_numpy(part)[0].to(device) for part in now)
         forecast, state = self.network.step(
             self._state,
-            torch.where(mask, scaled, 0.0),
+            forecaster.scaler.transform(readings, mask),
             mask,
             time_of_day,
             day_of_week,
-            vd_ids=self.vd_ids,
             **self.graph,
+            node=forecaster.node,
             out=self._spare,
         )
         self._state, self._spare = state, self._state
         self.time = time
-        return self.forecaster.scaler.inverse(forecast.float())
-
-    def _build_graph(self, lat: np.ndarray, lon: np.ndarray) -> dict:
-        pos = project(lat, lon)
-        if np.isnan(pos).all():
-            return {}
-        graph = {"positions_xy": torch.from_numpy(pos).float()}
-        if np.isfinite(pos).all():
-            edge_index, distance = build_radius_graph(
-                pos, self.data["max_radius"], self.data["max_num_neighbors"]
-            )
-            graph["edge_index"] = torch.from_numpy(edge_index)
-            graph["distance"] = torch.from_numpy(distance).float()
-        return {name: part.to(self.forecaster.device) for name, part in graph.items()}
+        return forecaster.scaler.inverse(forecast.float())
 
     def _fingerprint(self) -> str:
         """Hash of weights, scales and interval, by which a state is known to belong to them."""
-        words = f"{STATE_FORMAT} {self.data['features']} {self.step_length}"
+        words = f"{STATE_FORMAT} {self.spec.features} {self.spec.step}"
         digest = hashlib.sha256(words.encode())
         tensors = [*self.network.parameters(), *self.forecaster.scaler.buffers()]
         for tensor in tensors:

@@ -6,17 +6,18 @@ import csv
 import hashlib
 import re
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 import pyarrow.csv
 import torch
+from torch import Tensor
 
-from socialgraph.forecaster import Forecaster
+from socialgraph.calendar import check_years, format_local, read_stamps, to_utc
+from socialgraph.forecaster import load
+from socialgraph.spec import DataSpec
 from socialgraph.stream import StreamingForecaster
 
 __all__ = ["ReadingTable", "main"]
@@ -28,19 +29,34 @@ class ReadingTable:
     A column is named by the detector's id, or ``<id>:<feature>`` where there are several features.
     Cells are numbers, empty or ``nan`` where missing.
 
+    Times are ISO 8601, with an offset from UTC or on the local clock. When that clock goes back in
+    autumn, times of the hour that comes twice belong to its second pass once they jump back.
+
     Args:
         lines: the lines, the header first; one without an end is left unread, with a note, since it
             may still be written.
-        vd_ids: detectors that are followed, N.
+        vdids: detectors that are followed, N.
         features: features of the readings, F.
+        timezone: zone of the local clock.
+        known: time (UTC) of the last reading that was read before, from another input.
 
     Raises:
         ValueError: for a header or a line that cannot be read, with its number.
     """
 
-    def __init__(self, lines: Iterable[str], vd_ids: list[str], features: list[str]) -> None:
+    def __init__(
+        self,
+        lines: Iterable[str],
+        vdids: list[str],
+        features: list[str],
+        timezone: str = "UTC",
+        known: np.datetime64 | None = None,
+    ) -> None:
+        self._timezone = timezone
+        self._last = known
+        self._is_first = True
         self._rows = csv.reader(_whole_lines(lines), strict=True)
-        self._shape = (len(vd_ids), len(features))
+        self._shape = (len(vdids), len(features))
         header = [name.strip("\ufeff \t") for name in next(self._rows, [])]
         if not header:
             raise ValueError("Expected a header (got no whole line).")
@@ -49,11 +65,11 @@ class ReadingTable:
                 "Expected a header that starts with 'timestamp' and names detectors (got "
                 f"{header[:2]})."
             )
-        places = {f"{v}:{f}": (n, k) for n, v in enumerate(vd_ids) for k, f in enumerate(features)}
+        places = {f"{v}:{f}": (n, k) for n, v in enumerate(vdids) for k, f in enumerate(features)}
         if len(features) == 1:
-            places |= {vdid: (row, 0) for row, vdid in enumerate(vd_ids)}
+            places |= {vdid: (row, 0) for row, vdid in enumerate(vdids)}
         unknown = [name for name in header[1:] if name not in places]
-        if bare := [name for name in unknown if name in vd_ids]:
+        if bare := [name for name in unknown if name in vdids]:
             raise ValueError(
                 f"Expected columns with the name of their feature, one of {features}, as "
                 f"'{bare[0]}:{features[0]}' (got '{bare[0]}')."
@@ -68,7 +84,7 @@ class ReadingTable:
         if len(set(self._places)) < len(self._places):
             raise ValueError("Expected every detector and feature in one column (got some twice).")
         named = {row for row, _ in self._places}
-        self.silent = [vdid for row, vdid in enumerate(vd_ids) if row not in named]
+        self.silent = [vdid for row, vdid in enumerate(vdids) if row not in named]
 
     @property
     def line_num(self) -> int:
@@ -90,18 +106,27 @@ class ReadingTable:
     def _read(self, cells: list[str]) -> tuple[np.datetime64, np.ndarray]:
         if len(cells) != 1 + len(self._places):
             raise ValueError(f"expected {1 + len(self._places)} cells (got {len(cells)}).")
-        time = datetime.fromisoformat(cells[0].strip())
-        if time.tzinfo is not None:
-            raise ValueError(
-                "expected a time on the local clock of the training data, without an offset from "
-                f"UTC (got {cells[0]!r})."
-            )
+        time = self._utc(cells[0])
         values = np.array([float(cell) if cell.strip() else np.nan for cell in cells[1:]])
         if np.isinf(values).any():
             raise ValueError("expected finite numbers, or empty cells where missing (got inf).")
         readings = np.full(self._shape, np.nan, dtype=np.float32)
         readings[tuple(np.array(self._places).T)] = values
-        return np.datetime64(time, "s"), readings
+        return time, readings
+
+    def _utc(self, text: str) -> np.datetime64:
+        clocks, offset = read_stamps([text])
+        if offset is not None:
+            time = (clocks - offset)[0]
+        else:
+            first, second = (to_utc(clocks, self._timezone, w)[0] for w in ("first", "second"))
+            # A file that is read anew begins before what is known.
+            passed = self._last is not None and (
+                first < self._last if not self._is_first else first <= self._last < second
+            )
+            time = second if passed else first
+        self._last, self._is_first = check_years(np.array([time]))[0], False
+        return time
 
 
 class ForecastLog:
@@ -112,7 +137,7 @@ class ForecastLog:
 
     Args:
         path: file to append to, or None for the standard output.
-        targets: names of the forecast features.
+        spec: what is forecast.
         mark: what :meth:`mark` gave for this file, None at its start.
         time: of the last reading that the mark knows.
 
@@ -123,12 +148,13 @@ class ForecastLog:
     def __init__(
         self,
         path: Path | None,
-        targets: list[str],
+        spec: DataSpec,
         mark: dict | None = None,
         time: np.datetime64 | None = None,
     ) -> None:
-        self._header = ["issued", "timestamp", "step", "vdid", *targets]
+        self._header = ["issued", "time", "step", "detector", *spec.targets]
         self._path = path
+        self._spec = spec
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_file():
@@ -139,14 +165,14 @@ class ForecastLog:
             self._rows.writerow(self._header)
             self._file.flush()
 
-    def write(
-        self, issued: np.datetime64, step_length: np.timedelta64, vd_ids: list[str], forecast
-    ) -> None:
-        """Add forecasts ``[P, N, F]``."""
-        for node, vdid in enumerate(vd_ids):
+    def write(self, issued: np.datetime64, vdids: list[str], forecast: Tensor) -> None:
+        """Add forecasts ``[P, N, F]`` after the reading at ``issued`` (UTC)."""
+        ahead = self._spec.times(np.array([issued]))[0]
+        begin, *times = format_local(np.array([issued, *ahead]), self._spec.timezone)
+        for node, vdid in enumerate(vdids):
             for step, values in enumerate(forecast[:, node].tolist(), start=1):
-                time = issued + step * step_length
-                self._rows.writerow([issued, time, step, vdid, *(f"{v:.6g}" for v in values)])
+                row = [begin, times[step - 1], step, vdid, *(f"{v:.6g}" for v in values)]
+                self._rows.writerow(row)
         self._file.flush()
 
     def mark(self) -> dict:
@@ -172,12 +198,10 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    if not options.ckpt.is_file():
-        raise ValueError(f"--ckpt: no file '{options.ckpt}'.")
     output = None if str(options.output) == "-" else options.output
     if output is not None and output.resolve() == options.input.resolve():
         raise ValueError(f"--output is the file that is read, '{options.input}'.")
-    stream = StreamingForecaster(_load(options.ckpt, options.device), options.max_gap)
+    stream = StreamingForecaster(load(options.ckpt, options.device), options.max_gap)
     path = options.state or options.ckpt.with_suffix(".stream.pt")
     mark = stream.load(path) if path.is_file() else {}
     if options.detectors:
@@ -185,10 +209,12 @@ def _run(options: argparse.Namespace) -> None:
     if output is None or mark.get("path") != str(output.resolve()):
         mark = None
     with _open_input(options.input) as lines:
-        table = ReadingTable(lines, stream.vd_ids, stream.data["features"])
+        table = ReadingTable(
+            lines, stream.vdids, stream.spec.features, stream.spec.timezone, stream.time
+        )
         if table.silent:
             _say(f"{len(table.silent)} detectors have no column, among them {table.silent[:5]}")
-        log = ForecastLog(output, stream.targets, mark, stream.time)
+        log = ForecastLog(output, stream.spec, mark, stream.time)
         with contextlib.closing(log):
             stream.save(path, log.mark())
             count = _follow(stream, table, log, path, options.save_every)
@@ -202,13 +228,16 @@ def _follow(
     count, known = 0, stream.time
     try:
         for time, readings in table:
-            if known is not None and time <= known:
+            if known is not None and time < known:
+                continue
+            if time == stream.time:
+                _check_repeated(stream, table.line_num, readings)
                 continue
             try:
                 forecast = stream.update(time, readings)
             except ValueError as error:
                 raise ValueError(f"Line {table.line_num}: {error}") from error
-            log.write(time, stream.step_length, stream.vd_ids, forecast)
+            log.write(time, stream.vdids, forecast)
             count += 1
             if count % save_every == 0:
                 stream.save(path, log.mark())
@@ -219,15 +248,20 @@ def _follow(
     return count
 
 
-def _load(path: Path, device: str) -> Forecaster:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Forecaster.load_from_checkpoint(path, map_location=device, weights_only=True)
-    except Exception as error:
+def _check_repeated(stream: StreamingForecaster, line: int, readings: np.ndarray) -> None:
+    """Refuse a line that repeats the last time with other readings than those that were read."""
+    if stream.readings is None:  # detectors have changed since
+        return
+    before = stream.readings.numpy()
+    differs = ~((before == readings) | (np.isnan(before) & np.isnan(readings))).all(axis=1)
+    if differs.any():
+        time = format_local(np.array([stream.time]), stream.spec.timezone)[0]
+        names = [stream.vdids[row] for row in np.flatnonzero(differs)[:5]]
         raise ValueError(
-            f"--ckpt: '{path}' is no checkpoint of 'socialgraph fit': {error}"
-        ) from error
+            f"Line {line}: repeats {time} with other readings of {int(differs.sum())} detectors, "
+            f"among them {names}. Send a time once, and in the hour that comes twice in autumn "
+            "give times with their offset from UTC."
+        )
 
 
 def _cut(path: Path, header: str, mark: dict | None, time: np.datetime64 | None) -> None:
@@ -254,10 +288,12 @@ def _cut(path: Path, header: str, mark: dict | None, time: np.datetime64 | None)
 
 
 def _issued_after(line: str, time: np.datetime64) -> bool:
-    """Whether a line, or a piece of one, can be of a forecast after a time."""
+    """Whether a line, or a piece of one, can be of a forecast after a time (UTC)."""
     issued = line.split(",")[0]
-    is_time = re.fullmatch(r"[\d:T-]*", issued) is not None
-    return is_time and (len(issued) < len(str(time)) or issued > str(time))
+    if re.fullmatch(r"[\d:T-]{19}[+-]\d\d:\d\d", issued):
+        clocks, offset = read_stamps([issued])
+        return (clocks - offset)[0] > time
+    return re.fullmatch(r"[\d:T+-]*", issued) is not None
 
 
 def _tail(path: Path, size: int) -> str:

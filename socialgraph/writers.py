@@ -2,12 +2,13 @@
 
 import json
 import math
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 import pytorch_lightning as pl
@@ -15,6 +16,9 @@ from pytorch_lightning.callbacks import BasePredictionWriter, Callback
 from torch import Tensor
 
 from socialgraph.atomic import replacing
+from socialgraph.calendar import format_local
+from socialgraph.spec import DataSpec
+from socialgraph.table import forecast_schema, forecast_table
 
 __all__ = ["ErrorWriter", "ForecastWriter"]
 
@@ -22,7 +26,7 @@ __all__ = ["ErrorWriter", "ForecastWriter"]
 class ErrorWriter(Callback):
     """Writes the errors of ``test`` as JSON beside the checkpoint.
 
-    The file is ``<checkpoint>.test.json``, or ``test.json`` in the trainer's root folder where no
+    The file is ``<checkpoint>.test.json``, or ``test.json`` in the trainer's root folder if no
     checkpoint was given. Errors are per target and step, in the unit of the target, and as the two
     averages in use (over all targets at once, and the mean of the steps). A test that was limited
     to some batches is not written.
@@ -40,7 +44,12 @@ class ErrorWriter(Callback):
         if not trainer.is_global_zero or trainer.fast_dev_run or not whole:
             return
         path = Path(self.path or _beside_checkpoint(trainer, "test.json"))
-        report = _describe_test(trainer, pl_module.data, pl_module.test_errors)
+        checkpoint = str(trainer.ckpt_path) if trainer.ckpt_path else None
+        windows = len(trainer.test_dataloaders.dataset)
+        report = {
+            "checkpoint": checkpoint,
+            **_describe_test(pl_module.given, windows, pl_module.test_errors),
+        }
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(report, indent=1) + "\n")
         print(f"\n{_format_errors(report)}\ntest errors: {path}")
@@ -49,10 +58,10 @@ class ErrorWriter(Callback):
 class ForecastWriter(BasePredictionWriter):
     """Writes forecasts as a table, one row per window, detector and step.
 
-    Columns: ``issued`` (time of the last reading that the forecast knows), ``timestamp`` (of the
-    predicted step), ``step`` (from 1), ``vdid``, and for each target its forecast under its own
-    name and the truth under ``<name>_observed``, empty where it is not known. Tables are written
-    batch by batch and appear under their names when the last is in.
+    The columns are those of :func:`socialgraph.table.forecast_schema`; in CSV, times are texts in
+    ISO 8601 with their offset. Tables are written batch by batch and appear under their names when
+    the last is in. Several processes write one table, in the order of the windows; they need a
+    folder that all of them see.
 
     Args:
         path: where to write, without ending; None for beside the checkpoint.
@@ -71,33 +80,35 @@ class ForecastWriter(BasePredictionWriter):
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the temporary files."""
         self._stack = ExitStack()
-        stem = self.path or str(_beside_checkpoint(trainer, "forecast"))
-        if trainer.world_size > 1:
-            stem += f".rank{trainer.global_rank}"
-        formats = () if trainer.fast_dev_run else self.formats
-        self.paths = [Path(f"{stem}.{name}") for name in formats]
-        targets = pl_module.data["features"][: pl_module.data["num_targets"]]
-        self._schema = _table_schema(targets)
-        self._writers = []
-        for path, name in zip(self.paths, formats, strict=True):
-            temporary = self._stack.enter_context(replacing(path))
-            make = pa.csv.CSVWriter if name == "csv" else pa.parquet.ParquetWriter
-            self._writers.append(self._stack.enter_context(make(str(temporary), self._schema)))
+        self._stem = self.path or str(_beside_checkpoint(trainer, "forecast"))
+        self._formats = () if trainer.fast_dev_run else self.formats
+        self._spec = pl_module.given
+        if trainer.is_global_zero:
+            self._tables = [self._open(Path(f"{self._stem}.{name}")) for name in self._formats]
+        else:
+            self._tables = [self._open(self._part(trainer.global_rank))] if self._formats else []
 
     def write_on_batch_end(
         self, trainer, pl_module, prediction, batch_indices, batch, batch_idx, dataloader_idx
     ) -> None:
         """Add the rows of a batch."""
-        datamodule = trainer.datamodule
-        times = np.stack([datamodule.target_times(int(i)) for i in prediction["first_step"]])
-        table = _table(prediction, times, batch["vd_ids"], datamodule, self._schema)
-        for writer in self._writers:
-            writer.write_table(table)
+        table = forecast_table(prediction, self._spec)
+        for write in self._tables:
+            write(table)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give the files their names."""
+        """Join the parts of all processes, and give the files their names."""
+        if not trainer.is_global_zero:
+            self._stack.close()
+        trainer.strategy.barrier("parts of the forecast")
+        if not trainer.is_global_zero:
+            return
+        for rank in range(1, trainer.world_size) if self._formats else ():
+            for table in _read_part(self._part(rank), forecast_schema(self._spec)):
+                for write in self._tables:
+                    write(table)
         self._stack.close()
-        print("forecast:", *self.paths)
+        print("forecast:", *(f"{self._stem}.{name}" for name in self._formats))
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -106,6 +117,39 @@ class ForecastWriter(BasePredictionWriter):
         if trainer.predicting and hasattr(self, "_stack"):
             self._stack.__exit__(type(exception), exception, exception.__traceback__)
 
+    def _part(self, rank: int) -> Path:
+        stem = Path(self._stem)
+        return stem.with_name(f".{stem.name}.part{rank}.parquet")
+
+    def _open(self, path: Path):
+        """What adds a table to a file that appears when all is written."""
+        temporary = self._stack.enter_context(replacing(path))
+        if path.suffix != ".csv":
+            schema = forecast_schema(self._spec)
+            writer = pa.parquet.ParquetWriter(str(temporary), schema)
+            return self._stack.enter_context(writer).write_table
+        schema = _with_texts(forecast_schema(self._spec).empty_table(), self._spec).schema
+        writer = self._stack.enter_context(pa.csv.CSVWriter(str(temporary), schema))
+        return lambda table: writer.write_table(_with_texts(table, self._spec))
+
+
+def _read_part(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
+    with pa.parquet.ParquetFile(path) as part:
+        for group in range(part.num_row_groups):
+            yield part.read_row_group(group).cast(schema)  # Parquet holds no seconds
+    path.unlink()
+
+
+def _with_texts(table: pa.Table, spec: DataSpec) -> pa.Table:
+    """The table with times as texts on the local clock."""
+    for name in ("issued", "time"):
+        stamps = table[name].combine_chunks().dictionary_encode()
+        seconds = pc.cast(stamps.dictionary, pa.int64()).to_numpy(zero_copy_only=False)
+        texts = pa.array(format_local(seconds.astype("datetime64[s]"), spec.timezone), pa.string())
+        column = texts.take(stamps.indices)
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    return table
+
 
 def _beside_checkpoint(trainer: pl.Trainer, ending: str) -> Path:
     if trainer.ckpt_path:
@@ -113,23 +157,18 @@ def _beside_checkpoint(trainer: pl.Trainer, ending: str) -> Path:
     return Path(trainer.default_root_dir) / ending
 
 
-def _describe_test(trainer: pl.Trainer, data: dict, errors: dict[str, Tensor]) -> dict:
-    datamodule = trainer.datamodule
-    names = data["features"][: data["num_targets"]]
-    steps = range(1, data["horizon"] + 1)
+def _describe_test(spec: DataSpec, windows: int, errors: dict[str, Tensor]) -> dict:
     return {
-        "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
-        "data": str(datamodule.path),
-        "dataset_name": data["dataset_name"],
-        "detectors": len(datamodule.series.vdids),
-        "windows": len(datamodule.starts["test"]),
-        "split": list(datamodule.split),
-        "border": datamodule.border,
-        "window": data["window"],
-        "horizon_minutes": [step * data["interval_minutes"] for step in steps],
+        "data": spec.source,
+        "dataset_name": spec.dataset_name,
+        "detectors": len(spec.vdids),
+        "windows": windows,
+        "split": spec.split,
+        "window": spec.window,
+        "horizon_minutes": [step * spec.interval_minutes for step in range(1, spec.horizon + 1)],
         "targets": {
             name: {"unit": unit, **_errors_of(errors, i)}
-            for i, (name, unit) in enumerate(zip(names, data["units"], strict=False))
+            for i, (name, unit) in enumerate(zip(spec.targets, spec.units, strict=False))
         },
     }
 
@@ -166,33 +205,3 @@ def _plain(value: Tensor) -> float | list | None:
     if isinstance(values, list):
         return [None if math.isnan(v) else v for v in values]
     return None if math.isnan(values) else values
-
-
-def _table_schema(targets: list[str]) -> pa.Schema:
-    values = [(name, pa.float32()) for t in targets for name in (t, f"{t}_observed")]
-    stamp = pa.timestamp("s")
-    keys = [("issued", stamp), ("timestamp", stamp), ("step", pa.int32()), ("vdid", pa.string())]
-    return pa.schema(keys + values)
-
-
-def _table(
-    prediction: dict, times: np.ndarray, vd_ids: list[str], datamodule, schema: pa.Schema
-) -> pa.Table:
-    forecast = prediction["forecast"].float().cpu()  # [B, P, N, F]
-    batch, horizon, nodes, _ = forecast.shape
-    rows = (batch, nodes, horizon)
-    interval = np.timedelta64(round(datamodule.series.interval_minutes * 60), "s")
-    observed = prediction["targets"].cpu().where(prediction["target_mask"].cpu(), float("nan"))
-    vdids = pa.array(vd_ids).dictionary_encode()
-    node = np.broadcast_to(np.arange(nodes)[:, None], rows).ravel()
-    columns = [
-        np.broadcast_to(times[:, None, :1] - interval, rows).ravel(),
-        np.broadcast_to(times[:, None], rows).ravel(),
-        np.broadcast_to(np.arange(1, horizon + 1, dtype=np.int32), rows).ravel(),
-        vdids.take(pa.array(node)).cast(pa.string()),
-    ]
-    for target in range(forecast.size(-1)):
-        for values in (forecast, observed):
-            flat = values[..., target].transpose(1, 2).reshape(-1).numpy()
-            columns.append(pa.array(flat, from_pandas=True))
-    return pa.table(columns, schema=schema)

@@ -1,11 +1,11 @@
 """The command line as a user types it: every profile, every subcommand, and slips of the pen."""
 
-import dataclasses
 import json
 import math
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import h5py
@@ -16,8 +16,8 @@ import pytest
 import torch
 import yaml
 
+import socialgraph
 from socialgraph.cli import main
-from socialgraph.forecaster import Forecaster
 from socialgraph.schema import write
 from tests.conftest import ROOT, make_series
 
@@ -39,10 +39,10 @@ def made(traffic_file, *words, model="mean"):
     return [
         f"--config={CONFIGS / 'simulated.yaml'}",
         f"--model={CONFIGS / 'model' / f'{model}.yaml'}",
-        f"--data.path={traffic_file}",
+        f"--data.series={traffic_file}",
         "--data.features=[speed,flow]",
-        "--data.window=6",
-        "--data.horizon=4",
+        "--data.windows.window=6",
+        "--data.windows.horizon=4",
         *SMALL,
         *words,
     ]
@@ -53,32 +53,41 @@ def fit(traffic_file, *words, **options) -> Path:
     return Path("checkpoints/best.ckpt")
 
 
-@pytest.mark.parametrize("model", sorted(path.stem for path in (CONFIGS / "model").iterdir()))
-@pytest.mark.parametrize("profile", sorted(path.name for path in (CONFIGS / "data").iterdir()))
-def test_every_profile_and_model_fits_and_tests(traffic_file, profile, model):
-    with h5py.File(traffic_file, "r+") as file:
+def rename_features(path, profile):
+    """Give a made file the features that a profile names."""
+    with h5py.File(path, "r+") as file:
         names = yaml.safe_load((CONFIGS / "data" / profile).read_text())["features"]
         del file["metadata/feature_names"], file["data/features"], file.attrs["units"]
-        values = make_series(nodes=6).values[..., [0] * len(names)]
-        file["data/features"] = values
+        file["data/features"] = make_series(nodes=6).values[..., [0] * len(names)]
         file["metadata/feature_names"] = names
+
+
+PROFILES = sorted(path.name for path in (CONFIGS / "data").iterdir())
+MODELS = sorted(path.stem for path in (CONFIGS / "model").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("profile", "model"),
+    [*((profile, None) for profile in PROFILES), *(("simulated.yaml", model) for model in MODELS)],
+)
+def test_every_profile_and_model_fits_and_tests(traffic_file, profile, model):
+    rename_features(traffic_file, profile)
     words = [
         f"--config={CONFIGS / profile}",
-        f"--model={CONFIGS / 'model' / f'{model}.yaml'}",
-        f"--data.path={traffic_file}",
+        *([f"--model={CONFIGS / 'model' / f'{model}.yaml'}"] if model else []),
+        f"--data.series={traffic_file}",
         "--trainer.fast_dev_run=1",
         *SMALL,
     ]
     main(["fit", *words])
     main(["test", *words])
-    main(["validate", *words])
 
 
 def test_a_run_is_tested_and_applied_from_its_checkpoint_alone(traffic_file, capsys):
     checkpoint = fit(traffic_file)
     held = torch.load(checkpoint, weights_only=True)
-    assert yaml.safe_load(held["config"])["data"]["window"] == 6
-    assert Forecaster.load_from_checkpoint(checkpoint, weights_only=True).network.out_channels == 1
+    assert held["data"]["windows"]["window"] == 6
+    assert socialgraph.load(checkpoint).network.out_channels == 1
     main(["test", f"--ckpt_path={checkpoint}", "--trainer.enable_progress_bar=false"])
     report = json.loads(checkpoint.with_suffix(".test.json").read_text())
     assert report["horizon_minutes"] == [5, 10, 15, 20]
@@ -101,35 +110,41 @@ def test_predict_forecasts_the_steps_after_the_end_of_the_file(traffic_file):
     csv = pyarrow.csv.read_csv(checkpoint.with_suffix(".forecast.csv"))
     parquet = pyarrow.parquet.read_table(checkpoint.with_suffix(".forecast.parquet"))
     assert csv.num_rows == parquet.num_rows == 6 * 4
-    names = ["issued", "timestamp", "step", "vdid", "speed", "speed_observed"]
+    names = ["issued", "time", "step", "detector", "speed", "speed_observed"]
     assert csv.column_names == parquet.column_names == names
-    end = make_series().timestamps[-1]
+    end = datetime.fromisoformat("2024-01-02T08:55:00+08:00")
     rows = parquet.to_pylist()
-    assert {np.datetime64(row["issued"], "s") for row in rows} == {end}
+    assert {row["issued"] for row in rows} == {end}
     for row in rows:
-        ahead = np.datetime64(row["timestamp"]) - end
-        assert ahead == row["step"] * np.timedelta64(5, "m")
+        assert row["time"] - end == row["step"] * timedelta(minutes=5)
         assert row["speed_observed"] is None
-    assert sorted({(r["vdid"], r["step"]) for r in rows}) == sorted(
+    text = checkpoint.with_suffix(".forecast.csv").read_text().splitlines()[1]
+    assert text.startswith('"2024-01-02T08:55:00+08:00","2024-01-02T09:00:00+08:00",1,"VD-0",')
+    assert sorted({(r["detector"], r["step"]) for r in rows}) == sorted(
         (f"VD-{i}", s) for i in range(6) for s in range(1, 5)
     )
     np.testing.assert_allclose(csv["speed"].to_numpy(), parquet["speed"].to_numpy(), rtol=1e-6)
+    table = socialgraph.load(checkpoint).forecast(make_series())
+    np.testing.assert_array_equal(table["speed"], parquet["speed"].to_numpy())
 
 
 def test_predict_on_test_carries_the_truth(traffic_file, tmp_path):
     checkpoint = fit(traffic_file)
-    words = ["--data.predict_on=test", "--forecast.path=table", "--forecast.formats=[parquet]"]
+    words = [
+        "--data.windows.predict_on=test",
+        "--forecast.path=table",
+        "--forecast.formats=[parquet]",
+    ]
     main(["predict", "--ckpt_path", str(checkpoint), "--trainer.enable_progress_bar=false", *words])
     main(["test", f"--ckpt_path={checkpoint}", "--trainer.enable_progress_bar=false"])
     table = pyarrow.parquet.read_table("table.parquet")
     assert not Path("table.csv").exists()
     series = make_series()
-    step_of = {stamp: i for i, stamp in enumerate(series.timestamps)}
+    step_of = {stamp.item(): i for i, stamp in enumerate(series.timestamps)}
     error = {1: [], 4: []}
     for row in table.to_pylist():
-        truth = series.values[
-            step_of[np.datetime64(row["timestamp"], "s")], int(row["vdid"][3:]), 0
-        ]
+        step = step_of[row["time"].astimezone(UTC).replace(tzinfo=None)]
+        truth = series.values[step, int(row["detector"][3:]), 0]
         assert np.isnan(truth) if row["speed_observed"] is None else row["speed_observed"] == truth
         if row["step"] in error and not np.isnan(truth):
             error[row["step"]].append(abs(row["speed"] - truth))
@@ -157,28 +172,24 @@ def test_mixed_precision_accumulation_and_checkpointing_work_from_yaml(traffic_f
         "model: {network: {init_args: {encoder: {init_args: {gradient_checkpointing: true}}}}}\n"
     )
     checkpoint = fit(traffic_file, "--config=more.yaml", model="attention")
-    config = yaml.safe_load(torch.load(checkpoint, weights_only=True)["config"])
-    encoder = config["model"]["network"]["init_args"]["encoder"]["init_args"]
-    assert encoder["gradient_checkpointing"] is True
+    recipe = torch.load(checkpoint, weights_only=True)["network"]
+    assert recipe["init_args"]["encoder"]["init_args"]["gradient_checkpointing"] is True
 
 
 def forecasts(path) -> dict:
     rows = pyarrow.parquet.read_table(path).to_pylist()
-    return {(row["vdid"], row["step"]): row["speed"] for row in rows}
+    return {(row["detector"], row["step"]): row["speed"] for row in rows}
 
 
 @pytest.mark.parametrize("model", ["distributed", "node_embedding"])
 def test_weights_of_single_detectors_serve_a_file_with_fewer_of_them(traffic_file, model):
     alone = "--model.network.init_args.pooling=null"
     checkpoint = fit(traffic_file, alone, "--trainer.precision=bf16-mixed", model=model)
-    series, order = make_series(), [4, 1]
-    vdids = [series.vdids[i] for i in order]
-    places = {"lat": series.lat[order], "lon": series.lon[order]}
-    fewer = dataclasses.replace(series, values=series.values[:, order], vdids=vdids, **places)
-    write("fewer.h5", fewer)
+    vdids = ["VD-4", "VD-1"]
+    write("fewer.h5", make_series().select(vdids=vdids))
     words = ["predict", f"--ckpt_path={checkpoint}", "--trainer.enable_progress_bar=false"]
     main([*words, "--forecast.path=all"])
-    main([*words, "--data.path=fewer.h5", "--forecast.path=fewer"])
+    main([*words, "--data.series=fewer.h5", "--forecast.path=fewer"])
     every, some = forecasts("all.parquet"), forecasts("fewer.parquet")
     assert {vdid for vdid, _ in some} == set(vdids)
     assert some == pytest.approx({key: every[key] for key in some}, rel=1e-5)
@@ -194,7 +205,7 @@ def test_the_distributed_model_runs_detector_by_detector_from_yaml(traffic_file)
 @pytest.mark.parametrize(
     ("words", "known"),
     [
-        (["--data.windw=3"], "window"),
+        (["--data.windows.windw=3"], "window"),
         (["--trainer.max_epoch=3"], "max_epochs"),
         (["--model.network.init_args.poolin=null"], "pooling"),
         (["--model.network.init_args.pooling.init_args.radus=3"], "radius"),
@@ -203,7 +214,7 @@ def test_the_distributed_model_runs_detector_by_detector_from_yaml(traffic_file)
     ],
 )
 def test_an_unknown_key_is_refused_with_a_suggestion(traffic_file, capsys, words, known):
-    Path("data_slip.yaml").write_text("data: {horizn: 3}\n")
+    Path("data_slip.yaml").write_text("data: {windows: {horizn: 3}}\n")
     Path("model_slip.yaml").write_text("model: {learningrate: 0.1}\n")
     with pytest.raises(SystemExit) as error:
         main(["fit", *made(traffic_file, *words, model="attention")])
@@ -216,8 +227,8 @@ def test_an_unknown_key_is_refused_with_a_suggestion(traffic_file, capsys, words
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("--data.batch_size=many", "int"),
-        ("--data.border=none", "split_first"),
+        ("--data.loading.batch_size=many", "int"),
+        ("--data.scaling=none", "robust"),
         ("--trainer.max_epochs=soon", "max_epochs"),
     ],
 )
@@ -228,7 +239,7 @@ def test_a_value_of_the_wrong_type_is_refused(traffic_file, capsys, word, said):
 
 
 def test_a_checkpoint_that_is_not_there_is_named(capsys):
-    with pytest.raises(SystemExit, match=r"no file 'none.ckpt'"):
+    with pytest.raises(SystemExit, match=r"No checkpoint 'none.ckpt'"):
         main(["test", "--ckpt_path=none.ckpt"])
 
 
@@ -241,4 +252,163 @@ def test_both_spellings_of_the_command_work():
             text=True,
             check=True,
         )
-        assert "--data.max_radius" in run.stdout
+        assert "--data.graph" in run.stdout
+
+
+def test_a_training_goes_on_and_keeps_its_metrics(traffic_file):
+    # Cases from outside: metrics-kept.
+    logged = [word for word in SMALL if "logger" not in word]
+    words = [
+        *(word for word in made(traffic_file) if word not in SMALL),
+        *logged,
+        "--trainer.logger.init_args.version=a",
+    ]
+    main(["fit", *words, "--trainer.max_epochs=2"])
+    folder = Path("runs/default/a")
+    before = (folder / "metrics.csv").read_text()
+    resumed = f"--ckpt_path={folder / 'checkpoints' / 'last.ckpt'}"
+    main(["fit", *words, "--trainer.max_epochs=4", resumed])
+    metrics = pyarrow.csv.read_csv(folder / "metrics.csv").to_pylist()
+    assert [row["epoch"] for row in metrics if row["val/mae"] is not None] == [0, 1, 2, 3]
+    assert (folder / "metrics.csv").read_text().startswith(before)
+    before = (folder / "metrics.csv").read_bytes()
+    best = f"--ckpt_path={folder / 'checkpoints' / 'best.ckpt'}"
+    for command in ("test", "validate"):
+        main([command, f"--config={folder / 'config.yaml'}", best])
+    assert (folder / "metrics.csv").read_bytes() == before
+
+
+def test_a_checkpoint_may_have_an_equals_sign_in_its_name(traffic_file):
+    checkpoint = fit(traffic_file).rename("epoch=0-step=13.ckpt")
+    quiet = "--trainer.enable_progress_bar=false"
+    for words in (["--ckpt_path", str(checkpoint)], [f"--ckpt_path={checkpoint}"]):
+        main(["test", *words, quiet])
+    assert Path("epoch=0-step=13.test.json").is_file()
+
+
+def test_weights_alone_serve_test_and_predict(traffic_file):
+    # Cases from outside: weights-only-checkpoint.
+    fit(
+        traffic_file,
+        "--trainer.callbacks+=ModelCheckpoint",
+        "--trainer.callbacks.save_weights_only=true",
+        "--trainer.callbacks.filename=w",
+    )
+    quiet = "--trainer.enable_progress_bar=false"
+    for name in ("best", "w"):
+        main(["test", f"--ckpt_path=checkpoints/{name}.ckpt", quiet])
+        main(["predict", f"--ckpt_path=checkpoints/{name}.ckpt", quiet])
+    reports = [json.loads(Path(f"checkpoints/{n}.test.json").read_text()) for n in ("best", "w")]
+    assert reports[0]["targets"] == reports[1]["targets"]
+    assert forecasts("checkpoints/best.forecast.parquet") == forecasts(
+        "checkpoints/w.forecast.parquet"
+    )
+
+
+@pytest.mark.parametrize("split", ["[0.8,0.2,0]", "[1,0,0]"])
+def test_a_network_for_use_trains_without_test_or_validation(traffic_file, split, capsys):
+    checkpoint = fit(traffic_file, f"--data.split={split}")
+    assert checkpoint.is_file()
+    assert ("No validation part" in capsys.readouterr().out) == (split == "[1,0,0]")
+    main(["predict", f"--ckpt_path={checkpoint}", "--trainer.enable_progress_bar=false"])
+
+
+def test_other_data_are_learnt_from_the_weights_of_a_checkpoint(traffic_file):
+    # Cases from outside: fine-tune.
+    checkpoint = fit(traffic_file)
+    write("other.h5", make_series(seed=3).select(vdids=["VD-1", "VD-4"]))
+    words = made("other.h5", "--trainer.max_epochs=2")
+    with pytest.raises(ValueError, match=r"--model.init_from"):
+        main(["fit", *words, f"--ckpt_path={checkpoint}"])
+    with pytest.raises(ValueError, match="Nothing is to be trained"):
+        fit(traffic_file, f"--ckpt_path={checkpoint}")
+    main(["fit", *words, f"--model.init_from={checkpoint}"])
+    assert socialgraph.load("checkpoints/best.ckpt").spec.vdids == ["VD-1", "VD-4"]
+
+
+def test_a_checkpoint_names_no_class_of_others(traffic_file):
+    checkpoint = fit(traffic_file)
+    held = torch.load(checkpoint, weights_only=True)
+    held["data"]["graph"]["class_path"] = "os.system"
+    torch.save(held, checkpoint)
+    with pytest.raises(SystemExit, match=r"names the class 'os.system'"):
+        main(["predict", f"--ckpt_path={checkpoint}"])
+
+
+ROADS = """
+data:
+  graph:
+    class_path: socialgraph.graph.CombinedGraph
+    init_args:
+      graphs:
+        - class_path: socialgraph.graph.RoadGraph
+          init_args: {path: roads.csv, max_distance: 900.0}
+        - class_path: socialgraph.graph.RadiusGraph
+          init_args: {max_radius: 700.0}
+model:
+  network:
+    init_args:
+      pooling:
+        class_path: socialgraph.nn.SocialPooling
+        init_args: {aggr: attention, radius: 600.0, pos_dim: 2, edge_dim: 2}
+"""
+
+
+def test_roads_directions_and_types_of_edges_work_from_yaml(traffic_file):
+    roads = [f"VD-{i},VD-{i + 1},{400 + i}" for i in range(5)]
+    Path("roads.csv").write_text("from,to,metres\n" + "\n".join(roads))
+    Path("roads.yaml").write_text(ROADS)
+    checkpoint = fit(traffic_file, "--config=roads.yaml")
+    loaded = socialgraph.load(checkpoint)
+    assert loaded.network.pooling.max_radius == 900
+    assert loaded.network.pooling.lin_edge.weight.abs().sum() > 0
+    main(["predict", f"--ckpt_path={checkpoint}", "--trainer.enable_progress_bar=false"])
+    table = loaded.forecast(make_series())
+    predicted = pyarrow.parquet.read_table(checkpoint.with_suffix(".forecast.parquet"))
+    np.testing.assert_array_equal(table["speed"], predicted["speed"].to_numpy())
+
+
+def test_starter_configurations_are_written_once_and_used(traffic_file):
+    main(["init", "mine"])
+    assert sorted(path.name for path in Path("mine/configs").iterdir()) == sorted(
+        path.name for path in CONFIGS.iterdir()
+    )
+    with pytest.raises(SystemExit, match="exists"):
+        main(["init", "mine"])
+    words = made(traffic_file, "--trainer.fast_dev_run=1")
+    main(["fit", "--config=mine/configs/simulated.yaml", *words[1:]])
+
+
+@pytest.mark.slow
+def test_several_processes_write_one_table_and_one_report(traffic_file):
+    # Cases from outside: predict-two-processes.
+    checkpoint = fit(traffic_file)
+
+    def run(command, *words):
+        subprocess.run(
+            [sys.executable, "-m", "socialgraph", command, f"--ckpt_path={checkpoint}", *words],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            check=True,
+            capture_output=True,
+            timeout=300,
+        )
+
+    two = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
+    test = "--data.windows.predict_on=test"
+    run("predict", "--forecast.path=one")
+    run("predict", "--forecast.path=two", *two)  # fewer windows than processes
+    assert Path("one.csv").read_text() == Path("two.csv").read_text()
+    run("predict", "--forecast.path=one", test)
+    run("predict", "--forecast.path=two", test, *two)
+    tables = [pyarrow.parquet.read_table(f"{name}.parquet") for name in ("one", "two")]
+    keys = ["issued", "time", "step", "detector"]
+    assert tables[0].select(keys).equals(tables[1].select(keys))
+    np.testing.assert_allclose(tables[0]["speed"], tables[1]["speed"], rtol=1e-5)
+    assert not list(Path().glob(".*.parquet")), "parts are left"
+    run("test", "--errors.path=one.json")
+    run("test", "--errors.path=two.json", *two)
+    reports = [json.loads(Path(f"{name}.json").read_text()) for name in ("one", "two")]
+    assert reports[0]["windows"] == reports[1]["windows"]
+    assert reports[0]["targets"]["speed"]["mae"] == pytest.approx(
+        reports[1]["targets"]["speed"]["mae"], rel=1e-5
+    )

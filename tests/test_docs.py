@@ -1,12 +1,13 @@
 """The examples of the pages in ``docs`` run as they stand, and the pictures are drawn."""
 
+import json
 import re
 import subprocess
 import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import NEEDS_SHARED, ROOT, SHARED
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
@@ -31,3 +32,26 @@ def test_the_picture_of_the_soft_radius_is_drawn(tmp_path):
     path = tmp_path / "soft_radius.png"
     subprocess.run([sys.executable, "-m", "docs.draw_soft_radius", path], cwd=ROOT, check=True)
     assert path.stat().st_size > 10_000
+
+
+@NEEDS_SHARED
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_notebook_runs_on_two_real_networks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((ROOT / "docs" / "frames.ipynb").read_text())
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    short = {
+        'Path("../../shared/data/original")': f'Path("{SHARED / "original"}")',
+        "EPOCHS, BATCHES = 3, 1.0": "EPOCHS, BATCHES = 1, 3",
+    }
+    code = "\n".join(cells)
+    for ours, test in short.items():
+        assert ours in code
+        code = code.replace(ours, test)
+    names = {}
+    exec(code, names)
+    table = names["table"]
+    assert len(table) == 122 * 12
+    assert table["time"].dt.tz.key == "Europe/Berlin"
+    assert table["flow"].notna().all()

@@ -8,16 +8,17 @@ import torch
 from socialgraph.metrics import ForecastErrors, errors_from_sums, masked_loss
 
 
-def test_losses_are_means_over_observed_targets():
+def test_losses_are_sums_over_observed_targets_with_their_number():
     forecast = torch.tensor([1.0, 2.0, 3.0, 10.0])
     target = torch.tensor([2.0, 0.0, math.nan, 10.5])
     mask = ~target.isnan()
-    assert masked_loss(forecast, target, mask, "mae") == pytest.approx((1 + 2 + 0.5) / 3)
-    assert masked_loss(forecast, target, mask, "mse") == pytest.approx((1 + 4 + 0.25) / 3)
-    huber = (0.5 + 1.5 + 0.125) / 3
-    assert masked_loss(forecast, target, mask, "huber") == pytest.approx(huber)
-    wide = (0.5 + 2.0 + 0.125) / 3
-    assert masked_loss(forecast, target, mask, "huber", 2.0) == pytest.approx(wide)
+    sums = {"mae": 1 + 2 + 0.5, "mse": 1 + 4 + 0.25, "huber": 0.5 + 1.5 + 0.125}
+    for loss, expected in sums.items():
+        total, count = masked_loss(forecast, target, mask, loss)
+        assert total == pytest.approx(expected)
+        assert count == 3
+    wide, _ = masked_loss(forecast, target, mask, "huber", 2.0)
+    assert wide == pytest.approx(0.5 + 2.0 + 0.125)
 
 
 @pytest.mark.parametrize("loss", ["mae", "mse", "huber"])
@@ -25,7 +26,7 @@ def test_a_missing_target_gives_no_gradient_even_where_it_is_nan(loss):
     forecast = torch.randn(6, requires_grad=True)
     target = torch.full((6,), math.nan)
     target[0] = 3.0
-    masked_loss(forecast, target, ~target.isnan(), loss).backward()
+    masked_loss(forecast, target, ~target.isnan(), loss)[0].backward()
     assert forecast.grad[0] != 0
     assert (forecast.grad[1:] == 0).all()
 
@@ -33,10 +34,21 @@ def test_a_missing_target_gives_no_gradient_even_where_it_is_nan(loss):
 @pytest.mark.parametrize("loss", ["mae", "mse", "huber"])
 def test_nothing_observed_is_a_loss_of_zero(loss):
     forecast = torch.randn(6, requires_grad=True)
-    value = masked_loss(forecast, torch.full((6,), math.nan), torch.zeros(6, dtype=bool), loss)
+    value, count = masked_loss(
+        forecast, torch.full((6,), math.nan), torch.zeros(6, dtype=bool), loss
+    )
     value.backward()
-    assert value == 0
+    assert value == count == 0
     assert (forecast.grad == 0).all()
+
+
+def test_shapes_that_differ_are_refused_instead_of_broadcast():
+    forecast, target = torch.ones(2, 1, 3, 1), torch.ones(2, 4, 3, 1)
+    mask = torch.ones(2, 4, 3, 1, dtype=bool)
+    with pytest.raises(ValueError, match=r"shape of the targets \(2, 4, 3, 1\).*\(2, 1, 3, 1\)"):
+        masked_loss(forecast, target, mask)
+    with pytest.raises(ValueError, match="Give the network the horizon"):
+        ForecastErrors(4, 1).update(forecast, target, mask)
 
 
 def test_an_unknown_loss_is_refused():

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_series
 
 README = (ROOT / "README.md").read_text()
 
@@ -22,6 +23,31 @@ def test_the_layer_example_runs(capsys):
     assert "torch.Size([8, 100, 32])" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_notebook_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    series = make_series(missing=0.0)
+    readings = series.to_frame().stack("detector", future_stack=True).reset_index()
+    detectors = pd.DataFrame({"lat": series.lat, "lon": series.lon}, index=series.vdids)
+    names = {"readings": readings, "detectors": detectors}
+    exec(IMPORTS + block("notebook", "python").replace("max_epochs=5", "max_steps=2"), names)
+    assert list(names["table"]) == ["issued", "time", "step", "detector", "speed"]
+    assert len(names["table"]) == 6 * 12
+
+
+IMPORTS = """
+from functools import partial
+import pytorch_lightning as pl
+from socialgraph.data import TrafficDataModule
+from socialgraph.forecaster import Forecaster
+from socialgraph.graph import RadiusGraph
+from socialgraph.nn import SocialGraphNet, SocialPooling
+from socialgraph.series import TrafficSeries
+"""
+
+
+@pytest.mark.slow
 def test_the_three_commands_run_one_after_the_other(tmp_path):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -42,6 +68,6 @@ def test_the_three_commands_run_one_after_the_other(tmp_path):
     assert len(rows) == 1 + 40 * 12
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "test-scatter", "lint"])
+@pytest.mark.parametrize("target", ["demo", "test", "test-fast", "test-scatter", "lint"])
 def test_make_knows_the_targets_that_are_named(target):
     subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)

@@ -9,59 +9,136 @@ import pytest
 from tests.conftest import ROOT
 
 RULES = {  # folder or file: what it may import of ours, and which heavy packages
-    "socialgraph/__init__.py": (set(), set()),
+    "socialgraph/__init__.py": ({"socialgraph", "socialgraph.forecaster"}, set()),
     "socialgraph/atomic.py": (set(), set()),
-    "socialgraph/schema.py": ({"socialgraph", "socialgraph.atomic"}, set()),
-    "socialgraph/graph": ({"socialgraph.graph"}, set()),
+    "socialgraph/calendar.py": (set(), set()),
+    "socialgraph/recipe.py": (set(), set()),
+    "socialgraph/series.py": ({"socialgraph", "socialgraph.calendar"}, {"pandas"}),
+    "socialgraph/frames.py": ({"socialgraph.calendar", "socialgraph.series"}, {"pandas"}),
+    "socialgraph/schema.py": (
+        {
+            "socialgraph",
+            "socialgraph.atomic",
+            "socialgraph.calendar",
+            "socialgraph.series",
+        },
+        set(),
+    ),
+    "socialgraph/graph": ({"socialgraph.graph"}, {"pandas"}),
+    "socialgraph/spec.py": (
+        {"socialgraph.calendar", "socialgraph.recipe", "socialgraph.series"},
+        set(),
+    ),
+    "socialgraph/starter.py": ({"socialgraph"}, set()),
     "socialgraph/plot.py": (
-        {"socialgraph", "socialgraph.atomic", "socialgraph.schema", "socialgraph.graph"},
+        {
+            "socialgraph",
+            "socialgraph.atomic",
+            "socialgraph.calendar",
+            "socialgraph.graph",
+            "socialgraph.schema",
+            "socialgraph.series",
+        },
         set(),
     ),
     "socialgraph/scaler.py": (set(), {"torch"}),
     "socialgraph/metrics.py": (set(), {"torch", "torchmetrics"}),
-    "socialgraph/nn": ({"socialgraph.nn"}, {"torch", "torch_geometric", "xlstm"}),
+    "socialgraph/table.py": ({"socialgraph.spec"}, {"torch"}),
+    "socialgraph/logger.py": ({"socialgraph.atomic"}, {"pytorch_lightning"}),
+    "socialgraph/nn": (
+        {"socialgraph.nn", "socialgraph.recipe"},
+        {"torch", "torch_geometric", "xlstm"},
+    ),
     "socialgraph/data": (
-        {"socialgraph", "socialgraph.data", "socialgraph.graph", "socialgraph.scaler"},
+        {
+            "socialgraph",
+            "socialgraph.calendar",
+            "socialgraph.data",
+            "socialgraph.graph",
+            "socialgraph.recipe",
+            "socialgraph.scaler",
+            "socialgraph.series",
+            "socialgraph.spec",
+        },
         {"torch", "pytorch_lightning"},
     ),
+    "socialgraph/checkpoint.py": ({"socialgraph.recipe", "socialgraph.spec"}, {"torch"}),
     "socialgraph/forecaster.py": (
-        {"socialgraph.metrics", "socialgraph.scaler"},
+        {
+            "socialgraph.checkpoint",
+            "socialgraph.data",
+            "socialgraph.metrics",
+            "socialgraph.recipe",
+            "socialgraph.scaler",
+            "socialgraph.series",
+            "socialgraph.spec",
+            "socialgraph.table",
+        },
+        {"torch", "pytorch_lightning", "pandas"},
+    ),
+    "socialgraph/writers.py": (
+        {
+            "socialgraph.atomic",
+            "socialgraph.calendar",
+            "socialgraph.spec",
+            "socialgraph.table",
+        },
         {"torch", "pytorch_lightning"},
     ),
-    "socialgraph/writers.py": ({"socialgraph.atomic"}, {"torch", "pytorch_lightning"}),
     "socialgraph/stream.py": (
         {
             "socialgraph.atomic",
+            "socialgraph.calendar",
             "socialgraph.data",
             "socialgraph.forecaster",
-            "socialgraph.graph",
             "socialgraph.nn",
+            "socialgraph.recipe",
+            "socialgraph.spec",
         },
         {"torch"},
     ),
-    "socialgraph/stream_cli.py": ({"socialgraph.forecaster", "socialgraph.stream"}, {"torch"}),
+    "socialgraph/stream_cli.py": (
+        {
+            "socialgraph.calendar",
+            "socialgraph.forecaster",
+            "socialgraph.spec",
+            "socialgraph.stream",
+        },
+        {"torch"},
+    ),
     "socialgraph/cli.py": (
         {
             "socialgraph",
+            "socialgraph.checkpoint",
             "socialgraph.data",
             "socialgraph.forecaster",
-            "socialgraph.schema",
+            "socialgraph.recipe",
             "socialgraph.writers",
         },
-        {"torch", "pytorch_lightning"},
+        {"pytorch_lightning"},
     ),
     "data_prep": (
         {
             "socialgraph",
             "socialgraph.atomic",
-            "socialgraph.schema",
+            "socialgraph.calendar",
             "socialgraph.graph",
+            "socialgraph.schema",
+            "socialgraph.series",
             "data_prep",
         },
         set(),
     ),
 }
-HEAVY = {"torch", "torch_geometric", "torchmetrics", "pytorch_lightning", "xlstm", "torch_scatter"}
+HEAVY = {
+    "pandas",
+    "torch",
+    "torch_geometric",
+    "torchmetrics",
+    "pytorch_lightning",
+    "xlstm",
+    "torch_scatter",
+}
 OURS = {"socialgraph", "data_prep", "benchmarks", "tests"}
 
 
@@ -93,6 +170,15 @@ def test_only_the_encoder_imports_xlstm():
     assert found == ["encoder.py"]
 
 
-def test_the_root_and_data_prep_load_without_torch():
-    code = "import sys, socialgraph, data_prep.__main__; assert 'torch' not in sys.modules"
+def test_every_file_of_the_package_has_a_rule():
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "socialgraph").rglob("*.py")}
+    rooms = tuple(room if room.endswith(".py") else f"{room}/" for room in RULES)
+    assert {f for f in files if not f.startswith(rooms)} == {"socialgraph/__main__.py"}
+
+
+def test_the_root_and_data_prep_load_without_torch_and_pandas():
+    code = (
+        "import sys, socialgraph, data_prep.__main__, socialgraph.graph, socialgraph.spec; "
+        "assert not {'torch', 'pandas'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

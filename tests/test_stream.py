@@ -1,16 +1,18 @@
 """Forecasts that follow a stream: equal to the whole history, through gaps, changes and kills."""
 
+import dataclasses
 import subprocess
 import sys
-import warnings
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 import torch
 
+import socialgraph
+from socialgraph.calendar import clock
 from socialgraph.cli import main
-from socialgraph.data.windows import time_covariates
-from socialgraph.forecaster import Forecaster
 from socialgraph.nn import map_state
 from socialgraph.schema import write
 from socialgraph.stream import StreamingForecaster
@@ -31,8 +33,8 @@ def checkpoint(tmp_path_factory, series):
     write(folder / "data.h5", series)
     words = [
         *("fit", f"--config={ROOT / 'configs' / 'simulated.yaml'}"),
-        *(f"--data.path={folder / 'data.h5'}", "--data.features=[speed,flow]"),
-        *("--data.window=6", "--data.horizon=4", "--data.num_targets=1"),
+        *(f"--data.series={folder / 'data.h5'}", "--data.features=[speed,flow]"),
+        *("--data.windows.window=6", "--data.windows.horizon=4", "--data.targets=[speed]"),
         "--model.network.init_args.encoder.init_args.hidden_channels=8",
         *("--trainer.max_epochs=1", "--trainer.limit_train_batches=5", "--trainer.logger=false"),
         *("--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={folder}"),
@@ -47,10 +49,7 @@ def stream(checkpoint):
 
 
 def make_stream(checkpoint, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        forecaster = Forecaster.load_from_checkpoint(checkpoint, weights_only=True)
-    return StreamingForecaster(forecaster, **options)
+    return StreamingForecaster(socialgraph.load(checkpoint), **options)
 
 
 def follow(stream, series, steps, rows=slice(None)):
@@ -62,13 +61,13 @@ def follow(stream, series, steps, rows=slice(None)):
 def whole(stream, values, timestamps):
     """Forecasts of the network that reads all of the history at once."""
     values = torch.from_numpy(values)
-    time_of_day, day_of_week = time_covariates(timestamps)
+    now = clock(timestamps, stream.spec.timezone)
+    time_of_day, day_of_week = map(torch.from_numpy, now)
     batch = {
         "features": values.nan_to_num()[None],
         "mask": ~values.isnan()[None],
         "time_of_day": time_of_day[None],
         "day_of_week": day_of_week[None],
-        "vd_ids": stream.vd_ids,
         **stream.graph,
     }
     with torch.no_grad():
@@ -173,7 +172,7 @@ def lines_of(series, steps):
     yield ",".join(["timestamp", *names])
     for step in steps:
         cells = ("" if np.isnan(v) else repr(float(v)) for v in series.values[step].ravel())
-        yield ",".join([str(series.timestamps[step]), *cells])
+        yield ",".join([f"{series.timestamps[step]}Z", *cells])
 
 
 def command(checkpoint, folder, *words):
@@ -190,13 +189,15 @@ def run(checkpoint, folder, *words, **options):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command_reads_lines_and_writes_forecasts(checkpoint, series, tmp_path):
     text = "\n".join(lines_of(series, range(8))) + "\n"
     (tmp_path / "in.csv").write_text(text)
     done = run(checkpoint, tmp_path, "--input", tmp_path / "in.csv")
     assert done.returncode == 0, done.stderr
     rows = [line.split(",") for line in done.stdout.splitlines()]
-    assert rows[0] == ["issued", "timestamp", "step", "vdid", "speed"]
+    assert rows[0] == ["issued", "time", "step", "detector", "speed"]
+    assert rows[1][:2] == ["2024-01-01T08:00:00+08:00", "2024-01-01T08:05:00+08:00"]
     assert len(rows) == 1 + 8 * 6 * 4
     expected = follow(make_stream(checkpoint), series, range(8))
     last = torch.tensor([float(row[4]) for row in rows[-24:]]).view(6, 4).T
@@ -209,6 +210,7 @@ def test_the_command_reads_lines_and_writes_forecasts(checkpoint, series, tmp_pa
     assert len(piped.stdout.splitlines()) == 1 + 2 * 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("save_every", [1, 5])
 def test_a_killed_command_goes_on_as_if_nothing_had_happened(
     checkpoint, series, tmp_path, save_every
@@ -231,7 +233,7 @@ def test_a_killed_command_goes_on_as_if_nothing_had_happened(
     process.kill()
     process.wait()
     with open(output, "a") as file:  # what a kill between forecast and state leaves behind
-        file.write("2024-01-01T00:30:00,2024")
+        file.write("2024-01-01T08:30:00+08:00,2024")
     done = run(checkpoint, tmp_path, "--input", tmp_path / "all.csv", "--output", output)
     assert done.returncode == 0, done.stderr
     assert output.read_text() == (unbroken / "out.csv").read_text()
@@ -244,13 +246,13 @@ def test_a_killed_command_goes_on_as_if_nothing_had_happened(
         ("timestamp,VD-7:speed\n", "no detectors that are followed, among them ['VD-7:speed']"),
         ("timestamp,VD-0:speed\n2024-01-01T00:00:00,fast\n", "Line 2: could not convert"),
         ("timestamp,VD-0:speed\n2024-01-01T00:00:00\n", "Line 2: expected 2 cells (got 1)"),
-        ("timestamp,VD-0:speed\nnow,1\n", "Line 2: Invalid isoformat string"),
+        ("timestamp,VD-0:speed\nnow,1\n", "Line 2: Expected times in ISO 8601"),
         ('timestamp,VD-0:speed\n2024-01-01T00:00:00,"5\n', "Line 2: unexpected end of data"),
         ("timestamp,VD-0:speed", "a header (got no whole line)"),
-        ("timestamp,VD-0:speed\n2024-01-01T00:00:00Z,1\n", "on the local clock"),
+        ("timestamp,VD-0:speed\n2224-01-01T00:00:00Z,1\n", "Line 2: Expected times in the years"),
         ("timestamp,VD-0:speed\n2024-01-01T00:00:00,inf\n", "finite numbers"),
         (
-            "timestamp,VD-0:speed\n2024-01-01T00:05:00,1\n2024-01-01T00:05:00,1\n",
+            "timestamp,VD-0:speed\n2024-01-01T00:05:00,1\n2024-01-01T00:06:00,1\n",
             "Line 3: Expected a time some whole intervals",
         ),
     ],
@@ -262,6 +264,68 @@ def test_lines_that_cannot_be_read_end_in_an_error_that_names_them(
     with pytest.raises(SystemExit) as end:
         main(command(checkpoint, tmp_path, "--input", tmp_path / "in.csv")[3:])
     assert words in str(end.value)
+
+
+ZONES = {  # where clocks go back and forth, in UTC
+    "Europe/Copenhagen": ("2024-10-27T01:00", "2024-03-31T01:00"),
+    "America/Los_Angeles": ("2024-11-03T09:00", "2024-03-10T10:00"),
+    "Australia/Adelaide": ("2024-04-06T16:30", "2024-10-05T16:30"),
+    "Asia/Taipei": ("2024-10-27T01:00", "2024-03-31T01:00"),
+}
+
+
+def local_lines(zone, change, offset, steps=36):
+    """Lines of the hours around a change of the clock, and their times in UTC."""
+    begin = datetime.fromisoformat(change).replace(tzinfo=UTC) - timedelta(minutes=5 * steps / 2)
+    times = [begin + timedelta(minutes=5 * step) for step in range(steps)]
+    local = [time.astimezone(ZoneInfo(zone)) for time in times]
+    stamps = [(t if offset else t.replace(tzinfo=None)).isoformat() for t in local]
+    utc = [np.datetime64(time.replace(tzinfo=None), "s") for time in times]
+    return [f"{stamp},{50 + i}\n" for i, stamp in enumerate(stamps)], utc
+
+
+@pytest.mark.parametrize("offset", [True, False])
+@pytest.mark.parametrize("change", ["autumn", "spring"])
+@pytest.mark.parametrize("zone", ZONES)
+def test_lines_run_through_both_changes_of_the_clock(zone, change, offset):
+    lines, utc = local_lines(zone, ZONES[zone][change == "spring"], offset)
+    table = ReadingTable(["timestamp,A\n", *lines], ["A"], ["speed"], zone)
+    found = list(table)
+    assert [time for time, _ in found] == utc
+    assert [float(readings[0, 0]) for _, readings in found] == list(range(50, 86))
+
+
+def test_a_stream_runs_through_the_repeated_hour_and_goes_on_in_it(checkpoint, series, tmp_path):
+    stream = make_stream(checkpoint)
+    stream.trained_on = dataclasses.replace(stream.trained_on, timezone="Europe/Copenhagen")
+    stream.set_detectors(series.vdids, series.lat, series.lon)
+    lines, utc = local_lines("Europe/Copenhagen", "2024-10-27T01:00", offset=False)
+    head = "timestamp,VD-0:speed\n"
+    zone = ("Europe/Copenhagen",)
+    for time, readings in ReadingTable(
+        [head, *lines[:22]], series.vdids, stream.spec.features, *zone
+    ):
+        stream.update(time, readings)
+    assert stream.time == utc[21]  # in the second pass of the hour
+    rest = ReadingTable([head, *lines[22:]], series.vdids, stream.spec.features, *zone, stream.time)
+    for time, readings in rest:
+        stream.update(time, readings)
+    assert stream.time == utc[-1]
+
+
+def test_a_line_that_is_sent_twice_is_ignored_and_with_other_readings_refused(
+    checkpoint, series, tmp_path, capsys
+):
+    header, first, second = lines_of(series, range(2))
+    words = command(checkpoint, tmp_path, "--input", tmp_path / "in.csv")[3:]
+    (tmp_path / "in.csv").write_text("\n".join([header, first, first, second, second]) + "\n")
+    main(words)
+    assert "Lines read: 2." in capsys.readouterr().err
+    time, *cells = second.split(",")
+    changed = ",".join([time, *cells[:2], "1.5", *cells[3:]])
+    (tmp_path / "in.csv").write_text("\n".join([header, first, second, changed]) + "\n")
+    with pytest.raises(SystemExit, match=r"Line 4: repeats 2024-01-01T08:05:00\+08:00.*'VD-1'"):
+        main(words)
 
 
 def test_columns_without_their_feature_are_named():

@@ -1,17 +1,20 @@
-"""From the HDF5 file to batches: windows by index, the radius graph, and the data module."""
+"""From a series to batches: windows by index, splits, the graph's tensors, and the data module."""
 
 from socialgraph.data.datamodule import TrafficDataModule
-from socialgraph.data.windows import (
-    WindowCollator,
-    split_windows,
-    time_covariates,
-    window_starts,
-)
+from socialgraph.data.graph import graph_tensors
+from socialgraph.data.loading import Loading
+from socialgraph.data.split import DateSplit, DaySplit, ShareSplit, Split
+from socialgraph.data.windows import WindowCollator, Windows, window_starts
 
 __all__ = [
+    "DateSplit",
+    "DaySplit",
+    "Loading",
+    "ShareSplit",
+    "Split",
     "TrafficDataModule",
     "WindowCollator",
-    "split_windows",
-    "time_covariates",
+    "Windows",
+    "graph_tensors",
     "window_starts",
 ]

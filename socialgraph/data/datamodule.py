@@ -1,266 +1,256 @@
-"""The data module: one HDF5 file to loaders, the radius graph and the scaler."""
+"""The data module: one series to loaders, the graph, and the record of what it is."""
 
 import warnings
-from typing import Literal
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
-from torch.utils.data import DataLoader, DistributedSampler, Sampler
+from torch.utils.data import DataLoader
 
 from socialgraph import schema
-from socialgraph.data.windows import Border, WindowCollator, split_windows, window_starts
-from socialgraph.graph import build_radius_graph, project
-from socialgraph.scaler import Scaler
+from socialgraph.data.graph import graph_tensors
+from socialgraph.data.loading import Loading, ResumableLoader, ordered_loader, training_loader
+from socialgraph.data.split import ShareSplit, Split
+from socialgraph.data.windows import WindowCollator, Windows, window_starts
+from socialgraph.graph import GraphBuilder, RadiusGraph
+from socialgraph.recipe import describe
+from socialgraph.scaler import Scaling, scale_of
+from socialgraph.series import TrafficSeries
+from socialgraph.spec import DataSpec
 
 __all__ = ["TrafficDataModule"]
 
 
 class TrafficDataModule(pl.LightningDataModule):
-    """Windows of one traffic file, split by time, with the radius graph of its detectors.
+    """Windows of one traffic series, split by time, with the graph of its detectors.
 
-    The series is held twice, as read and filled; a batch is gathered by index. Batches are in the
-    units of the file; :class:`socialgraph.forecaster.Forecaster` scales them with the scaler of
-    :meth:`fit_scaler`. A window never spans a gap in the time axis. Where positions are missing or
-    invalid, batches carry them as they are and no edges, so that a network with pooling can refuse
-    them.
+    The series is held twice, as read and filled; a batch is gathered by index and is in the units
+    of the series. A window never spans a gap in the time axis. If positions are missing or invalid,
+    batches carry them as they are and no edges, so that a network with pooling can refuse them.
 
     Args:
-        path: HDF5 file in the layout of :mod:`socialgraph.schema`.
-        features: features of the readings, the targets first.
-        num_targets: how many of them, from the first, are predicted; None for all.
-        window: input steps.
-        horizon: predicted steps.
-        stride: steps between two training windows; validation and test use all.
-        split: shares of training, validation and test, by time.
-        border: whether steps are split and then cut into windows (``"split_first"``: no step in two
-            parts) or windows are cut and then split (``"window_first"``).
-        max_radius: longest edge of the graph, in metres.
-        max_num_neighbors: senders that a receiver keeps, the nearest first; None for all.
-        predict_on: what ``predict`` forecasts: ``"latest"`` for the steps after the end of the
-            file,
-            ``"test"`` for every window of the test part.
-        batch_size: windows per batch.
-        num_workers: processes that gather batches; 0 for none.
-        prefetch_factor: batches that a worker prepares ahead; None for PyTorch's default.
-        pin_memory: copy batches to page-locked memory, for GPUs.
-        seed: seed of the order of the training windows.
+        series: a series, or the HDF5 file of one (:mod:`socialgraph.schema`).
+        features: features that are read; None for all.
+        targets: those that are forecast; None for all. They become the first features.
+        scaling: how readings are scaled, see :func:`socialgraph.scaler.scale_of`.
+        windows: what a window is.
+        split: shares of training, validation and test by time, or another way to divide
+            (:mod:`socialgraph.data.split`). A part may be empty, for instance ``[1, 0, 0]``.
+        graph: builder of the graph (:mod:`socialgraph.graph`); None for no graph.
+        loading: how batches are gathered.
 
     Raises:
-        ValueError: where an option is out of range, or a part has no windows.
+        ValueError: if an option is out of range, or a part has no windows.
         FileNotFoundError, KeyError, socialgraph.schema.SchemaError: from reading the file.
     """
 
     def __init__(
         self,
-        path: str,
-        features: list[str],
-        num_targets: int | None = None,
-        window: int = 12,
-        horizon: int = 12,
-        stride: int = 1,
-        split: tuple[float, float, float] = (0.7, 0.1, 0.2),
-        border: Border = "split_first",
-        max_radius: float = 2000.0,
-        max_num_neighbors: int | None = None,
-        predict_on: Literal["latest", "test"] = "latest",
-        batch_size: int = 16,
-        num_workers: int = 0,
-        prefetch_factor: int | None = None,
-        pin_memory: bool = False,
-        seed: int = 0,
+        series: str | TrafficSeries,
+        features: list[str] | None = None,
+        targets: list[str] | None = None,
+        scaling: Scaling = "standard",
+        windows: Windows = Windows(),  # noqa: B008, frozen
+        split: tuple[float, float, float] | Split = (0.7, 0.1, 0.2),
+        graph: GraphBuilder | None = RadiusGraph(),  # noqa: B008, plain values
+        loading: Loading = Loading(),  # noqa: B008, frozen
     ) -> None:
         super().__init__()
-        num_targets = len(features) if num_targets is None else num_targets
-        for name, value in {
-            "window": window,
-            "horizon": horizon,
-            "stride": stride,
-            "batch_size": batch_size,
-        }.items():
-            if value < 1:
-                raise ValueError(f"Expected '{name}' of 1 or more (got {value}).")
-        if not 1 <= num_targets <= len(features):
+        absent = [name for name in targets or [] if features and name not in features]
+        if absent:
             raise ValueError(
-                f"Expected 'num_targets' from 1 to {len(features)}, the number of 'features' "
-                f"{features} (got {num_targets})."
+                f"Expected 'targets' among the 'features' {features} (got {absent}). Add them to "
+                "the features, whose past is read."
             )
-        self.path = path
-        self.features = list(features)
-        self.num_targets = num_targets
-        self.window = window
-        self.horizon = horizon
-        self.stride = stride
-        self.split = split
-        self.border = border
-        self.max_radius = max_radius
-        self.max_num_neighbors = max_num_neighbors
-        self.predict_on = predict_on
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.prefetch_factor = prefetch_factor
-        self.pin_memory = pin_memory
-        self.seed = seed
-        self.series: schema.TrafficSeries | None = None
+        self.given = series
+        self.features = features
+        self.targets = targets
+        self.scaling = scaling
+        self.windows = windows
+        self.split = split if hasattr(split, "divide") else ShareSplit(*split)
+        self.graph = graph
+        self.loading = loading
+        self.series: TrafficSeries | None = None
+        self._training: ResumableLoader | None = None
+        self._resume_at = 0
+
+    @property
+    def path(self) -> str:
+        """File of the series, empty if it was given as a series."""
+        return str(self.given) if isinstance(self.given, str | Path) else ""
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the file, split it, fit the scaler and build the graph; once."""
+        """Read the series, divide it and build the graph; once."""
         if self.series is not None:
             return
-        series = schema.read(self.path, self.features)
-        starts = window_starts(
-            series.timestamps, series.interval_minutes, self.window + self.horizon
+        series, self.num_targets = self._read()
+        starts = window_starts(series.timestamps, series.interval_minutes, self.windows.length)
+        self.starts, self.train_steps = self.split.divide(
+            starts, series.timestamps, series.timezone, self.windows.window, self.windows.horizon
         )
-        self.starts, train_steps = split_windows(
-            starts, len(series.timestamps), self.window, self.horizon, self.split, self.border
-        )
-        self.train_values = series.values[:train_steps]
-        self.graph = self._build_graph(series)
-        self.collator = WindowCollator(
-            torch.from_numpy(series.values),
-            series.timestamps,
-            self.window,
-            self.horizon,
-            self.num_targets,
-            self.graph,
-        )
+        self.graph_tensors = graph_tensors(self.graph, series)
         self.series = series
+        self.spec = self._specify(series)
+        self.collator = self._collate(torch.from_numpy(series.values), series.timestamps)
 
-    def fit_scaler(self) -> Scaler:
-        """Scaler with the statistics of the observed readings of the training part."""
-        return Scaler.fit(self.train_values, self.features)
+    def fitted_spec(self) -> DataSpec:
+        """The record of the series, with the statistics and times of its training part.
+
+        Raises:
+            ValueError: if a feature has no reading in the training part.
+        """
+        train = self.series.values[: self.train_steps]
+        loc, scale, limit = scale_of(train, self.spec.features, self.scaling)
+        return replace(self.spec, loc=loc.tolist(), scale=scale.tolist(), limit=limit)
 
     def describe(self) -> dict:
-        """What a forecast needs to know of the data, as plain values for a checkpoint."""
-        lat, lon = (torch.from_numpy(getattr(self.series, name)) for name in ("lat", "lon"))
+        """The arguments of this data module as plain values, for a checkpoint."""
         return {
-            "path": str(self.path),
-            "dataset_name": self.series.dataset_name,
-            "features": self.features,
-            "num_targets": self.num_targets,
-            "units": self.series.units,
-            "interval_minutes": self.series.interval_minutes,
-            "timezone": self.series.timezone,
-            "vdids": self.series.vdids,
-            "position_lat": lat,
-            "position_lon": lon,
-            "window": self.window,
-            "horizon": self.horizon,
-            "split": list(self.split),
-            "border": self.border,
-            "max_radius": self.max_radius,
-            "max_num_neighbors": self.max_num_neighbors,
+            "series": self.path or None,
+            "features": self.spec.features,
+            "targets": self.spec.targets,
+            "scaling": self.scaling,
+            "windows": describe(self.windows)["init_args"],
+            "split": self.spec.split,
+            "graph": self.spec.graph,
+            "loading": describe(self.loading)["init_args"],
         }
 
-    def train_dataloader(self) -> DataLoader:
-        """Loader of training windows, in an order that depends on ``seed`` and epoch alone."""
-        starts = self._part("train")[:: self.stride].tolist()
-        sampler = DistributedSampler(starts, *self._world(), shuffle=True, seed=self.seed)
-        return self._loader(starts, self.collator, sampler)
+    def first_times(self, part: str) -> np.ndarray:
+        """Times ``[W]`` (UTC) of the first forecast step of the windows of a part."""
+        return self.series.timestamps[self.starts[part] + self.windows.window]
 
-    def val_dataloader(self) -> DataLoader:
-        """Loader of all validation windows, in order."""
-        return self._loader_in_order(self._part("val").tolist(), self.collator)
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of the epoch were given; kept in a checkpoint."""
+        return {"given": self._training.given} if self._training is not None else {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Skip these batches in the epoch with which a training goes on."""
+        self._resume_at = state["given"]
+
+    def on_before_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict:
+        """Let the forecaster look at a batch before it goes to the device."""
+        self.trainer.lightning_module.check_batch(batch)
+        return batch
+
+    def train_dataloader(self) -> DataLoader:
+        """Loader of training windows, in an order that depends on seed and epoch alone."""
+        starts = self._part("train")[:: self.windows.stride].tolist()
+        self._training = training_loader(starts, self.collator, self.loading, self._world())
+        self._training.resume_at, self._resume_at = self._resume_at, 0
+        return self._training
+
+    def val_dataloader(self) -> DataLoader | list:
+        """Loader of all validation windows, in order; none if no part is left for them."""
+        if not len(self.starts["val"]) and self._left_out("val"):
+            return []
+        return self._ordered("val")
 
     def test_dataloader(self) -> DataLoader:
         """Loader of all test windows, in order."""
-        return self._loader_in_order(self._part("test").tolist(), self.collator)
+        return self._ordered("test")
 
     def predict_dataloader(self) -> DataLoader:
-        """Loader of what ``predict_on`` names."""
-        if self.predict_on == "test":
+        """Loader of what ``windows.predict_on`` names."""
+        if self.windows.predict_on == "test":
             return self.test_dataloader()
-        return self._loader_in_order([0], self._latest_collator())
+        return ordered_loader([0], self._latest(), self.loading, self._world())
 
-    def target_times(self, first_step: int) -> np.ndarray:
-        """Times ``[P]`` of the predicted steps of a window, from the step that a batch carries.
+    def _read(self) -> tuple[TrafficSeries, int]:
+        """The series of the features, the targets first, and how many targets there are."""
+        series = schema.read(self.path, self.features) if self.path else self.given
+        features = series.feature_names if self.features is None else self.features
+        targets = features if self.targets is None else self.targets
+        others = [name for name in features if name not in targets]
+        return series.select([*targets, *others]), len(targets)
 
-        A step after the end of the file, as ``predict_on="latest"`` has it, counts on from there.
-        """
-        step = np.timedelta64(round(self.series.interval_minutes * 60), "s")
-        known = min(first_step, len(self.series.timestamps) - 1)
-        return self.series.timestamps[known] + step * (first_step - known + np.arange(self.horizon))
-
-    def _latest_collator(self) -> WindowCollator:
-        series = self.series
-        if not len(
-            window_starts(series.timestamps[-self.window :], series.interval_minutes, self.window)
-        ):
-            raise ValueError(
-                f"'{self.path}' has a gap in its last {self.window} steps, or fewer steps: nothing "
-                "to forecast from. Use 'predict_on: test', or a file whose end is whole."
-            )
-        last = torch.from_numpy(series.values[-self.window :])
-        self._report_silent(last.isnan().all(dim=2).all(dim=0))
-        future = last.new_full((self.horizon, *last.shape[1:]), torch.nan)
-        return WindowCollator(
-            torch.cat([last, future]),
-            np.concatenate(
-                [series.timestamps[-self.window :], self.target_times(len(series.values))]
-            ),
-            self.window,
-            self.horizon,
-            self.num_targets,
-            self.graph,
-            first_step=len(series.values) - self.window,
+    def _specify(self, series: TrafficSeries) -> DataSpec:
+        trained = self.starts["train"][[0, -1]] if len(self.starts["train"]) else []
+        times = series.timestamps[np.asarray(trained, dtype=np.int64) + self.windows.window]
+        start, end = times if len(times) else (None, None)
+        return DataSpec(
+            features=series.feature_names,
+            targets=series.feature_names[: self.num_targets],
+            units=series.units,
+            interval_minutes=series.interval_minutes,
+            timezone=series.timezone,
+            window=self.windows.window,
+            horizon=self.windows.horizon,
+            vdids=series.vdids,
+            lat=series.lat,
+            lon=series.lon,
+            graph=None if self.graph is None else describe(self.graph),
+            edges=series.edges,
+            split=describe(self.split),
+            source=self.path,
+            dataset_name=series.dataset_name,
+            train_start=start,
+            train_end=end,
         )
+
+    def _collate(self, values: torch.Tensor, timestamps: np.ndarray) -> WindowCollator:
+        return WindowCollator(
+            values,
+            timestamps,
+            self.series.timezone,
+            self.windows,
+            self.num_targets,
+            self.graph_tensors,
+        )
+
+    def _latest(self) -> WindowCollator:
+        """Gathers the one window at the end of the series, whose targets are not known."""
+        series, window = self.series, self.windows.window
+        times = series.timestamps[-window:]
+        if not len(window_starts(times, series.interval_minutes, window)):
+            raise ValueError(
+                f"{self._name()} has a gap in its last {window} steps, or fewer steps: nothing to "
+                "forecast from. Use 'predict_on: test', or a series whose end is whole."
+            )
+        last = torch.from_numpy(series.values[-window:])
+        self._report_silent(last.isnan().all(dim=2).all(dim=0))
+        future = last.new_full((self.windows.horizon, *last.shape[1:]), torch.nan)
+        after = self.spec.times(times[-1:])[0]
+        return self._collate(torch.cat([last, future]), np.concatenate([times, after]))
 
     def _report_silent(self, silent: torch.Tensor) -> None:
         names = [vdid for vdid, s in zip(self.series.vdids, silent.tolist(), strict=True) if s]
         if len(names) == len(silent):
             raise ValueError(
-                f"'{self.path}' ends in {self.window} steps without any reading: nothing to "
-                "forecast from. Cut them off, or use 'predict_on: test'."
+                f"{self._name()} ends in {self.windows.window} steps without any reading: nothing "
+                "to forecast from. Cut them off, or use 'predict_on: test'."
             )
         if names:
             warnings.warn(
                 f"{len(names)} of {len(silent)} detectors have no reading in the last "
-                f"{self.window} steps, among them {names[:5]}; their forecasts know of neighbours "
-                "and the clock alone.",
+                f"{self.windows.window} steps, among them {names[:5]}; their forecasts know of "
+                "neighbours and the clock alone.",
                 stacklevel=2,
             )
 
-    def _build_graph(self, series: schema.TrafficSeries) -> dict:
-        pos = project(series.lat, series.lon)
-        if np.isnan(pos).all():
-            return {"vd_ids": series.vdids}
-        graph = {"vd_ids": series.vdids, "positions_xy": torch.from_numpy(pos).float()}
-        if not np.isfinite(pos).all():
-            return graph
-        edge_index, distance = build_radius_graph(pos, self.max_radius, self.max_num_neighbors)
-        graph["edge_index"] = torch.from_numpy(edge_index)
-        graph["distance"] = torch.from_numpy(distance).float()
-        return graph
+    def _ordered(self, part: str) -> DataLoader:
+        return ordered_loader(self._part(part).tolist(), self.collator, self.loading, self._world())
 
     def _part(self, name: str) -> np.ndarray:
         starts = self.starts[name]
         if not len(starts):
+            windows, series = self.windows, self.series
             raise ValueError(
-                f"The {name} part of '{self.path}' has no window of {self.window} + {self.horizon} "
-                f"steps without a gap ({len(self.series.timestamps)} steps of "
-                f"{self.series.interval_minutes:g} minutes in the file, split {list(self.split)}). "
-                "Use a longer file, shorter windows or another split."
+                f"The {name} part of {self._name()} has no window of {windows.window} + "
+                f"{windows.horizon} steps without a gap ({len(series.timestamps)} steps of "
+                f"{series.interval_minutes:g} minutes, {self.split}). Use a longer series, shorter "
+                "windows or another split."
             )
         return starts
 
+    def _left_out(self, part: str) -> bool:
+        """Whether the split leaves nothing for a part, by what it says."""
+        return getattr(self.split, part, None) in (0, None)
+
+    def _name(self) -> str:
+        return f"'{self.path}'" if self.path else "the series"
+
     def _world(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-
-    def _loader_in_order(self, starts: list[int], collator: WindowCollator) -> DataLoader:
-        # Lightning's own sampler repeats windows to fill the last process, which counts them twice.
-        sampler = UnrepeatedDistributedSampler(starts, *self._world(), shuffle=False)
-        return self._loader(starts, collator, sampler)
-
-    def _loader(self, starts: list[int], collator: WindowCollator, sampler: Sampler) -> DataLoader:
-        return DataLoader(
-            starts,
-            batch_size=self.batch_size,
-            collate_fn=collator,
-            num_workers=self.num_workers,
-            prefetch_factor=self.prefetch_factor if self.num_workers else None,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=self.pin_memory,
-            generator=torch.Generator().manual_seed(self.seed),
-            sampler=sampler,
-        )

@@ -1,21 +1,53 @@
-"""Windows by index: which there are, how they are split, and how a batch of them is gathered."""
+"""Windows by index: which there are, and how a batch of them is gathered."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Border", "WindowCollator", "split_windows", "time_covariates", "window_starts"]
+from socialgraph.calendar import clock
 
-Border = Literal["split_first", "window_first"]
+__all__ = ["WindowCollator", "Windows", "window_starts"]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What a window is.
+
+    Args:
+        window: input steps.
+        horizon: forecast steps.
+        stride: steps between two training windows; validation and test use all.
+        predict_on: what ``predict`` forecasts: ``"latest"`` for the steps after the end of the
+            series, ``"test"`` for every window of the test part.
+
+    Raises:
+        ValueError: if a number is below 1.
+    """
+
+    window: int = 12
+    horizon: int = 12
+    stride: int = 1
+    predict_on: Literal["latest", "test"] = "latest"
+
+    def __post_init__(self) -> None:
+        for name in ("window", "horizon", "stride"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Expected '{name}' of 1 or more (got {getattr(self, name)}).")
+
+    @property
+    def length(self) -> int:
+        """Steps of a window, input and target together."""
+        return self.window + self.horizon
 
 
 def window_starts(timestamps: np.ndarray, interval_minutes: float, length: int) -> np.ndarray:
     """First step of every window of ``length`` steps that no gap in the time axis cuts.
 
     Args:
-        timestamps: ``datetime64[s]`` ``[T]``, ascending.
+        timestamps: ``datetime64[s]`` ``[T]``, UTC, ascending.
         interval_minutes: distance of two steps without a gap.
         length: steps of a window, input and target together.
 
@@ -30,71 +62,6 @@ def window_starts(timestamps: np.ndarray, interval_minutes: float, length: int) 
     return starts[broken[starts + length - 1] == broken[starts]]
 
 
-def split_windows(
-    starts: np.ndarray,
-    num_steps: int,
-    window: int,
-    horizon: int,
-    split: tuple[float, float, float],
-    border: Border,
-) -> tuple[dict[str, np.ndarray], int]:
-    """Divide windows into training, validation and test by time.
-
-    ``split_first`` divides the steps and keeps the windows that lie inside one part, so that no
-    step is in two parts. ``window_first`` divides the windows; those at a border share steps with
-    the next part, as in the files of DCRNN (https://arxiv.org/abs/1707.01926). Training and test
-    get the rounded share, validation the rest. On the whole of METR-LA (34,272 steps, 12 + 12,
-    70/10/20) the test part has 6,831 windows with the first and 6,850 with the second.
-
-    Args:
-        starts: first step of each window ``[W]``, ascending.
-        num_steps: steps in the series.
-        window: input steps.
-        horizon: target steps.
-        split: shares of training, validation and test, together 1.
-        border: ``"split_first"`` or ``"window_first"``.
-
-    Returns:
-        The starts of each part under ``"train"``, ``"val"`` and ``"test"``, and the number of
-        leading steps that may be used for statistics.
-
-    Raises:
-        ValueError: where the shares are not shares.
-    """
-    if len(split) != 3 or min(split) < 0 or split[0] == 0 or abs(sum(split) - 1) > 1e-6:
-        raise ValueError(
-            f"Expected 'split' as three shares (training, validation, test) that add up to 1, "
-            f"training above 0 (got {list(split)})."
-        )
-    total = num_steps if border == "split_first" else len(starts)
-    first, last = round(split[0] * total), total - round(split[2] * total)
-    if border == "split_first":
-        length = window + horizon
-        bounds = {"train": (0, first), "val": (first, last), "test": (last, total)}
-        parts = {
-            name: starts[(starts >= low) & (starts + length <= high)]
-            for name, (low, high) in bounds.items()
-        }
-        return parts, first
-    parts = {"train": starts[:first], "val": starts[first:last], "test": starts[last:]}
-    return parts, int(parts["train"][-1]) + window if first else 0
-
-
-def time_covariates(timestamps: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Share of the day that has passed, float32 in [0, 1), and the day of the week, 0 for Monday.
-
-    Args:
-        timestamps: ``datetime64[s]`` ``[T]``, local clock.
-
-    Returns:
-        Two tensors ``[T]``, the second of integers.
-    """
-    days = timestamps.astype("datetime64[D]")
-    seconds = (timestamps - days).astype("timedelta64[s]").astype(np.int64)
-    weekday = (days.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
-    return torch.from_numpy((seconds / 86400).astype(np.float32)), torch.from_numpy(weekday)
-
-
 class WindowCollator:
     """Gathers a batch from the series in memory, all windows at once.
 
@@ -102,43 +69,39 @@ class WindowCollator:
 
     Args:
         values: readings ``[T, N, F]``, NaN where missing, in their units.
-        timestamps: ``datetime64[s]`` ``[T]``.
-        window: input steps.
-        horizon: target steps.
+        timestamps: ``datetime64[s]`` ``[T]``, UTC.
+        timezone: zone whose clock tells the time of day.
+        windows: what a window is.
         num_targets: how many features, from the first, are targets.
-        graph: what every batch carries besides, the same for all (``vd_ids``, and where positions
-            are known ``positions_xy``, ``edge_index``, ``distance``).
-        first_step: place of ``values`` in the series, where they are a part of it.
+        graph: what every batch carries besides, the same for all.
 
     Shapes:
         - **features, mask:** :math:`(B, T, N, F)`; 0 and False where missing
         - **targets, target_mask:** :math:`(B, P, N, F)`; 0 and False where missing
-        - **time_of_day, day_of_week:** of the input steps :math:`(B, T)`
-        - **first_step:** index of the first target step in the series :math:`(B)`
+        - **time_of_day, day_of_week:** of the input steps, local clock :math:`(B, T)`
+        - **issued:** time of the last input step :math:`(B)`, seconds since 1970, UTC
     """
 
     def __init__(
         self,
         values: Tensor,
         timestamps: np.ndarray,
-        window: int,
-        horizon: int,
+        timezone: str,
+        windows: Windows,
         num_targets: int,
-        graph: dict,
-        first_step: int = 0,
+        graph: dict[str, Tensor],
     ) -> None:
         self.values = values.nan_to_num(nan=0.0)
         self.mask = ~values.isnan()
-        self.time_of_day, self.day_of_week = time_covariates(timestamps)
-        self.window = window
-        self.horizon = horizon
+        self.time_of_day, self.day_of_week = map(torch.from_numpy, clock(timestamps, timezone))
+        self.seconds = torch.from_numpy(timestamps.astype("datetime64[s]").astype(np.int64))
+        self.windows = windows
         self.num_targets = num_targets
         self.graph = graph
-        self.first_step = first_step
 
-    def __call__(self, starts: list[int]) -> dict:
-        first = torch.as_tensor(starts)[:, None] + torch.arange(self.window + self.horizon)
-        inputs, outputs = first[:, : self.window], first[:, self.window :]
+    def __call__(self, starts: list[int]) -> dict[str, Tensor]:
+        first = torch.as_tensor(starts)[:, None] + torch.arange(self.windows.length)
+        inputs, outputs = first[:, : self.windows.window], first[:, self.windows.window :]
         targets, target_mask = (
             _gather(series[..., : self.num_targets], outputs) for series in (self.values, self.mask)
         )
@@ -149,7 +112,7 @@ class WindowCollator:
             "target_mask": target_mask,
             "time_of_day": self.time_of_day[inputs],
             "day_of_week": self.day_of_week[inputs],
-            "first_step": outputs[:, 0] + self.first_step,
+            "issued": self.seconds[inputs[:, -1]],
             **self.graph,
         }
 

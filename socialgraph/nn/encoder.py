@@ -20,6 +20,7 @@ from xlstm import (
 
 from socialgraph.nn.mlstm import MLSTMState, mlstm_block, mlstm_start
 from socialgraph.nn.slstm import SLSTMState, slstm_block, slstm_start
+from socialgraph.recipe import recorded
 
 __all__ = ["EncoderState", "XLSTMEncoder", "map_state"]
 
@@ -69,6 +70,7 @@ class XLSTMEncoder(nn.Module):
             package's forward is to go on from a state, or ``out`` is given where a gradient is.
     """
 
+    @recorded
     def __init__(
         self,
         in_channels: int,

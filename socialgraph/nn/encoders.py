@@ -18,12 +18,12 @@ class LoopedEncoders(nn.ModuleList):
 
     Shapes:
         - **x:** :math:`(N, B, T, C_{in})`
-        - **rows:** which encoders read them, N; None for all
+        - **rows:** which encoders read them :math:`(N)`; None for all in order
         - **output:** :math:`(N, B, C)`
     """
 
-    def forward(self, x: Tensor, rows: list[int] | None = None) -> Tensor:
-        encoders = self if rows is None else [self[row] for row in rows]
+    def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        encoders = self if rows is None else [self[row] for row in rows.tolist()]
         return torch.stack([encoder(own) for encoder, own in zip(encoders, x, strict=True)])
 
     def copy_shared(self, encoder: XLSTMEncoder) -> None:
@@ -44,7 +44,7 @@ class StackedEncoders(nn.Module):
 
     Shapes:
         - **x:** :math:`(N, B, T, C_{in})`
-        - **rows:** which encoders read them, N; None for all
+        - **rows:** which encoders read them :math:`(N)`; None for all in order
         - **output:** :math:`(N, B, C)`
     """
 
@@ -53,7 +53,7 @@ class StackedEncoders(nn.Module):
     def __init__(self, encoders: Sequence[XLSTMEncoder]) -> None:
         super().__init__()
         self.encoder = copy.deepcopy(encoders[0])
-        self.gradient_checkpointing = self.encoder.gradient_checkpointing
+        self.gradient_checkpointing = getattr(self.encoder, "gradient_checkpointing", False)
         # Inside vmap a checkpoint would keep tensors that are gone after it.
         self.encoder.gradient_checkpointing = False
         self.encoder.compile_blocks = False  # compiled code has no rule for vmap
@@ -62,11 +62,10 @@ class StackedEncoders(nn.Module):
             module, _, last = name.rpartition(".")
             setattr(self.encoder.get_submodule(module), last, nn.Parameter(weight.detach()))
 
-    def forward(self, x: Tensor, rows: list[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
         weights = dict(self.encoder.named_parameters())
         if rows is not None:
-            index = torch.tensor(rows, device=x.device)
-            weights = {name: weight[index] for name, weight in weights.items()}
+            weights = {name: weight[rows] for name, weight in weights.items()}
         if not (self.gradient_checkpointing and self.training):
             return self._encode(weights, x)
         parts = {name: weight.chunk(self.chunks) for name, weight in weights.items()}

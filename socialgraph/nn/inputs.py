@@ -25,8 +25,11 @@ class NodeInputs(nn.Module):
     Shapes:
         - **features, mask:** :math:`(B, T, N, F)`
         - **time_of_day, day_of_week:** :math:`(B, T)`
-        - **vd_ids:** ids of the detectors, N; only needed for ``node_channels`` above 0
+        - **node:** rows of the detectors :math:`(N)`; only needed for ``node_channels`` above 0
         - **output:** :math:`(B, T, N, C)`, with :math:`C` as :attr:`out_channels`
+
+    Raises:
+        ValueError: if there are vectors of another number of detectors than there are readings.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class NodeInputs(nn.Module):
         mask: Tensor,
         time_of_day: Tensor | None = None,
         day_of_week: Tensor | None = None,
-        vd_ids: list[str] | None = None,
+        node: Tensor | None = None,
     ) -> Tensor:
         batch, window, nodes, _ = features.shape
         parts = [features]
@@ -67,7 +70,14 @@ class NodeInputs(nn.Module):
             shared += [F.one_hot(day_of_week.long(), 7).to(features.dtype)]
         parts += [part[:, :, None].expand(-1, -1, nodes, -1) for part in shared]
         if self.embedding is not None:
-            parts.append(self.embedding(vd_ids, batch)[:, None].expand(-1, window, -1, -1))
+            vectors = self.embedding(node, batch)  # [B, N, C]
+            if vectors.size(1) != nodes:
+                raise ValueError(
+                    f"Expected readings of {vectors.size(1)} detectors, as 'node' or the network "
+                    f"has them (got features {tuple(features.shape)}, [batch, window, detectors, "
+                    "features])."
+                )
+            parts.append(vectors[:, None].expand(-1, window, -1, -1))
         return torch.cat(parts, dim=-1)
 
 

@@ -1,6 +1,8 @@
 """The whole network: encoder, pooling, fusion, head."""
 
-from collections.abc import Callable
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,10 +11,21 @@ from torch import Tensor, nn
 from socialgraph.nn.encoder import EncoderState, XLSTMEncoder
 from socialgraph.nn.head import GatedFusion, RegressionHead
 from socialgraph.nn.inputs import NodeInputs, last_observed
-from socialgraph.nn.pooling import SocialPooling
-from socialgraph.nn.positions import check_edges, check_positions
+from socialgraph.nn.positions import check_edges, check_positions, check_shape
+from socialgraph.recipe import recorded
 
-__all__ = ["NetworkState", "SocialGraphNet"]
+__all__ = [
+    "NetworkState",
+    "SocialGraphNet",
+    "check_built",
+    "check_encoder",
+    "check_given",
+    "check_reach",
+    "check_sizes",
+    "keep_sizes",
+    "make_pooling",
+    "pool",
+]
 
 
 class NetworkState(NamedTuple):
@@ -35,23 +48,27 @@ class SocialGraphNet(nn.Module):
     each detector; a head regresses the next steps. Readings are scaled (zero mean, unit deviation)
     on the way in and out.
 
+    Sizes that are left out are told later, by :meth:`build`; a
+    :class:`socialgraph.forecaster.Forecaster` does that when it meets its data.
+
     A stream is followed reading by reading with :meth:`start` and :meth:`step`, at a cost that does
     not grow with the history, and with the forecasts that ``forward`` gives for all of it.
 
     Args:
-        in_channels: features per reading.
-        horizon: predicted steps.
-        encoder: makes the encoder from its number of input channels.
-        pooling: makes the pooling from the encoder's width (as ``in_channels`` and
-            ``out_channels``); None for none, then no positions are needed and the context is zero.
+        in_channels: features per reading; None (and no other size) to build the network later.
         out_channels: predicted features, the first of the readings' features; None for all.
+        horizon: predicted steps.
+        num_nodes: detectors in training; only needed for ``node_channels`` above 0.
+        encoder: makes the encoder from its number of input channels; or the encoder.
+        pooling: makes the pooling from the encoder's width (as ``in_channels`` and
+            ``out_channels``); or the pooling; None for none, then no positions are needed and the
+            context is zero.
         use_mask: give the encoder the mask of observed readings.
         use_time_of_day: give it sine and cosine of the time of day.
         use_day_of_week: give it the day of the week, one channel per day.
         node_channels: width of a learned embedding per detector; 0 for none, then the network also
             serves detectors that it has never seen.
-        num_nodes: detectors in training; only needed for ``node_channels`` above 0.
-        from_last: predict the change from the last observed reading (from the mean, where a window
+        from_last: predict the change from the last observed reading (from the mean, if a window
             has none) instead of the reading itself.
 
     Shapes:
@@ -60,39 +77,103 @@ class SocialGraphNet(nn.Module):
         - **time_of_day:** share of the day that has passed :math:`(B, T)`, in :math:`[0, 1)`
         - **day_of_week:** 0 for Monday :math:`(B, T)`, integer
         - **positions_xy:** metres :math:`(N, 2)`
-        - **edge_index:** :math:`(2, E)`; **distance:** metres :math:`(E)`
-        - **vd_ids:** ids of the detectors, N
+        - **edge_index:** :math:`(2, E)`; **distance:** metres :math:`(E)`; **offset:** east and
+          north in metres :math:`(E, 2)`, for a pooling with ``pos_dim``; **edge_attr:**
+          :math:`(E, D)`, for a pooling with ``edge_dim``
+        - **node:** rows of the detectors among those of training :math:`(N)`, for
+          ``node_channels`` above 0; None for all in order
         - **output:** scaled forecasts :math:`(B, P, N, F)`
 
     Raises:
-        RuntimeError: with pooling, where positions are missing or invalid (strict mode).
+        ValueError: if a size is out of range or does not fit the encoder, only some are given, or
+            ``node_channels`` is above 0 and ``node`` or ``num_nodes`` tells of other detectors.
+        RuntimeError: with pooling, if positions are missing or of another shape (strict mode;
+            :meth:`check_batch` looks at their values too).
     """
 
+    @recorded
     def __init__(
         self,
-        in_channels: int,
-        horizon: int,
-        encoder: Callable[[int], XLSTMEncoder] = XLSTMEncoder,
-        pooling: Callable[[int, int], SocialPooling] | None = None,
+        in_channels: int | None = None,
         out_channels: int | None = None,
+        horizon: int | None = None,
+        num_nodes: int | None = None,
+        encoder: Callable[[int], nn.Module] | nn.Module = XLSTMEncoder,
+        pooling: Callable[[int, int], nn.Module] | nn.Module | None = None,
         use_mask: bool = True,
         use_time_of_day: bool = True,
         use_day_of_week: bool = True,
         node_channels: int = 0,
-        num_nodes: int = 0,
         from_last: bool = True,
     ) -> None:
         super().__init__()
+        self.encoder = encoder
+        self.pooling = pooling
+        self.options = (use_mask, use_time_of_day, use_day_of_week)
+        self.node_channels = node_channels
         self.from_last = from_last
-        self.out_channels = in_channels if out_channels is None else out_channels
-        self.inputs = NodeInputs(
-            in_channels, use_mask, use_time_of_day, use_day_of_week, node_channels, num_nodes
-        )
-        self.encoder = encoder(self.inputs.out_channels)
+        self.in_channels = None
+        check_given(in_channels, out_channels, horizon, num_nodes)
+        if in_channels is not None:
+            out_channels = in_channels if out_channels is None else out_channels
+            self._build(in_channels, out_channels, horizon, num_nodes or 0, None)
+
+    def build(
+        self,
+        in_channels: int,
+        out_channels: int,
+        horizon: int,
+        vdids: Sequence[str],
+        max_radius: float | None = None,
+    ) -> None:
+        """Make the layers, if the sizes were left out; otherwise compare the sizes.
+
+        Args:
+            in_channels, out_channels, horizon: as in the class.
+            vdids: ids of the detectors in training.
+            max_radius: longest edge of the graph in metres, for a pooling that takes it.
+
+        Raises:
+            ValueError: if the network was made for other sizes, for another number of detectors and
+                knows each of them, or with a pooling that reaches further than the graph.
+        """
+        if self.in_channels is None:
+            self._build(in_channels, out_channels, horizon, len(vdids), max_radius)
+            sizes = (in_channels, out_channels, horizon, len(vdids))
+            keep_sizes(self, ("in_channels", "out_channels", "horizon", "num_nodes"), sizes)
+        own = (self.in_channels, self.out_channels, self.horizon)
+        if own != (in_channels, out_channels, horizon):
+            raise ValueError(
+                f"The network was made for in_channels, out_channels, horizon = {own}, the data "
+                f"have {(in_channels, out_channels, horizon)}. Leave the sizes out, or give these."
+            )
+        known = self.inputs.embedding.num_nodes if self.knows_nodes else len(vdids)
+        if known != len(vdids):
+            raise ValueError(
+                f"The network has vectors of {known} detectors ('node_channels' above 0), the data "
+                f"have {len(vdids)}. Leave the sizes out, or start from its weights with "
+                "'init_from'."
+            )
+        check_reach(self.pooling, max_radius)
+
+    def _build(
+        self,
+        in_channels: int,
+        out_channels: int,
+        horizon: int,
+        num_nodes: int,
+        max_radius: float | None,
+    ) -> None:
+        check_sizes(in_channels, out_channels, horizon)
+        self.inputs = NodeInputs(in_channels, *self.options, self.node_channels, num_nodes)
+        if not isinstance(self.encoder, nn.Module):
+            self.encoder = self.encoder(self.inputs.out_channels)
+        check_encoder(self.encoder, self.inputs)
         width = self.encoder.out_channels
-        self.pooling = pooling(width, width) if pooling else None
-        self.fusion = GatedFusion(width, width) if pooling else None
-        self.head = RegressionHead(width, self.out_channels, horizon)
+        self.pooling = make_pooling(self.pooling, width, max_radius)
+        self.fusion = GatedFusion(width, width) if self.pooling is not None else None
+        self.head = RegressionHead(width, out_channels, horizon)
+        self.in_channels, self.out_channels, self.horizon = in_channels, out_channels, horizon
 
     def forward(
         self,
@@ -103,17 +184,47 @@ class SocialGraphNet(nn.Module):
         positions_xy: Tensor | None = None,
         edge_index: Tensor | None = None,
         distance: Tensor | None = None,
-        vd_ids: list[str] | None = None,
+        offset: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+        node: Tensor | None = None,
     ) -> Tensor:
         batch, window, nodes, _ = features.shape
-        self._check(nodes, positions_xy, edge_index, distance, vd_ids)
-        x = self.inputs(features, mask, time_of_day, day_of_week, vd_ids)  # [B, T, N, C]
+        self._check(nodes, positions_xy, edge_index, distance)
+        x = self.inputs(features, mask, time_of_day, day_of_week, node)  # [B, T, N, C]
         x = x.transpose(1, 2).reshape(batch * nodes, window, -1)  # [B * N, T, C]
         state = self.encoder(x).view(batch, nodes, -1)  # [B, N, E]
-        return self._decode(state, last_observed(features, mask), edge_index, distance)
+        last = last_observed(features, mask)
+        return self._decode(state, last, edge_index, distance, offset, edge_attr)
+
+    def check_batch(self, positions_xy: Tensor | None, vdids: Sequence[str]) -> None:
+        """Refuse positions that pooling cannot work with, once before a batch is read.
+
+        Args:
+            positions_xy: metres ``[N, 2]``, or None if the batch has none.
+            vdids: ids of the detectors, N.
+
+        Raises:
+            RuntimeError: with pooling, if positions are missing or invalid (strict mode).
+        """
+        if self.pooling is not None:
+            check_positions(positions_xy, vdids)
+
+    @property
+    def knows_nodes(self) -> bool:
+        """Whether it has weights of its own for each detector."""
+        return self.node_channels > 0
+
+    def node_weights(self, num_nodes: int) -> dict[str, list[str]]:
+        """Names in ``state_dict`` of weights with a row for each detector; of each, its parts."""
+        return {"inputs.embedding.weight": []} if self.knows_nodes else {}
 
     def start(self, num_nodes: int) -> NetworkState:
-        """State of detectors before their first reading."""
+        """State of detectors before their first reading.
+
+        Raises:
+            RuntimeError: if the network has no sizes yet.
+        """
+        check_built(self)
         last = self.encoder.project.weight.new_zeros(num_nodes, self.inputs.in_channels)
         return NetworkState(self.encoder.start(num_nodes), last)
 
@@ -127,7 +238,9 @@ class SocialGraphNet(nn.Module):
         positions_xy: Tensor | None = None,
         edge_index: Tensor | None = None,
         distance: Tensor | None = None,
-        vd_ids: list[str] | None = None,
+        offset: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+        node: Tensor | None = None,
         out: NetworkState | None = None,
     ) -> tuple[Tensor, NetworkState]:
         """Forecast after one more reading of every detector.
@@ -138,7 +251,7 @@ class SocialGraphNet(nn.Module):
             mask: True where observed ``[N, F]``; a reading that is missing still lets time pass.
             time_of_day: share of the day that has passed, no axes.
             day_of_week: 0 for Monday, no axes.
-            positions_xy, edge_index, distance, vd_ids: as in ``forward``.
+            positions_xy, edge_index, distance, offset, edge_attr, node: as in ``forward``.
             out: a state of as many detectors, in whose memory the encoder's is returned; without
                 gradients.
 
@@ -146,14 +259,16 @@ class SocialGraphNet(nn.Module):
             Scaled forecasts ``[P, N, F]``, and the state after the reading.
 
         Raises:
-            RuntimeError: with pooling, where positions are missing or invalid (strict mode).
+            RuntimeError: with pooling, if positions are missing or of another shape.
         """
-        self._check(len(features), positions_xy, edge_index, distance, vd_ids)
+        self._check(len(features), positions_xy, edge_index, distance)
         clock = [None if part is None else part.view(1, 1) for part in (time_of_day, day_of_week)]
-        x = self.inputs(features[None, None], mask[None, None], *clock, vd_ids)[0, 0]  # [N, C]
+        x = self.inputs(features[None, None], mask[None, None], *clock, node)[0, 0]  # [N, C]
         embedding, encoder = self.encoder.step(x, state.encoder, out and out.encoder)
         last = torch.where(mask, features, state.last)
-        forecast = self._decode(embedding[None], last[None], edge_index, distance)
+        forecast = self._decode(
+            embedding[None], last[None], edge_index, distance, offset, edge_attr
+        )
         return forecast[0], NetworkState(encoder, last)
 
     def _check(
@@ -162,19 +277,137 @@ class SocialGraphNet(nn.Module):
         positions_xy: Tensor | None,
         edge_index: Tensor | None,
         distance: Tensor | None,
-        vd_ids: list[str] | None,
     ) -> None:
+        check_built(self)
         if self.pooling is not None:
-            check_positions(positions_xy, nodes, vd_ids)
+            check_shape(positions_xy, nodes)
             check_edges(edge_index, distance)
 
-    def _decode(
-        self, state: Tensor, last: Tensor, edge_index: Tensor | None, distance: Tensor | None
-    ) -> Tensor:
+    def _decode(self, state: Tensor, last: Tensor, *graph: Tensor | None) -> Tensor:
         """Forecasts ``[B, P, N, F]`` from embeddings ``[B, N, E]`` and last readings."""
         if self.pooling is not None:
-            state = self.fusion(state, self.pooling(state, edge_index, distance=distance))
+            state = self.fusion(state, pool(self.pooling, state, *graph))
         forecast = self.head(state)  # [B, P, N, F]
         if self.from_last:
             forecast = forecast + last[:, None, :, : self.out_channels]
         return forecast
+
+
+def check_given(first: object, *others: object) -> None:
+    """Refuse sizes of which the first, the input's, is left out and others are not.
+
+    Raises:
+        ValueError: if there are such.
+    """
+    if first is None and any(size is not None for size in others):
+        raise ValueError("Expected 'in_channels' with the other sizes, or no size at all.")
+
+
+def check_sizes(in_channels: int, out_channels: int, horizon: int | None) -> None:
+    """Refuse sizes that no network can have.
+
+    Raises:
+        ValueError: if one is below 1 or None, or there are more features out than in.
+    """
+    if horizon is None or horizon < 1:
+        raise ValueError(f"Expected 'horizon' of 1 or more with 'in_channels' (got {horizon}).")
+    if not 1 <= out_channels <= in_channels:
+        raise ValueError(
+            f"Expected 'out_channels' from 1 to 'in_channels' = {in_channels}, as the first "
+            f"features of the readings are predicted (got {out_channels})."
+        )
+
+
+def check_encoder(encoder: nn.Module, inputs: NodeInputs) -> None:
+    """Refuse an encoder that reads another number of channels than it is given.
+
+    Raises:
+        ValueError: if it does.
+    """
+    reads = getattr(encoder, "in_channels", inputs.out_channels)
+    if reads != inputs.out_channels:
+        raise ValueError(
+            f"Expected an encoder of {inputs.out_channels} input channels: readings with mask, "
+            f"clock and node vector, as far as they are used (got one of {reads})."
+        )
+
+
+def check_built(network: nn.Module) -> None:
+    """Refuse to use a network that was told no sizes.
+
+    Raises:
+        RuntimeError: if it was not.
+    """
+    if network.in_channels is None:
+        raise RuntimeError("The network has no sizes yet. Give them, or call its 'build'.")
+
+
+def keep_sizes(network: nn.Module, names: Sequence[str], sizes: Sequence) -> None:
+    """Keep sizes that were told later among the arguments that a checkpoint holds, if it can."""
+    getattr(network, "init_args", {}).update(zip(names, sizes, strict=True))
+
+
+def make_pooling(
+    pooling: Callable[[int, int], nn.Module] | nn.Module | None,
+    width: int,
+    max_radius: float | None = None,
+) -> nn.Module | None:
+    """The pooling of states of a ``width``, told the reach of the graph if it takes one.
+
+    Args:
+        pooling: a factory, the pooling itself, or None.
+        width: channels of the states.
+        max_radius: longest edge of the graph, in metres; None if it is not known.
+
+    Raises:
+        ValueError: if the pooling reaches further than the graph.
+    """
+    if pooling is not None and not isinstance(pooling, nn.Module):
+        takes_reach = max_radius is not None and _wants(pooling, "max_radius")
+        pooling = pooling(width, width, **({"max_radius": max_radius} if takes_reach else {}))
+    check_reach(pooling, max_radius)
+    return pooling
+
+
+def check_reach(pooling: nn.Module | None, max_radius: float | None) -> None:
+    """Refuse a pooling that reaches further than the graph.
+
+    Args:
+        pooling: a pooling, or None.
+        max_radius: longest edge of the graph, in metres; None if it is not known.
+
+    Raises:
+        ValueError: if it does.
+    """
+    reach = getattr(pooling, "max_radius", None) or 0.0
+    if max_radius is not None and reach > max_radius:
+        raise ValueError(
+            f"The pooling has 'max_radius' = {reach:g}, but no edge of the graph is longer than "
+            f"{max_radius:g} metres. Leave 'max_radius' out, or build a graph that reaches as far."
+        )
+
+
+def _wants(factory: Callable, name: str) -> bool:
+    """Whether a factory takes an argument that was not given to it."""
+    if isinstance(factory, functools.partial):
+        if name in factory.keywords:
+            return factory.keywords[name] is None
+        return _wants(factory.func, name)
+    return name in inspect.signature(factory).parameters
+
+
+def pool(
+    pooling: nn.Module,
+    x: Tensor,
+    edge_index: Tensor,
+    distance: Tensor,
+    offset: Tensor | None = None,
+    edge_attr: Tensor | None = None,
+) -> Tensor:
+    """Context ``[B, N, C]`` of states ``x`` ``[B, N, C]``, with what the pooling looks at."""
+    looks = {}
+    if getattr(pooling, "pos_dim", 0):
+        looks["offset"] = offset
+    if getattr(pooling, "edge_dim", 0):
+        looks["edge_attr"] = edge_attr
+    return pooling(x, edge_index, distance=distance, **looks)

@@ -1,11 +1,14 @@
 """Strict mode: pooling runs on valid positions or not at all."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 __all__ = [
     "check_edges",
     "check_positions",
+    "check_shape",
     "check_vd_positions",
     "edges_within",
     "stack_positions",
@@ -18,16 +21,15 @@ MEND = (
 )
 
 
-def check_positions(positions_xy: Tensor | None, num_nodes: int, vd_ids: list[str] | None) -> None:
-    """Refuse positions that pooling cannot work with.
+def check_shape(positions_xy: Tensor | None, num_nodes: int) -> None:
+    """Refuse positions that are missing or not ``[N, 2]``, without a look at their values.
 
     Args:
-        positions_xy: metres ``[N, 2]``, or None where the batch has none.
+        positions_xy: metres ``[N, 2]``, or None if the batch has none.
         num_nodes: detectors in the batch.
-        vd_ids: their ids, to name those at fault.
 
     Raises:
-        RuntimeError: where positions are missing, not ``[N, 2]``, NaN or infinite.
+        RuntimeError: if positions are missing or of another shape.
     """
     if positions_xy is None:
         raise RuntimeError(
@@ -35,13 +37,25 @@ def check_positions(positions_xy: Tensor | None, num_nodes: int, vd_ids: list[st
             f"of the HDF5 file has a 'position_lat' and 'position_lon' that can be used. {MEND}"
         )
     _check_shape(positions_xy, num_nodes)
+
+
+def check_positions(positions_xy: Tensor | None, vdids: Sequence[str]) -> None:
+    """Refuse positions that pooling cannot work with.
+
+    Args:
+        positions_xy: metres ``[N, 2]``, or None if the batch has none.
+        vdids: ids of the detectors, N, to name those at fault.
+
+    Raises:
+        RuntimeError: if positions are missing, not ``[N, 2]``, NaN or infinite.
+    """
+    check_shape(positions_xy, len(vdids))
     bad = (~torch.isfinite(positions_xy).all(dim=1)).nonzero().flatten().tolist()
     if bad:
-        names = [str(vd_ids[i]) if vd_ids else f"number {i}" for i in bad]
-        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
         raise RuntimeError(
             f"Social pooling is enabled but 'positions_xy' is NaN or infinite for {len(bad)} of "
-            f"{num_nodes} VDs: {', '.join(names[:10])}{more}. {MEND}"
+            f"{len(vdids)} VDs: {', '.join(vdids[i] for i in bad[:10])}{more}. {MEND}"
         )
 
 
@@ -49,72 +63,72 @@ def check_edges(edge_index: Tensor | None, distance: Tensor | None) -> None:
     """Refuse a batch that has positions and no graph of them.
 
     Raises:
-        RuntimeError: where ``edge_index`` or ``distance`` is None.
+        RuntimeError: if ``edge_index`` or ``distance`` is None.
     """
     if edge_index is None or distance is None:
         lacking = "edge_index" if edge_index is None else "distance"
         raise RuntimeError(
-            f"Social pooling is enabled but '{lacking}' is missing from the batch. Build both from "
-            "'positions_xy' with socialgraph.graph.build_radius_graph."
+            f"Social pooling is enabled but '{lacking}' is missing from the batch. A builder of "
+            "socialgraph.graph gives both."
         )
 
 
-def check_vd_positions(positions_xy: Tensor | None, vd_ids: list[str]) -> None:
+def check_vd_positions(positions_xy: Tensor | None, vdids: Sequence[str]) -> None:
     """Refuse positions that the distributed model cannot work with, in its own words.
 
     Args:
-        positions_xy: metres ``[N, 2]``, or None where the batch has none.
-        vd_ids: ids of the detectors, N.
+        positions_xy: metres ``[N, 2]``, or None if the batch has none.
+        vdids: ids of the detectors, N.
 
     Raises:
-        RuntimeError: where positions are missing, of one VD or of all, or of another shape.
+        RuntimeError: if positions are missing, of one VD or of all, or of another shape.
     """
     if positions_xy is None:
         raise RuntimeError(
             "Social pooling is enabled but 'positions' is missing from the batch: no detector of "
             f"the HDF5 file has a 'position_lat' and 'position_lon' that can be used. {MEND}"
         )
-    _check_shape(positions_xy, len(vd_ids))
+    _check_shape(positions_xy, len(vdids))
     finite = torch.isfinite(positions_xy)
     if not finite.all():
-        lacking = [vd_ids[i] for i in (~finite.all(dim=1)).nonzero().flatten().tolist()]
-        raise _missing(lacking, len(vd_ids))
+        lacking = [vdids[i] for i in (~finite.all(dim=1)).nonzero().flatten().tolist()]
+        raise _missing(lacking, len(vdids))
 
 
-def stack_positions(positions: dict[str, Tensor] | None, vd_ids: list[str]) -> Tensor:
+def stack_positions(positions: dict[str, Tensor] | None, vdids: list[str]) -> Tensor:
     """One position per detector from the per-VD entries of a distributed batch.
 
     Args:
-        positions: metres ``[B, T, 2]`` by id, the same at every step, or None where the batch has
+        positions: metres ``[B, T, 2]`` by id, the same at every step, or None if the batch has
             none.
-        vd_ids: ids of the detectors, N.
+        vdids: ids of the detectors, N.
 
     Returns:
         Metres ``[N, 2]``.
 
     Raises:
-        RuntimeError: where positions are missing, of one VD or of all, NaN, infinite, of another
+        RuntimeError: if positions are missing, of one VD or of all, NaN, infinite, of another
             shape, or change.
     """
     if positions is None:
-        check_vd_positions(None, vd_ids)
-    lacking = [vdid for vdid in vd_ids if vdid not in positions]
+        check_vd_positions(None, vdids)
+    lacking = [vdid for vdid in vdids if vdid not in positions]
     if lacking:
-        raise _missing(lacking, len(vd_ids))
-    for vdid in vd_ids:
+        raise _missing(lacking, len(vdids))
+    for vdid in vdids:
         if positions[vdid].dim() != 3 or positions[vdid].size(-1) != 2:
             raise RuntimeError(
                 f"Social pooling is enabled but 'positions' of VD '{vdid}' has shape "
                 f"{tuple(positions[vdid].shape)}; expected [batch, window, 2]. {MEND}"
             )
-    steps = torch.stack([positions[vdid] for vdid in vd_ids])  # [N, B, T, 2]
+    steps = torch.stack([positions[vdid] for vdid in vdids])  # [N, B, T, 2]
     pos = steps[:, 0, 0]
     finite = torch.isfinite(steps).flatten(1).all(dim=1)
-    check_vd_positions(torch.where(finite[:, None], pos, torch.nan), vd_ids)
+    check_vd_positions(torch.where(finite[:, None], pos, torch.nan), vdids)
     moved = (steps != pos[:, None, None]).flatten(1).any(dim=1).nonzero().flatten().tolist()
     if moved:
         raise RuntimeError(
-            f"Social pooling is enabled but 'positions' of VD '{vd_ids[moved[0]]}' changes within "
+            f"Social pooling is enabled but 'positions' of VD '{vdids[moved[0]]}' changes within "
             "the batch: expected a detector to stand at one place."
         )
     return pos

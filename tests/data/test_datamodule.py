@@ -1,108 +1,190 @@
-"""From a file to batches."""
+"""From a series to batches."""
+
+import dataclasses
 
 import h5py
 import numpy as np
 import pytest
 import torch
 
-from socialgraph.data import TrafficDataModule
+from socialgraph.data import Loading, TrafficDataModule, Windows
+from socialgraph.data.loading import ordered_loader
+from socialgraph.graph import CombinedGraph, RadiusGraph
 from tests.conftest import make_series
 
 
-def make_module(path, **options):
-    options = {"features": ["speed", "flow"], "window": 6, "horizon": 3, "batch_size": 4, **options}
-    module = TrafficDataModule(str(path), **options)
+def make_module(series, **options):
+    options = {"windows": Windows(6, 3), "loading": Loading(4), **options}
+    given = series if hasattr(series, "values") else str(series)
+    module = TrafficDataModule(given, **options)
     module.setup()
     return module
 
 
 def test_a_batch_carries_what_a_network_needs(traffic_file):
-    batch = next(iter(make_module(traffic_file, num_targets=1).train_dataloader()))
+    batch = next(iter(make_module(traffic_file, targets=["speed"]).train_dataloader()))
     assert batch["features"].shape == (4, 6, 6, 2)
     assert batch["targets"].shape == (4, 3, 6, 1)
     assert batch["positions_xy"].shape == (6, 2)
     assert batch["positions_xy"].dtype == batch["distance"].dtype == torch.float32
-    assert batch["vd_ids"] == [f"VD-{i}" for i in range(6)]
     sender, receiver = batch["edge_index"]
-    lengths = (batch["positions_xy"][sender] - batch["positions_xy"][receiver]).norm(dim=1)
-    torch.testing.assert_close(lengths, batch["distance"], rtol=1e-4, atol=0.01)
+    offset = batch["positions_xy"][sender] - batch["positions_xy"][receiver]
+    torch.testing.assert_close(offset, batch["offset"], rtol=0.01, atol=0.1)
+    torch.testing.assert_close(offset.norm(dim=1), batch["distance"], rtol=0.01, atol=0.1)
     assert not batch["features"].isnan().any()
+    assert all(isinstance(part, torch.Tensor) for part in batch.values())
+
+
+def test_a_series_and_its_file_give_the_same_batches(traffic_file):
+    for ours, theirs in zip(
+        make_module(make_series()).val_dataloader(),
+        make_module(traffic_file).val_dataloader(),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("features", [None, ["speed", "flow"], ["flow", "speed"]])
+def test_targets_are_named_and_come_first(traffic_file, features):
+    module = make_module(traffic_file, features=features, targets=["flow"])
+    assert module.spec.features == ["flow", "speed"]
+    assert module.spec.units == ["veh/h", "km/h"]
+    assert module.spec.targets == ["flow"]
+    series = make_series()
+    batch = module.collator([10])
+    expected = torch.from_numpy(series.values[16:19, :, 1:]).nan_to_num(0.0)
+    assert torch.equal(batch["targets"][0], expected)
+
+
+def test_a_target_that_is_no_feature_is_refused(traffic_file):
+    with pytest.raises(ValueError, match=r"'targets' among the 'features'.*\['flow'\]"):
+        TrafficDataModule(str(traffic_file), ["speed"], ["flow"])
+    with pytest.raises(KeyError, match="no feature 'sped'"):
+        make_module(traffic_file, targets=["sped"])
 
 
 def test_all_windows_of_a_part_come_once(traffic_file):
     module = make_module(traffic_file)
+    times = module.series.timestamps
     for name, loader in {
         "train": module.train_dataloader(),
         "val": module.val_dataloader(),
     }.items():
-        seen = torch.cat([batch["first_step"] - 6 for batch in loader])
+        issued = torch.cat([batch["issued"] for batch in loader]).numpy().astype("datetime64[s]")
+        seen = np.searchsorted(times, issued) - 5
         assert sorted(seen.tolist()) == module.starts[name].tolist()
 
 
-def test_training_windows_are_shuffled_by_seed_and_epoch_alone(traffic_file):
-    def order(seed, epoch):
-        loader = make_module(traffic_file, seed=seed).train_dataloader()
-        loader.sampler.set_epoch(epoch)
-        return torch.cat([batch["first_step"] for batch in loader]).tolist()
+def order(seed, epoch, skip=0, workers=0):
+    loading = Loading(4, seed=seed, num_workers=workers)
+    loader = make_module(make_series(150), loading=loading).train_dataloader()
+    loader.load_state_dict({"given": skip})
+    loader.sampler.set_epoch(epoch)
+    return [batch["issued"].tolist() for batch in loader]
 
+
+def test_training_windows_are_shuffled_by_seed_and_epoch_alone():
     assert order(0, 3) == order(0, 3)
     assert order(0, 3) != order(0, 4)
     assert order(0, 3) != order(1, 3)
 
 
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_an_epoch_goes_on_behind_the_batches_that_it_gave(workers):
+    assert order(0, 3, skip=5, workers=workers) == order(0, 3)[5:]
+    whole = len(order(0, 3))
+    assert order(0, 4, skip=whole) == order(0, 4)  # it had ended
+
+
 def test_stride_thins_training_windows_only(traffic_file):
-    whole, thin = make_module(traffic_file), make_module(traffic_file, stride=5)
+    whole, thin = make_module(traffic_file), make_module(traffic_file, windows=Windows(6, 3, 5))
     assert len(thin.train_dataloader().dataset) == -(-len(whole.starts["train"]) // 5)
     assert len(thin.val_dataloader().dataset) == len(whole.val_dataloader().dataset)
 
 
+@pytest.mark.slow
 def test_workers_yield_the_same_batches(traffic_file):
     alone = make_module(traffic_file).val_dataloader()
-    helped = make_module(traffic_file, num_workers=2, prefetch_factor=3).val_dataloader()
+    loading = Loading(4, num_workers=2, prefetch_factor=3)
+    helped = make_module(traffic_file, loading=loading).val_dataloader()
     for ours, theirs in zip(alone, helped, strict=True):
-        torch.testing.assert_close(ours["features"], theirs["features"])
-        torch.testing.assert_close(ours["targets"], theirs["targets"])
+        torch.testing.assert_close(ours, theirs)
 
 
-def test_scaler_statistics_change_with_training_data_only(traffic_file):
-    before = make_module(traffic_file).fit_scaler()
+def test_statistics_change_with_training_data_only(traffic_file):
+    before = make_module(traffic_file).fitted_spec()
     with h5py.File(traffic_file, "r+") as file:
         file["data/features"][220:] = 1e6
-    after = make_module(traffic_file).fit_scaler()
-    assert torch.equal(before.loc, after.loc)
-    assert torch.equal(before.scale, after.scale)
+    after = make_module(traffic_file).fitted_spec()
+    assert (before.loc, before.scale) == (after.loc, after.scale)
     with h5py.File(traffic_file, "r+") as file:
         file["data/features"][100:110] = 500
-    assert not torch.equal(make_module(traffic_file).fit_scaler().loc, before.loc)
+    assert make_module(traffic_file).fitted_spec().loc != before.loc
+
+
+def test_scaling_is_robust_if_told(traffic_file):
+    with h5py.File(traffic_file, "r+") as file:
+        file["data/features"][50, 2, 0] = 65535
+    assert make_module(traffic_file).fitted_spec().scale[0] > 500
+    robust = make_module(traffic_file, scaling="robust").fitted_spec()
+    assert robust.scale[0] < 30
+    assert robust.limit == 10
 
 
 def test_latest_forecasts_from_the_last_readings_of_the_file(traffic_file):
-    module = make_module(traffic_file, predict_on="latest")
+    module = make_module(traffic_file)
     (batch,) = module.predict_dataloader()
-    values = torch.from_numpy(make_series().values[-6:])
-    assert torch.equal(batch["features"][0], values.nan_to_num(0.0))
+    series = make_series()
+    assert torch.equal(batch["features"][0], torch.from_numpy(series.values[-6:]).nan_to_num(0.0))
     assert not batch["target_mask"].any()
+    assert np.datetime64(int(batch["issued"][0]), "s") == series.timestamps[-1]
 
 
-def test_the_graph_follows_its_options(traffic_file):
-    near = make_module(traffic_file, max_radius=400.0)
-    assert near.graph["edge_index"].shape == (2, 10)  # a chain of six, about 333 m apart
-    assert near.graph["distance"].max() < 400
-    capped = make_module(traffic_file, max_radius=5000.0, max_num_neighbors=2)
-    assert (capped.graph["edge_index"][1].bincount() == 2).all()
+@pytest.mark.parametrize(("split", "empty"), [((0.8, 0.2, 0.0), "test"), ((1.0, 0.0, 0.0), "val")])
+def test_a_part_that_is_left_out_gives_no_windows(traffic_file, split, empty):
+    module = make_module(traffic_file, split=split)
+    assert len(module.train_dataloader()) > 0
+    if empty == "val":
+        assert module.val_dataloader() == []
+    with pytest.raises(ValueError, match=r"test part of .* has no window"):
+        module.test_dataloader()
 
 
-def drop_all(file):
-    del file["metadata/vd_info"]
+def test_the_graph_follows_its_builder(traffic_file):
+    near = make_module(traffic_file, graph=RadiusGraph(400.0)).graph_tensors
+    assert near["edge_index"].shape == (2, 10)  # a chain of six, about 333 m apart
+    assert near["distance"].max() < 400
+    capped = make_module(traffic_file, graph=RadiusGraph(5000.0, max_num_neighbors=2))
+    assert (capped.graph_tensors["edge_index"][1].bincount() == 2).all()
+    assert "edge_index" not in make_module(traffic_file, graph=None).graph_tensors
 
 
-def spoil_one(file):
-    file["metadata/vd_info/VD-3"].attrs["position_lat"] = np.nan
+def test_edges_of_several_types_say_which_they_are(traffic_file):
+    both = CombinedGraph([RadiusGraph(400.0), RadiusGraph(700.0)])
+    tensors = make_module(traffic_file, graph=both).graph_tensors
+    assert tensors["edge_attr"].shape == (28, 2)
+    assert tensors["edge_attr"].sum(dim=0).tolist() == [10, 18]
+    first = tensors["edge_attr"][:, 0] == 1
+    assert tensors["distance"][first].max() < 400
+
+
+def test_many_detectors_without_a_neighbour_are_told():
+    series = make_series()
+    far = dataclasses.replace(series, lat=series.lat + np.array([0, 0, 0, 0, 1, 2]))
+    with pytest.warns(UserWarning, match="2 of 6 detectors have no neighbour within 2000 metres"):
+        make_module(far)
+
+
+def spoil(file, what):
+    if what == "all":
+        del file["metadata/vd_info"]
+    else:
+        file["metadata/vd_info/VD-3"].attrs["position_lat"] = np.nan
 
 
 def test_without_any_position_the_batch_has_none(traffic_file):
     with h5py.File(traffic_file, "r+") as file:
-        drop_all(file)
+        spoil(file, "all")
     batch = next(iter(make_module(traffic_file).val_dataloader()))
     assert "positions_xy" not in batch
     assert "edge_index" not in batch
@@ -110,27 +192,20 @@ def test_without_any_position_the_batch_has_none(traffic_file):
 
 def test_a_bad_position_travels_as_nan_and_no_edge_is_made(traffic_file):
     with h5py.File(traffic_file, "r+") as file:
-        spoil_one(file)
+        spoil(file, "one")
     batch = next(iter(make_module(traffic_file).val_dataloader()))
     assert batch["positions_xy"].isnan().any(1).tolist() == [False] * 3 + [True] + [False] * 2
     assert "edge_index" not in batch
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"window": 0}, "'window' of 1 or more"),
-        ({"batch_size": 0}, "'batch_size' of 1 or more"),
-        ({"num_targets": 3}, r"'num_targets' from 1 to 2.*got 3"),
-    ],
-)
-def test_options_out_of_range_are_refused(traffic_file, options, words):
-    with pytest.raises(ValueError, match=words):
-        make_module(traffic_file, **options)
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"num_workers": -1}])
+def test_loading_out_of_range_is_refused(options):
+    with pytest.raises(ValueError, match="'batch_size' of 1 or more and 'num_workers' of 0"):
+        Loading(**options)
 
 
 def test_a_part_without_a_window_is_named(traffic_file):
-    module = make_module(traffic_file, window=40)
+    module = make_module(traffic_file, windows=Windows(40, 3))
     with pytest.raises(ValueError, match=r"val part of .* has no window of 40 \+ 3 steps"):
         module.val_dataloader()
 
@@ -144,3 +219,22 @@ def test_a_file_that_ends_in_silence_is_not_forecast(traffic_file):
         file["data/features"][-6:] = np.nan
     with pytest.raises(ValueError, match="nothing to forecast from"):
         make_module(traffic_file).predict_dataloader()
+
+
+def test_a_process_gets_its_share_in_one_piece_and_none_reads_a_window_that_never_was():
+    def parts(windows, processes):
+        module = make_module(make_series())
+        starts = module.starts["test"][:windows].tolist()
+        loaders = [
+            ordered_loader(starts, module.collator, Loading(2), (processes, rank))
+            for rank in range(processes)
+        ]
+        first = module.series.timestamps[module.starts["test"][0] + 5]
+        issued = [torch.cat([batch["issued"] for batch in loader]) for loader in loaders]
+        found = [(np.array(i).astype("datetime64[s]") - first).tolist() for i in issued]
+        counts = [sum(batch["target_mask"].sum() for batch in loader) for loader in loaders]
+        minutes = [[None if d is None else d.seconds // 60 for d in part] for part in found]
+        return minutes, [count > 0 for count in counts]
+
+    assert parts(5, 2) == ([[0, 5], [10, 15, 20]], [True, True])
+    assert parts(1, 3) == ([[None], [None], [0]], [False, False, True])

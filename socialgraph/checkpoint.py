@@ -1,0 +1,109 @@
+"""What a forecaster writes into a checkpoint beside its weights, and how it is read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from socialgraph.recipe import describe, make
+from socialgraph.spec import DataSpec
+
+__all__ = ["adapt_weights", "network_of", "read_checkpoint", "recipe_of"]
+
+_SIZES = ("in_channels", "out_channels", "horizon", "num_nodes", "vdids")
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """The entries of a checkpoint, as plain values and tensors on the CPU; no code of it is run.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no checkpoint of a :class:`socialgraph.forecaster.Forecaster`.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"No checkpoint '{path}'.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"'{path}' is no checkpoint, or is damaged ({error}).") from error
+    check_entries(checkpoint, f"'{path}'")
+    return checkpoint
+
+
+def check_entries(checkpoint: dict, name: str = "The checkpoint") -> None:
+    """Refuse a checkpoint without what a forecaster writes.
+
+    Raises:
+        ValueError: naming the entries that it lacks.
+    """
+    held = checkpoint if isinstance(checkpoint, dict) else {}
+    lacking = [entry for entry in ("spec", "network", "state_dict") if entry not in held]
+    if lacking:
+        raise ValueError(
+            f"{name} has no {lacking}: it was not written by a Forecaster of this version of "
+            "socialgraph. Train again, or give the network from Python and load its 'state_dict'."
+        )
+
+
+def recipe_of(network: nn.Module) -> dict | None:
+    """How a network was made, or None if it cannot be written down."""
+    try:
+        return describe(network)
+    except TypeError:
+        return None
+
+
+def network_of(checkpoint: dict, trust: Sequence[str] = (), sized: bool = True) -> nn.Module:
+    """The network of a checkpoint, made anew, without its weights.
+
+    Args:
+        checkpoint: its entries.
+        trust: packages besides this one whose classes may be made.
+        sized: make it for the data of the training; otherwise it waits for the sizes of others.
+
+    Raises:
+        ValueError: if it cannot be made from the checkpoint.
+    """
+    recipe = checkpoint["network"]
+    if recipe is None:
+        raise ValueError(
+            "The network of this checkpoint could not be written down when it was saved. Give the "
+            "network: Forecaster(network=...), or on the command line with --config."
+        )
+    if not sized:
+        kept = {k: v for k, v in recipe["init_args"].items() if k not in _SIZES}
+        recipe = {**recipe, "init_args": kept}
+    return make(recipe, trust)
+
+
+def adapt_weights(
+    weights: dict[str, Tensor], network: nn.Module, trained: DataSpec, given: DataSpec
+) -> dict[str, Tensor]:
+    """Weights for other detectors: rows of a detector go by its id, strangers get the mean row.
+
+    Args:
+        weights: ``state_dict`` of the network that was trained on the detectors of ``trained``.
+        network: the network for the detectors of ``given``.
+        trained: what the weights were trained on.
+        given: the new data.
+
+    Returns:
+        The weights; those of a network of another kind as they are, for loading to refuse.
+    """
+    if not getattr(network, "knows_nodes", False):
+        return weights
+    weights = dict(weights)
+    rows = torch.from_numpy(trained.rows(given.vdids))
+    before, after = (network.node_weights(len(spec.vdids)) for spec in (trained, given))
+    for name, parts in before.items():
+        if any(part not in weights for part in parts or [name]):
+            continue  # of another kind of network: loading names what is absent
+        table = torch.stack([weights.pop(part) for part in parts]) if parts else weights[name]
+        stranger = (rows < 0).view(-1, *[1] * (table.dim() - 1))
+        table = torch.where(stranger, table.mean(dim=0), table[rows.clamp(min=0)])
+        if parts:
+            weights.update(zip(after[name], table, strict=True))
+        else:
+            weights[name] = table
+    return weights

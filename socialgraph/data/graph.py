@@ -1,0 +1,55 @@
+"""The graph of some detectors as the tensors that a batch carries."""
+
+import warnings
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from socialgraph.graph import Detectors, GraphBuilder, project
+
+__all__ = ["graph_tensors"]
+
+_MANY_ALONE = 0.1
+
+
+def graph_tensors(builder: GraphBuilder | None, detectors: Detectors) -> dict[str, Tensor]:
+    """Positions and edges of N detectors.
+
+    Many detectors without a neighbour are told by a warning.
+
+    Args:
+        builder: builder of the graph; None for no edges.
+        detectors: what has ``vdids``, ``lat``, ``lon`` and ``edges``.
+
+    Returns:
+        Without any position nothing; else ``positions_xy`` ``[N, 2]`` in metres, NaN where unknown.
+        If all are known and there is a builder, also ``edge_index`` ``[2, E]``, ``distance``
+        ``[E]`` and ``offset`` ``[E, 2]`` in metres, and for a graph of several types ``edge_attr``
+        ``[E, K]``, 1 in the column of the type.
+    """
+    pos = project(detectors.lat, detectors.lon)
+    if np.isnan(pos).all():
+        return {}
+    tensors = {"positions_xy": torch.from_numpy(pos).float()}
+    if builder is None or not np.isfinite(pos).all():
+        return tensors
+    graph = builder.build(detectors)
+    _report_alone(graph.edge_index, len(pos), builder.max_radius)
+    tensors["edge_index"] = torch.from_numpy(graph.edge_index)
+    tensors["distance"] = torch.from_numpy(graph.distance).float()
+    tensors["offset"] = torch.from_numpy(graph.offset).float()
+    if graph.edge_type is not None:
+        tensors["edge_attr"] = F.one_hot(torch.from_numpy(graph.edge_type)).float()
+    return tensors
+
+
+def _report_alone(edge_index: np.ndarray, num_nodes: int, max_radius: float) -> None:
+    alone = num_nodes - len(np.unique(edge_index[1]))
+    if len(edge_index[1]) and alone > _MANY_ALONE * num_nodes:
+        warnings.warn(
+            f"{alone} of {num_nodes} detectors have no neighbour within {max_radius:g} metres, and "
+            "so no context from social pooling. Raise the radius of 'data.graph' if they should.",
+            stacklevel=3,
+        )

@@ -1,0 +1,138 @@
+"""How windows come to a process: batch size, workers, order, and going on in mid-epoch."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import torch
+from torch.utils.data import DataLoader, DistributedSampler
+
+__all__ = ["Loading", "ordered_loader", "training_loader"]
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How batches are gathered.
+
+    Args:
+        batch_size: windows per batch and process.
+        num_workers: processes that gather batches; 0 for none.
+        prefetch_factor: batches that a worker prepares ahead; None for PyTorch's default.
+        pin_memory: copy batches to page-locked memory, for GPUs.
+        seed: seed of the order of the training windows.
+
+    Raises:
+        ValueError: if ``batch_size`` is below 1 or ``num_workers`` below 0.
+    """
+
+    batch_size: int = 16
+    num_workers: int = 0
+    prefetch_factor: int | None = None
+    pin_memory: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.num_workers < 0:
+            raise ValueError(
+                "Expected 'batch_size' of 1 or more and 'num_workers' of 0 or more (got "
+                f"{self.batch_size} and {self.num_workers})."
+            )
+
+
+def training_loader(
+    starts: list[int], collate: Callable, loading: Loading, world: tuple[int, int]
+) -> "ResumableLoader":
+    """Loader of training windows, in an order that depends on the seed and the epoch alone.
+
+    Args:
+        starts: first step of each window.
+        collate: gathers a batch from some of them.
+        loading: how.
+        world: number of processes, and which this is.
+    """
+    sampler = _ShuffledPart(starts, *world, shuffle=True, seed=loading.seed)
+    return ResumableLoader(starts, collate_fn=collate, sampler=sampler, **_options(loading))
+
+
+def ordered_loader(
+    starts: list[int], collate: Callable, loading: Loading, world: tuple[int, int]
+) -> DataLoader:
+    """Loader of all windows in order; each process gets its share of them, in one piece.
+
+    A process without a share reads the first window as one that never was: its targets count as
+    missing, and it is issued at no time (``NaT``). Lightning would skip such a process, and the
+    others would wait for it.
+    """
+    sampler = _OrderedPart(starts, *world)
+    if not len(sampler.part):
+        sampler.part, collate = range(1), partial(_collate_none, collate)
+    return DataLoader(starts, collate_fn=collate, sampler=sampler, **_options(loading))
+
+
+class ResumableLoader(DataLoader):
+    """Loader that counts the batches that it gives, and can begin an epoch behind some of them.
+
+    So a training that was stopped in the middle of an epoch takes the batches that the epoch still
+    owes. The order is drawn with the first batch, after the sampler was told the epoch.
+    """
+
+    given = 0
+    resume_at = 0
+
+    def __iter__(self) -> Iterator[dict]:
+        self.given, self.resume_at = self.resume_at % max(1, len(self)), 0
+        self.sampler.skip = self.given * self.batch_size
+        for batch in super().__iter__():
+            self.given += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of the epoch were given; tells Lightning that the loader can resume."""
+        return {"given": self.given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Skip these batches in the next epoch that is begun, and only in that."""
+        self.resume_at = state["given"]
+
+
+class _ShuffledPart(DistributedSampler):
+    """A process's share of a shuffled order, without the first ``skip`` of it."""
+
+    skip = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return islice(super().__iter__(), self.skip, None)
+
+
+class _OrderedPart(DistributedSampler):
+    """A process's share in one piece; unlike its parent's it repeats none to fill up."""
+
+    def __init__(self, starts: list[int], num_processes: int, rank: int) -> None:
+        super().__init__(starts, num_processes, rank, shuffle=False)
+        low, high = (len(starts) * part // num_processes for part in (rank, rank + 1))
+        self.part = range(low, high)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.part)
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+
+def _collate_none(collate: Callable, starts: list[int]) -> dict:
+    batch = collate(starts)
+    nothing = torch.zeros_like(batch["target_mask"])
+    never = torch.full_like(batch["issued"], torch.iinfo(torch.int64).min)
+    return {**batch, "target_mask": nothing, "issued": never}
+
+
+def _options(loading: Loading) -> dict:
+    return {
+        "batch_size": loading.batch_size,
+        "num_workers": loading.num_workers,
+        "prefetch_factor": loading.prefetch_factor if loading.num_workers else None,
+        "persistent_workers": loading.num_workers > 0,
+        "pin_memory": loading.pin_memory,
+        "generator": torch.Generator().manual_seed(loading.seed),
+    }

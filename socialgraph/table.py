@@ -1,0 +1,66 @@
+"""Forecasts as a table: a row per window, detector and step."""
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from socialgraph.spec import DataSpec
+
+__all__ = ["forecast_schema", "forecast_table"]
+
+
+def forecast_schema(spec: DataSpec, observed: bool = True) -> pa.Schema:
+    """Columns of a forecast table.
+
+    ``issued`` (time of the last reading that the forecast knows), ``time`` (of the forecast step),
+    both on the local clock of the network with its offset, ``step`` (from 1), ``detector``, and for
+    each target its forecast under its own name, and, if ``observed``, the truth under
+    ``<name>_observed``, empty where it is not known.
+    """
+    stamp = pa.timestamp("s", tz=spec.timezone)
+    keys = [("issued", stamp), ("time", stamp), ("step", pa.int32()), ("detector", pa.string())]
+    endings = ("", "_observed") if observed else ("",)
+    return pa.schema(keys + [(f"{t}{end}", pa.float32()) for t in spec.targets for end in endings])
+
+
+def forecast_table(
+    prediction: dict[str, Tensor], spec: DataSpec, observed: bool = True
+) -> pa.Table:
+    """Rows of the forecasts of a batch, with the columns of :func:`forecast_schema`.
+
+    Args:
+        prediction: ``forecast`` ``[B, P, N, F]`` in real units, ``issued`` ``[B]`` (seconds since
+            1970, UTC; windows at ``NaT`` are left out), and for ``observed`` also ``targets`` and
+            ``target_mask`` of the same shape.
+        spec: what the forecasts are of; its detectors are N.
+        observed: whether the truth is written too.
+    """
+    issued = prediction["issued"].cpu().numpy().astype("datetime64[s]")
+    there = np.flatnonzero(~np.isnat(issued))
+    issued = issued[there]
+    forecast = prediction["forecast"].float().cpu()[there]
+    batch, horizon, nodes, _ = forecast.shape
+    rows = (batch, nodes, horizon)
+    values = [forecast]
+    if observed:
+        truth = prediction["targets"].where(prediction["target_mask"], float("nan"))
+        values.append(truth.cpu()[there])
+    schema = forecast_schema(spec, observed)
+    node = np.broadcast_to(np.arange(nodes)[:, None], rows).ravel()
+    keys = [
+        _stamps(np.broadcast_to(issued[:, None, None], rows)),
+        _stamps(np.broadcast_to(spec.times(issued)[:, None], rows)),
+        pa.array(np.broadcast_to(np.arange(1, horizon + 1, dtype=np.int32), rows).ravel()),
+        pa.array(spec.vdids, pa.string()).take(pa.array(node)),
+    ]
+    columns = [
+        pa.array(part[..., target].transpose(1, 2).reshape(-1).numpy(), from_pandas=True)
+        for target in range(forecast.size(-1))
+        for part in values
+    ]
+    zoned = [key.cast(kind) for key, kind in zip(keys, schema.types, strict=False)]
+    return pa.table(zoned + columns, schema=schema)
+
+
+def _stamps(times: np.ndarray) -> pa.Array:
+    return pa.array(times.ravel(), pa.timestamp("s")).cast(pa.timestamp("s", tz="UTC"))
