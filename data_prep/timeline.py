@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.report import Report, enumerate_first
+from socialgraph.axis import regular_axis
 from socialgraph.calendar import format_local
-from socialgraph.series import regular_axis
 
 __all__ = [
     "CONFLICT_RULES",
@@ -115,7 +115,7 @@ def settle_axis(
         report: gets the interval and the span.
 
     Raises:
-        socialgraph.series.SeriesError: as :func:`socialgraph.series.regular_axis` does.
+        socialgraph.axis.SeriesError: as :func:`socialgraph.axis.regular_axis` does.
     """
     axis, interval = regular_axis(times, interval_minutes)
     how = "inferred" if interval_minutes is None else "as set"

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from socialgraph.axis import whole_seconds
 from socialgraph.calendar import RepeatedHour, check_years, from_epoch, parse_stamps
-from socialgraph.series import whole_seconds
 
 __all__ = ["count_from", "is_epoch", "parse_times", "to_seconds"]
 

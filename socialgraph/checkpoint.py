@@ -9,8 +9,18 @@ from torch import Tensor, nn
 from socialgraph.recipe import describe, make
 from socialgraph.spec import DataSpec
 
-__all__ = ["adapt_weights", "network_of", "read_checkpoint", "recipe_of"]
+__all__ = [
+    "adapt_weights",
+    "check_entries",
+    "check_same_network",
+    "check_unfinished",
+    "network_of",
+    "read_checkpoint",
+    "recipe_of",
+]
 
+# These options of an encoder change no number.
+_FREE_OPTIONS = ("compile", "gradient_checkpointing", "chunk_steps")
 _SIZES = ("in_channels", "out_channels", "horizon", "num_nodes", "vdids")
 
 
@@ -107,3 +117,51 @@ def adapt_weights(
         else:
             weights[name] = table
     return weights
+
+
+def check_same_network(own: dict | None, saved: dict | None) -> None:
+    """Refuse the checkpoint of another network, by the recipes of both; None is not compared.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    if own is None or saved is None or own == saved:
+        return
+    differ = sorted(_differences(own, saved))
+    raise ValueError(
+        f"The checkpoint is of another network: {'; '.join(differ[:3])}. Give the network of the "
+        "checkpoint, or none. To start a training from a part of its weights, load them in Python."
+    )
+
+
+def _differences(own: object, saved: object, name: str = "network") -> list[str]:
+    if isinstance(own, dict) and isinstance(saved, dict):
+        names = (own.keys() | saved.keys()) - set(_FREE_OPTIONS)
+        parts = ((n, own.get(n), saved.get(n)) for n in names)
+        return [text for n, a, b in parts for text in _differences(a, b, f"{name}.{n}")]
+    return [] if own == saved else [f"{name} is {own!r}, in the checkpoint {saved!r}"]
+
+
+def check_unfinished(checkpoint: dict, max_epochs: int | None, max_steps: int) -> None:
+    """Refuse to go on with a training that has reached its end.
+
+    Raises:
+        ValueError: naming the option that prolongs it, and the one that starts a new one.
+    """
+    loop = checkpoint.get("loops", {}).get("fit_loop")
+    if loop is None:
+        return
+    epoch = loop["epoch_progress"]["current"]
+    ended = loop["epoch_loop.batch_progress"]["is_last_batch"]
+    epochs = epoch["processed"] + (ended and epoch["started"] > epoch["processed"])
+    reached = {
+        "max_epochs": (epochs, max_epochs),
+        "max_steps": (checkpoint["global_step"], max_steps),
+    }
+    for name, (done, limit) in reached.items():
+        if limit is not None and 0 <= limit <= done:
+            raise ValueError(
+                f"Nothing is to be trained: the checkpoint has reached {name} = {limit}. To "
+                f"prolong the training raise --trainer.{name}; to start a new one from its weights "
+                "set --model.init_from to it and leave --ckpt_path out."
+            )

@@ -15,12 +15,15 @@ from torch import Tensor, nn
 from socialgraph.checkpoint import (
     adapt_weights,
     check_entries,
+    check_same_network,
+    check_unfinished,
     network_of,
     read_checkpoint,
     recipe_of,
 )
 from socialgraph.data import Loading, TrafficDataModule, Windows
 from socialgraph.metrics import ForecastErrors, Loss, errors_from_sums, masked_loss
+from socialgraph.optimizer import parameter_groups, rate_factor
 from socialgraph.recipe import make
 from socialgraph.scaler import Scaler
 from socialgraph.series import TrafficSeries
@@ -33,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Forecaster", "load"]
 
 _OPTIONS = ("loss", "huber_delta", "learning_rate", "weight_decay", "warmup_steps")
-# These options of an encoder change no number.
-_FREE_OPTIONS = ("compile", "gradient_checkpointing", "chunk_steps")
 
 
 class Forecaster(pl.LightningModule):
@@ -267,18 +268,11 @@ class Forecaster(pl.LightningModule):
 
     def configure_optimizers(self) -> dict:
         """AdamW with warm-up and cosine decay, stepped per batch."""
-        spared = getattr(self.network, "no_weight_decay", set)()
-        groups = [
-            {"params": [], "weight_decay": self.weight_decay},
-            {"params": [], "weight_decay": 0.0},
-        ]
-        for name, weight in self.network.named_parameters():
-            if weight.requires_grad:
-                groups[weight.ndim <= 1 or name in spared]["params"].append(weight)
-        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.learning_rate)
         self._total_steps = total = float(self.trainer.estimated_stepping_batches)
+        groups = parameter_groups(self.network, self.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: _learning_rate_factor(step, self.warmup_steps, total)
+            optimizer, lambda step: rate_factor(step, self.warmup_steps, total)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -313,14 +307,14 @@ class Forecaster(pl.LightningModule):
         check_entries(checkpoint)
         spec = DataSpec.from_dict(checkpoint["spec"])
         if self._trainer is not None and self.trainer.training:
-            _check_unfinished(checkpoint, self.trainer)
+            check_unfinished(checkpoint, self.trainer.max_epochs, self.trainer.max_steps)
             spec.check_same_data(self.given)
             self._random_state = checkpoint.get("random_state")
             self._planned_steps = checkpoint.get("total_steps")
         if self.network is None:
             self.network = network_of(checkpoint, self.trust)
         self._adopt(spec)
-        _check_same_network(recipe_of(self.network), checkpoint["network"])
+        check_same_network(recipe_of(self.network), checkpoint["network"])
         if self._trainer is None:
             self.follow(spec)
 
@@ -353,7 +347,7 @@ class Forecaster(pl.LightningModule):
             return
         step = self.trainer.global_step
         before, now = (
-            self.learning_rate * _learning_rate_factor(step, self.warmup_steps, steps)
+            self.learning_rate * rate_factor(step, self.warmup_steps, steps)
             for steps in (planned, total)
         )
         if math.isclose(before, now, rel_tol=0.01):
@@ -456,51 +450,3 @@ def load(path: str | Path, device: str = "cpu", trust: Sequence[str] = ()) -> Fo
     forecaster.on_load_checkpoint(checkpoint)
     forecaster.load_state_dict(checkpoint["state_dict"])
     return forecaster.to(device).eval()
-
-
-def _learning_rate_factor(step: int, warmup: int, total: float) -> float:
-    if step < warmup:
-        return (step + 1) / warmup
-    if not math.isfinite(total) or total <= warmup:
-        return 1.0
-    progress = min(1.0, (step - warmup) / (total - warmup))
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def _check_same_network(own: dict | None, saved: dict | None) -> None:
-    if own is None or saved is None or own == saved:
-        return
-    differ = sorted(_differences(own, saved))
-    raise ValueError(
-        f"The checkpoint is of another network: {'; '.join(differ[:3])}. Give the network of the "
-        "checkpoint, or none. To start a training from a part of its weights, load them in Python."
-    )
-
-
-def _differences(own: object, saved: object, name: str = "network") -> list[str]:
-    if isinstance(own, dict) and isinstance(saved, dict):
-        names = (own.keys() | saved.keys()) - set(_FREE_OPTIONS)
-        parts = ((n, own.get(n), saved.get(n)) for n in names)
-        return [text for n, a, b in parts for text in _differences(a, b, f"{name}.{n}")]
-    return [] if own == saved else [f"{name} is {own!r}, in the checkpoint {saved!r}"]
-
-
-def _check_unfinished(checkpoint: dict, trainer: pl.Trainer) -> None:
-    """Refuse to go on with a training that has reached its end."""
-    loop = checkpoint.get("loops", {}).get("fit_loop")
-    if loop is None:
-        return
-    epoch = loop["epoch_progress"]["current"]
-    ended = loop["epoch_loop.batch_progress"]["is_last_batch"]
-    epochs = epoch["processed"] + (ended and epoch["started"] > epoch["processed"])
-    reached = {
-        "max_epochs": (epochs, trainer.max_epochs),
-        "max_steps": (checkpoint["global_step"], trainer.max_steps),
-    }
-    for name, (done, limit) in reached.items():
-        if limit is not None and 0 <= limit <= done:
-            raise ValueError(
-                f"Nothing is to be trained: the checkpoint has reached {name} = {limit}. To "
-                f"prolong the training raise --trainer.{name}; to start a new one from its weights "
-                "set --model.init_from to it and leave --ckpt_path out."
-            )

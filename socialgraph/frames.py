@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from socialgraph.axis import regular_axis
 from socialgraph.calendar import (
     RepeatedHour,
     check_years,
@@ -13,7 +14,7 @@ from socialgraph.calendar import (
     parse_stamps,
     to_utc,
 )
-from socialgraph.series import SeriesError, TrafficSeries, as_id, regular_axis
+from socialgraph.series import SeriesError, TrafficSeries, as_id
 
 __all__ = ["read_detectors", "read_readings", "wide_frame"]
 

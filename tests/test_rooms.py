@@ -13,8 +13,15 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/atomic.py": (set(), set()),
     "socialgraph/calendar.py": (set(), set()),
     "socialgraph/recipe.py": (set(), set()),
-    "socialgraph/series.py": ({"socialgraph", "socialgraph.calendar"}, {"pandas"}),
-    "socialgraph/frames.py": ({"socialgraph.calendar", "socialgraph.series"}, {"pandas"}),
+    "socialgraph/axis.py": (set(), set()),
+    "socialgraph/series.py": (
+        {"socialgraph", "socialgraph.axis", "socialgraph.calendar"},
+        {"pandas"},
+    ),
+    "socialgraph/frames.py": (
+        {"socialgraph.axis", "socialgraph.calendar", "socialgraph.series"},
+        {"pandas"},
+    ),
     "socialgraph/schema.py": (
         {
             "socialgraph",
@@ -43,6 +50,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/scaler.py": (set(), {"torch"}),
     "socialgraph/metrics.py": (set(), {"torch", "torchmetrics"}),
+    "socialgraph/optimizer.py": (set(), {"torch"}),
     "socialgraph/table.py": ({"socialgraph.spec"}, {"torch"}),
     "socialgraph/logger.py": ({"socialgraph.atomic"}, {"pytorch_lightning"}),
     "socialgraph/nn": (
@@ -68,6 +76,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.checkpoint",
             "socialgraph.data",
             "socialgraph.metrics",
+            "socialgraph.optimizer",
             "socialgraph.recipe",
             "socialgraph.scaler",
             "socialgraph.series",
@@ -121,6 +130,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {
             "socialgraph",
             "socialgraph.atomic",
+            "socialgraph.axis",
             "socialgraph.calendar",
             "socialgraph.graph",
             "socialgraph.schema",

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from socialgraph import schema
+from socialgraph.axis import infer_interval, regular_axis
 from socialgraph.series import (
     RoadDistances,
     SeriesError,
     TrafficSeries,
     as_id,
-    infer_interval,
-    regular_axis,
 )
 
 TIMES = np.datetime64("2024-01-01T00:00", "s") + np.arange(4) * np.timedelta64(300, "s")
