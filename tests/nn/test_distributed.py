@@ -4,54 +4,61 @@ from functools import partial
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from socialgraph.nn import DistributedSocialGraphNet, SocialGraphNet, SocialPooling, XLSTMEncoder
+from socialgraph.nn.positions import edges_within
+from socialgraph.recipe import describe, make
 from tests.nn.test_encoder import perturb
 
 IDS = ["VD-a", "VD.b", "keys", "VD-d", "VD-e"]  # dots and names of methods are ids like others
 EDGE_INDEX = torch.tensor([[1, 0, 2, 1], [0, 1, 1, 2]])  # VD-d and VD-e have nobody
 POS = torch.tensor([[0.0, 0.0], [400.0, 0.0], [400.0, 700.0], [9e3, 0.0], [0.0, 9e3]])
 DISTANCE = torch.tensor([400.0, 400.0, 700.0, 700.0])
+GRAPH = {"edge_index": EDGE_INDEX, "distance": DISTANCE}
 POOLINGS = [
     None,
-    *(
-        {"aggr": aggr, "learn_radius": learned, "heads": 2 if aggr == "attention" else 1}
-        for aggr in ("mean", "attention", "max", "inverse_distance")
-        for learned in (True, False)
-    ),
+    {"aggr": "mean", "learn_radius": False},
+    {"aggr": "attention", "heads": 2, "pos_dim": 2, "edge_dim": 3},
 ]
+SIZES = (2, 2, 3)  # features per reading, predicted features, steps
 
 
 def make_parts(pooling, slstm_at=(1,), **options):
     encoder = partial(
         XLSTMEncoder, hidden_channels=8, num_blocks=2, slstm_at=slstm_at, heads=2, **options
     )
-    max_radius = {"max_radius": 800.0, "radius": 500.0}
-    return encoder, pooling and partial(SocialPooling, **max_radius, **pooling)
+    reach = {"max_radius": 800.0, "radius": 500.0}
+    return {"encoder": encoder, "pooling": pooling and partial(SocialPooling, **reach, **pooling)}
+
+
+def make_distributed(pooling=None, vectorised=False, vdids=IDS, **options):
+    parts = make_parts(pooling, **options)
+    return DistributedSocialGraphNet(*SIZES, vdids, **parts, vectorised=vectorised)
 
 
 def make_pair(pooling, vectorised, dtype=torch.double):
     """A shared network, and a distributed one with its weights."""
-    encoder, pooling = make_parts(pooling)
-    shared = perturb(SocialGraphNet(2, 3, encoder, pooling).to(dtype))
-    distributed = DistributedSocialGraphNet(2, 3, IDS, encoder, pooling, vectorised=vectorised).to(
-        dtype
-    )
+    shared = perturb(SocialGraphNet(*SIZES, **make_parts(pooling)).to(dtype))
+    distributed = make_distributed(pooling, vectorised).to(dtype)
     distributed.copy_shared(shared)
     return shared, distributed
 
 
-def make_batch(dtype=torch.double, batch=3, window=6):
+def make_batch(dtype=torch.double, batch=3, window=6, nodes=5):
     return {
-        "features": torch.randn(batch, window, len(IDS), 2, dtype=dtype),
-        "mask": torch.rand(batch, window, len(IDS), 2) > 0.2,
+        "features": torch.randn(batch, window, nodes, 2, dtype=dtype),
+        "mask": torch.rand(batch, window, nodes, 2) > 0.2,
         "time_of_day": torch.rand(batch, window, dtype=dtype),
         "day_of_week": torch.randint(0, 7, (batch, window)),
         "positions_xy": POS,
-        "edge_index": EDGE_INDEX,
-        "distance": DISTANCE,
-        "vd_ids": IDS,
+        **GRAPH,
+        "offset": torch.randn(4, 2, dtype=dtype),
+        "edge_attr": torch.randn(4, 3, dtype=dtype),
     }
+
+
+both_forms = pytest.mark.parametrize("vectorised", [False, True], ids=["looped", "vectorised"])
 
 
 def by_detector(batch):
@@ -65,38 +72,32 @@ def by_detector(batch):
     return parts | {name: batch[name] for name in ("time_of_day", "day_of_week")}
 
 
+@pytest.mark.slow
 def test_more_encoders_than_the_compiler_would_compile_anew_share_one_graph():
-    encoder, _ = make_parts(None, slstm_at=())
-    vd_ids = [f"VD-{i}" for i in range(20)]
-    plain = perturb(DistributedSocialGraphNet(2, 3, vd_ids, encoder))
-    compiled = DistributedSocialGraphNet(2, 3, vd_ids, partial(encoder, compile=True))
+    vdids = [f"VD-{i}" for i in range(20)]
+    plain = perturb(make_distributed(vdids=vdids, slstm_at=()))
+    compiled = make_distributed(vdids=vdids, slstm_at=(), compile=True)
     compiled.load_state_dict(plain.state_dict())
-    features = torch.randn(2, 6, len(vd_ids), 2)
-    batch = {name: part for name, part in make_batch(torch.float, batch=2).items() if "day" in name}
-    batch |= {"features": features, "mask": torch.ones_like(features, dtype=torch.bool)}
+    batch = make_batch(torch.float, batch=2, nodes=20)
+    torch.compiler.reset()
+    counters.clear()
     with torch.no_grad():
         torch.testing.assert_close(compiled(**batch), plain(**batch), rtol=1e-4, atol=1e-5)
+    assert counters["stats"]["unique_graphs"] == 1
 
 
+@both_forms
 @pytest.mark.parametrize("pooling", POOLINGS, ids=str)
-@pytest.mark.parametrize("vectorised", [False, True])
-def test_with_the_shared_weights_it_is_the_shared_network(pooling, vectorised):
-    for dtype, tolerance in ((torch.double, 1e-12), (torch.float, 1e-6)):
-        shared, distributed = make_pair(pooling, vectorised, dtype)
-        batch = make_batch(dtype)
-        expected = shared(**batch)
-        error = (distributed(**batch) - expected).abs().max()
-        assert error <= tolerance * expected.abs().max()
-
-
-@pytest.mark.parametrize("pooling", POOLINGS, ids=str)
-@pytest.mark.parametrize("vectorised", [False, True])
-def test_gradients_of_the_encoders_add_up_to_the_shared_one(pooling, vectorised):
+def test_with_the_shared_weights_it_is_the_shared_network_in_value_and_gradient(
+    pooling, vectorised
+):
     shared, distributed = make_pair(pooling, vectorised)
     batch = make_batch()
-    direction = torch.randn(3, 3, len(IDS), 2, dtype=torch.double)
-    for network in (shared, distributed):
-        (network(**batch) * direction).sum().backward()
+    outs = shared(**batch), distributed(**batch)
+    torch.testing.assert_close(*outs, rtol=1e-12, atol=1e-12)
+    direction = torch.randn_like(outs[0])
+    for out in outs:
+        (out * direction).sum().backward()
     for name, weight in shared.encoder.named_parameters():
         if vectorised:
             total = distributed.encoders.encoder.get_parameter(name).grad.sum(0)
@@ -111,11 +112,18 @@ def test_gradients_of_the_encoders_add_up_to_the_shared_one(pooling, vectorised)
             torch.testing.assert_close(own.grad, weight.grad, msg=lambda m, n=name: f"{n}: {m}")
 
 
+@both_forms
+def test_in_single_precision_it_is_the_shared_network_within_rounding(vectorised):
+    shared, distributed = make_pair(POOLINGS[-1], vectorised, torch.float)
+    batch = make_batch(torch.float)
+    expected = shared(**batch)
+    assert (distributed(**batch) - expected).abs().max() <= 1e-6 * expected.abs().max()
+
+
 @pytest.mark.parametrize("slstm_at", [(), (0, 1)])
 def test_both_forms_agree_where_every_detector_has_weights_of_its_own(slstm_at):
-    encoder, pooling = make_parts({"aggr": "attention"}, slstm_at)
-    looped = perturb(DistributedSocialGraphNet(2, 3, IDS, encoder, pooling).double())
-    stacked = DistributedSocialGraphNet(2, 3, IDS, encoder, pooling, vectorised=True).double()
+    looped = perturb(make_distributed(slstm_at=slstm_at).double())
+    stacked = make_distributed(vectorised=True, slstm_at=slstm_at).double()
     weights = {k: v for k, v in looped.state_dict().items() if not k.startswith("encoders.")}
     for name, _ in looped.encoders[0].named_parameters():
         own = torch.stack([encoder.get_parameter(name) for encoder in looped.encoders])
@@ -125,12 +133,11 @@ def test_both_forms_agree_where_every_detector_has_weights_of_its_own(slstm_at):
     torch.testing.assert_close(stacked(**batch), looped(**batch), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("vectorised", [False, True])
+@both_forms
 def test_a_detector_is_read_by_its_own_encoder_alone(vectorised):
-    encoder, _ = make_parts(None)
-    network = DistributedSocialGraphNet(2, 3, IDS, encoder, vectorised=vectorised).double()
+    network = make_distributed(vectorised=vectorised).double()
     network(**make_batch())[:, :, 2].sum().backward()
-    for name, _ in encoder(1).named_parameters():
+    for name, _ in make_parts(None)["encoder"](1).named_parameters():
         if vectorised:
             gradients = network.encoders.encoder.get_parameter(name).grad
         else:
@@ -141,16 +148,60 @@ def test_a_detector_is_read_by_its_own_encoder_alone(vectorised):
             assert moved == [2]
 
 
-@pytest.mark.parametrize("vectorised", [False, True])
-def test_starts_with_different_weights_for_each_detector(vectorised):
-    encoder, _ = make_parts(None)
-    network = DistributedSocialGraphNet(2, 3, IDS, encoder, vectorised=vectorised)
+@both_forms
+@pytest.mark.parametrize("given", ["factory", "encoder"])
+def test_starts_with_different_weights_for_each_detector(given, vectorised):
+    parts = make_parts(None, dropout=0.25)
+    encoder = parts["encoder"] if given == "factory" else perturb(parts["encoder"](13))
+    network = DistributedSocialGraphNet(*SIZES, IDS, encoder, vectorised=vectorised)
     weights = [w for n, w in network.encoders.named_parameters() if n.endswith("project.weight")]
-    first, second = weights[0][:2] if vectorised else weights[:2]
-    assert not torch.equal(first, second)
+    rows = weights[0] if vectorised else torch.stack(weights)
+    if given == "encoder":
+        rows = torch.cat([rows, encoder.project.weight[None]])
+    assert len(rows.flatten(1).unique(dim=0)) == len(IDS) + (given == "encoder")
+    if given == "encoder":
+        assert describe(network)["init_args"]["encoder"] == describe(encoder)
+    assert not [name for name in network.state_dict() if name.startswith(("encoder.", "_encoder"))]
 
 
-@pytest.mark.parametrize("vectorised", [False, True])
+@both_forms
+@pytest.mark.parametrize("pooling", POOLINGS[::2], ids=str)
+def test_is_made_again_from_its_description(pooling, vectorised):
+    lazy = DistributedSocialGraphNet(
+        **make_parts(pooling, gradient_checkpointing=True), use_mask=False, vectorised=vectorised
+    )
+    with pytest.raises(TypeError, match=r"'encoder' .* cannot be written"):
+        describe(lazy)
+    lazy.build(2, 1, 3, IDS, 900.0)
+    recipe = describe(lazy)
+    again = make(recipe)
+    assert describe(again) == recipe
+    assert recipe["init_args"]["vdids"] == IDS
+    assert recipe["init_args"]["encoder"]["init_args"]["gradient_checkpointing"]
+    again.load_state_dict(perturb(lazy).state_dict())
+    batch = make_batch(torch.float)
+    torch.testing.assert_close(again(**batch), lazy(**batch), rtol=0, atol=0)
+
+
+def test_an_encoder_that_is_not_of_this_library_is_stacked_too():
+    class LastStep(torch.nn.Linear):
+        out_channels = 8
+
+        def forward(self, x):
+            return super().forward(x)[:, -1]
+
+    batch = make_batch(torch.float)
+    outs = []
+    for vectorised in (False, True):
+        torch.manual_seed(0)
+        network = DistributedSocialGraphNet(
+            *SIZES, IDS, lambda width: LastStep(width, 8), vectorised=vectorised
+        )
+        outs.append(network(**batch))
+    torch.testing.assert_close(*outs)
+
+
+@both_forms
 def test_a_dictionary_per_detector_gives_the_same_forecasts(vectorised):
     shared, distributed = make_pair({"aggr": "attention"}, vectorised)
     batch = make_batch()
@@ -161,48 +212,40 @@ def test_a_dictionary_per_detector_gives_the_same_forecasts(vectorised):
         torch.testing.assert_close(forecast[vdid], expected[:, :, i])
 
 
-@pytest.mark.parametrize("vectorised", [False, True])
+@both_forms
 def test_some_detectors_in_another_order_find_their_encoders(vectorised):
-    encoder, _ = make_parts(None)
-    network = DistributedSocialGraphNet(2, 3, IDS, encoder, vectorised=vectorised).double()
+    network = make_distributed(vectorised=vectorised).double()
     batch, order = make_batch(), [3, 0, 2]
-    some = {
-        **batch,
-        "features": batch["features"][:, :, order],
-        "mask": batch["mask"][:, :, order],
-        "vd_ids": [IDS[i] for i in order],
-    }
-    torch.testing.assert_close(network(**some), network(**batch)[:, :, order])
+    expected = network(**batch)[:, :, order]
+    some = batch | {name: batch[name][:, :, order] for name in ("features", "mask")}
+    torch.testing.assert_close(network(**some, node=torch.tensor(order)), expected)
+    parts = by_detector(batch)
+    some = {name: {IDS[i]: parts[name][IDS[i]] for i in order} for name in ("features", "mask")}
+    forecast = network(**parts | some)
+    assert list(forecast) == [IDS[i] for i in order]
+    torch.testing.assert_close(torch.stack(list(forecast.values()), 2), expected)
 
 
-@pytest.mark.parametrize("vectorised", [False, True])
-@pytest.mark.parametrize("num_nodes", [1, 5, 19])
+@both_forms
+@pytest.mark.parametrize("num_nodes", [1, 9])  # fewer than the chunks, and not a multiple
 def test_gradient_checkpointing_changes_no_number(vectorised, num_nodes):
     ids = [f"VD-{i}" for i in range(num_nodes)]
-    plain = DistributedSocialGraphNet(2, 3, ids, make_parts(None)[0], vectorised=vectorised)
-    saving_encoder, _ = make_parts(None, gradient_checkpointing=True)
-    saving = DistributedSocialGraphNet(2, 3, ids, saving_encoder, vectorised=vectorised)
+    plain = make_distributed(vectorised=vectorised, vdids=ids)
+    saving = make_distributed(vectorised=vectorised, vdids=ids, gradient_checkpointing=True)
     saving.load_state_dict(plain.state_dict())
-    batch = make_batch(torch.float)
-    features = torch.randn(2, 6, num_nodes, 2)
-    batch |= {
-        "features": features,
-        "mask": features > -1,
-        "time_of_day": torch.rand(2, 6),
-        "day_of_week": torch.zeros(2, 6, dtype=torch.long),
-        "vd_ids": ids,
-    }
+    batch = make_batch(torch.float, nodes=num_nodes)
     for network in (plain, saving):
         network(**batch).square().sum().backward()
     for ours, theirs in zip(saving.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
 
 
-def test_checkpointing_keeps_fewer_tensors_for_the_backward_pass():
+@both_forms
+@pytest.mark.parametrize("training", [True, False])
+def test_checkpointing_keeps_fewer_tensors_for_the_backward_pass_of_training(vectorised, training):
     kept = {}
     for saving in (False, True):
-        encoder, _ = make_parts(None, gradient_checkpointing=saving)
-        network = DistributedSocialGraphNet(2, 3, IDS, encoder, vectorised=True)
+        network = make_distributed(vectorised=vectorised, gradient_checkpointing=saving)
         sizes = []
 
         def pack(tensor, sizes=sizes):
@@ -210,30 +253,63 @@ def test_checkpointing_keeps_fewer_tensors_for_the_backward_pass():
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            network(**make_batch(torch.float))
+            network.train(training)(**make_batch(torch.float))
         kept[saving] = sum(sizes)
-    assert kept[True] < kept[False] / 4
+    assert kept[True] < kept[False] / 2 if training else kept[True] == kept[False]
+
+
+@both_forms
+def test_dropout_is_drawn_for_each_detector_by_itself(vectorised):
+    shared = SocialGraphNet(*SIZES, **make_parts(None, slstm_at=(0, 1), dropout=0.5))
+    network = make_distributed(vectorised=vectorised, slstm_at=(0, 1), dropout=0.5)
+    network.copy_shared(shared)
+    batch = make_batch(torch.float)
+    for name in ("features", "mask"):
+        batch[name] = batch[name][:, :, :1].expand(-1, -1, len(IDS), -1)
+    forecast = network(**batch)
+    assert len(forecast.transpose(0, 2).flatten(1).unique(dim=0)) == len(IDS)
+    forecast = network.eval()(**batch)
+    torch.testing.assert_close(forecast, forecast[:, :, :1].expand_as(forecast))
+
+
+def test_stacked_encoders_are_evaluated_without_the_compiler():
+    plain, told = (make_distributed(vectorised=True, compile=c) for c in (False, True))
+    told.load_state_dict(plain.state_dict())
+    batch = make_batch(torch.float)
+    torch.testing.assert_close(told(**batch), plain(**batch), rtol=0, atol=0)
 
 
 def test_vectors_of_an_encoder_have_no_weight_decay_when_stacked():
-    encoder, _ = make_parts(None)
-    looped = DistributedSocialGraphNet(2, 3, IDS, encoder)
-    stacked = DistributedSocialGraphNet(2, 3, IDS, encoder, vectorised=True)
+    looped, stacked = (make_distributed(vectorised=vectorised) for vectorised in (False, True))
     assert looped.no_weight_decay() == set()
     vectors = {n for n, w in looped.encoders[0].named_parameters() if w.ndim == 1}
     assert stacked.no_weight_decay() == {f"encoders.encoder.{name}" for name in vectors}
 
 
-@pytest.mark.parametrize("vectorised", [False, True])
+@both_forms
+def test_node_weights_name_every_weight_of_the_encoders_and_no_other(vectorised):
+    network = make_distributed({"aggr": "mean"}, vectorised)
+    weights = network.state_dict()
+    named = network.node_weights(len(IDS))
+    parts = [name for name, own in named.items() for name in (own or [name])]
+    assert set(parts) == {name for name in weights if name.startswith("encoders.")}
+    assert len(parts) == len(set(parts))
+    for name, own in named.items():
+        assert len(own or weights[name]) == len(IDS)
+
+
+@both_forms
 def test_pooling_without_positions_ends_with_a_clear_error(vectorised):
     _, network = make_pair({"aggr": "mean"}, vectorised)
     batch = make_batch()
     lacking = {k: v for k, v in batch.items() if k != "positions_xy"}
     message = "Social pooling is enabled but 'positions' is missing"
     with pytest.raises(RuntimeError, match=message):
-        network(**lacking)
+        network.check_batch(None, IDS)
     with pytest.raises(RuntimeError, match=message):
         network(**by_detector(batch) | {"positions": None})
+    with pytest.raises(RuntimeError, match="enabled but 'positions_xy' is missing"):
+        network(**lacking)
 
 
 def test_pooling_names_the_detectors_without_a_position():
@@ -242,7 +318,8 @@ def test_pooling_names_the_detectors_without_a_position():
     holes = POS.clone()
     holes[1] = torch.nan
     with pytest.raises(RuntimeError, match=r"Missing positions for VD 'VD\.b'"):
-        network(**batch | {"positions_xy": holes})
+        network.check_batch(holes, IDS)
+    network.check_batch(POS, IDS)
     parts = by_detector(batch)
     del parts["positions"]["keys"], parts["positions"]["VD-a"]
     with pytest.raises(RuntimeError, match="Missing positions for VD 'VD-a' and 1 more of 5"):
@@ -252,8 +329,12 @@ def test_pooling_names_the_detectors_without_a_position():
 def test_pooling_refuses_positions_of_another_shape_or_that_change():
     _, network = make_pair({"aggr": "mean"}, False)
     batch = make_batch()
-    with pytest.raises(RuntimeError, match=r"shape \(4, 2\); expected \(5, 2\)"):
-        network(**batch | {"positions_xy": POS[:4]})
+    for check in (
+        lambda: network(**batch | {"positions_xy": POS[:4]}),
+        lambda: network.check_batch(POS[:4], IDS),
+    ):
+        with pytest.raises(RuntimeError, match=r"shape \(4, 2\); expected \(5, 2\)"):
+            check()
     parts = by_detector(batch)
     parts["positions"]["VD-a"] = torch.zeros(3, 6, 3)
     with pytest.raises(RuntimeError, match=r"'positions' of VD 'VD-a' has shape \(3, 6, 3\)"):
@@ -268,23 +349,66 @@ def test_without_pooling_no_position_is_needed():
     parts = by_detector(make_batch())
     del parts["positions"]
     assert network(**parts)["VD-a"].shape == (3, 3, 2)
+    network.check_batch(None, IDS)
 
 
 def test_refuses_unknown_missing_and_repeated_detectors():
-    encoder, _ = make_parts(None)
-    network = DistributedSocialGraphNet(2, 3, IDS, encoder).double()
+    network = make_distributed().double()
+    batch = make_batch()
+    parts = by_detector(batch)
+    for name in ("features", "mask"):
+        parts[name]["new"] = parts[name].pop("VD-e")
     with pytest.raises(ValueError, match="1 of 5 detectors have no encoder, among them"):
-        network(**make_batch() | {"vd_ids": [*IDS[:4], "new"]})
+        network(**parts)
     with pytest.raises(ValueError, match="Expected readings of 4 detectors"):
-        network(**make_batch() | {"vd_ids": IDS[:4]})
-    parts = by_detector(make_batch())
+        network(**batch, node=torch.arange(4))
+    with pytest.raises(ValueError, match="Expected readings of 5 detectors"):
+        network(**make_batch(nodes=4))
+    parts = by_detector(batch)
     del parts["mask"]["keys"]
     with pytest.raises(ValueError, match="Expected 'mask' for each VD"):
         network(**parts)
-    with pytest.raises(ValueError, match="Expected 'vd_ids'"):
-        DistributedSocialGraphNet(2, 3)
+    with pytest.raises(ValueError, match="Expected 'vdids'"):
+        DistributedSocialGraphNet(*SIZES)
     with pytest.raises(ValueError, match="got twice"):
-        DistributedSocialGraphNet(2, 3, ["a", "b", "a"], encoder)
+        make_distributed(vdids=["a", "b", "a"])
+
+
+@both_forms
+def test_sizes_told_later_make_the_same_network(vectorised):
+    torch.manual_seed(1)
+    now = make_distributed({"aggr": "mean"}, vectorised)
+    later = DistributedSocialGraphNet(**make_parts({"aggr": "mean"}), vectorised=vectorised)
+    batch = make_batch(torch.float)
+    with pytest.raises(RuntimeError, match="has no sizes yet"):
+        later(**batch)
+    torch.manual_seed(1)
+    later.build(*SIZES, IDS, 800.0)
+    torch.testing.assert_close(later(**batch), now(**batch), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "other", [(3, 2, 3, IDS), (2, 1, 3, IDS), (2, 2, 4, IDS), (2, 2, 3, IDS[::-1])], ids=str
+)
+def test_a_second_build_compares_the_sizes_and_the_detectors(other):
+    network = make_distributed()
+    network.build(*SIZES, tuple(IDS))
+    with pytest.raises(ValueError, match=r"made for .* = \(2, 2, 3\) and 5 detectors"):
+        network.build(*other)
+
+
+def test_sizes_that_do_not_fit_are_refused():
+    parts = make_parts({"aggr": "mean"})
+    with pytest.raises(ValueError, match="'horizon' of 1 or more"):
+        DistributedSocialGraphNet(2, vdids=IDS, **parts)
+    with pytest.raises(ValueError, match="'out_channels' from 1"):
+        DistributedSocialGraphNet(2, 3, 3, IDS, **parts)
+    with pytest.raises(ValueError, match="'in_channels' with the other sizes"):
+        DistributedSocialGraphNet(vdids=IDS, **parts)
+    with pytest.raises(ValueError, match=r"13 input channels.*got one of 12"):
+        DistributedSocialGraphNet(*SIZES, IDS, parts["encoder"](12))
+    with pytest.raises(ValueError, match="no edge of the graph is longer than 700"):
+        make_distributed({"aggr": "mean"}).build(*SIZES, IDS, 700.0)
 
 
 def test_positions_that_are_not_finite_at_one_step_are_missing():
@@ -297,14 +421,29 @@ def test_positions_that_are_not_finite_at_one_step_are_missing():
         network(**parts)
 
 
-def test_a_graph_numbers_the_detectors_of_a_dictionary_as_the_ids_do():
+def test_a_graph_numbers_the_detectors_of_a_dictionary_as_it_lists_them():
     shared, network = make_pair({"aggr": "attention"}, False)
     batch = make_batch()
     parts = by_detector(batch)
     turned = {vdid: parts["features"][vdid] for vdid in IDS[::-1]}
-    graph = {"vd_ids": IDS, "edge_index": EDGE_INDEX, "distance": DISTANCE}
-    forecast = network(**parts | {"features": turned} | graph)
-    torch.testing.assert_close(torch.stack([forecast[v] for v in IDS], 2), shared(**batch))
+    graph = {"edge_index": len(IDS) - 1 - EDGE_INDEX, "distance": DISTANCE}
+    one = {name: part[..., :1] for name, part in GRAPH.items()}
+    turned_one = {name: part[..., :1] for name, part in graph.items()}
+    # Between all pairs in reach, or as they are told.
+    for given, truth in (({}, {}), (graph, {}), (turned_one, one)):
+        forecast = torch.stack(
+            [network(**parts | {"features": turned} | given)[vdid] for vdid in IDS], 2
+        )
+        torch.testing.assert_close(forecast, shared(**batch | truth))
+
+
+def test_all_pairs_up_to_the_radius_are_joined():
+    pos = torch.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 4.1], [0.0, 0.0]])
+    edge_index, distance = edges_within(pos, 5.0)
+    pairs = [[0, 1], [0, 3], [1, 0], [1, 2], [1, 3], [2, 1], [3, 0], [3, 1]]
+    assert edge_index.T.tolist() == pairs  # 5 m apart too, and at one place; nobody with itself
+    expected = torch.tensor([5, 0, 5, 0.1, 5, 0.1, 0, 5])
+    torch.testing.assert_close(distance, expected, rtol=0, atol=1e-6)
 
 
 def test_a_network_of_another_kind_is_not_copied():
@@ -314,15 +453,10 @@ def test_a_network_of_another_kind_is_not_copied():
         _, network = make_pair(pooling, vectorised)
         with pytest.raises(ValueError, match="both networks with pooling, or both without"):
             network.copy_shared(shared)
-    encoder, factory = make_parts(pooling)
-    other = SocialGraphNet(2, 3, encoder, factory, from_last=False)
+    other = SocialGraphNet(*SIZES, **make_parts(pooling), from_last=False)
     with pytest.raises(ValueError, match="'from_last' = True"):
         network.copy_shared(other)
-
-
-def test_refuses_the_weights_of_other_detectors():
-    encoder, _ = make_parts(None)
-    network = DistributedSocialGraphNet(2, 3, IDS, encoder)
-    other = DistributedSocialGraphNet(2, 3, IDS[::-1], encoder)
-    with pytest.raises(ValueError, match="The weights belong to 5 detectors"):
-        other.load_state_dict(network.state_dict())
+    wide = partial(XLSTMEncoder, hidden_channels=8, num_blocks=2, heads=1)
+    other = SocialGraphNet(*SIZES, encoder=wide)
+    with pytest.raises(ValueError, match="an encoder with the sizes of this network's"):
+        make_distributed(vectorised=True).copy_shared(other)
