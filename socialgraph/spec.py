@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from socialgraph.calendar import format_local
-from socialgraph.recipe import make
 from socialgraph.series import RoadDistances
 
 __all__ = ["DataSpec", "SpecError"]
@@ -35,6 +34,7 @@ class DataSpec:
         lat, lon: positions in degrees ``[N]``, NaN where unknown.
         graph: the builder of the graph, as :func:`socialgraph.recipe.describe` gives it; None for
             none.
+        max_radius: longest edge that the graph may have, in metres; None without a graph.
         edges: lengths of ways that came with the series, or None.
         split: how the series was divided by time, described likewise.
         source: file of the series, or empty.
@@ -56,6 +56,7 @@ class DataSpec:
     lat: np.ndarray
     lon: np.ndarray
     graph: dict | None
+    max_radius: float | None
     edges: RoadDistances | None
     split: dict
     source: str
@@ -70,11 +71,6 @@ class DataSpec:
     def num_targets(self) -> int:
         """How many features are forecast."""
         return len(self.targets)
-
-    @property
-    def max_radius(self) -> float | None:
-        """Longest edge that the graph may have, in metres; None without a graph."""
-        return None if self.graph is None else make(self.graph).max_radius
 
     @property
     def step(self) -> np.timedelta64:

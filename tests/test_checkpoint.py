@@ -30,6 +30,7 @@ def make_spec(vdids):
         lat=np.zeros(len(vdids)),
         lon=np.zeros(len(vdids)),
         graph=None,
+        max_radius=None,
         edges=None,
         split={},
         source="",

@@ -33,7 +33,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/graph": ({"socialgraph.graph"}, {"pandas"}),
     "socialgraph/spec.py": (
-        {"socialgraph.calendar", "socialgraph.recipe", "socialgraph.series"},
+        {"socialgraph.calendar", "socialgraph.series"},
         set(),
     ),
     "socialgraph/starter.py": ({"socialgraph"}, set()),

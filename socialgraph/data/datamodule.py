@@ -182,6 +182,7 @@ class TrafficDataModule(pl.LightningDataModule):
             lat=series.lat,
             lon=series.lon,
             graph=None if self.graph is None else describe(self.graph),
+            max_radius=None if self.graph is None else self.graph.max_radius,
             edges=series.edges,
             split=describe(self.split),
             source=self.path,

@@ -9,8 +9,15 @@ from socialgraph.nn.encoder import XLSTMEncoder
 from socialgraph.nn.encoders import LoopedEncoders, StackedEncoders
 from socialgraph.nn.head import GatedFusion, RegressionHead
 from socialgraph.nn.inputs import NodeInputs, last_observed
-from socialgraph.nn.network import (
-    SocialGraphNet,
+from socialgraph.nn.network import SocialGraphNet
+from socialgraph.nn.positions import (
+    check_edges,
+    check_shape,
+    check_vd_positions,
+    edges_within,
+    stack_positions,
+)
+from socialgraph.nn.sizes import (
     check_built,
     check_encoder,
     check_given,
@@ -19,13 +26,6 @@ from socialgraph.nn.network import (
     keep_sizes,
     make_pooling,
     pool,
-)
-from socialgraph.nn.positions import (
-    check_edges,
-    check_shape,
-    check_vd_positions,
-    edges_within,
-    stack_positions,
 )
 from socialgraph.recipe import make_like, recorded
 
@@ -185,7 +185,7 @@ class DistributedSocialGraphNet(nn.Module):
                     edge_index, distance = edges_within(positions_xy, self.pooling.max_radius)
         self._check(features, node)
         if self.pooling is not None:
-            check_shape(positions_xy, features.size(2))
+            check_shape(positions_xy, features.size(2), "positions")
             check_edges(edge_index, distance)
         x = self.inputs(features, mask, time_of_day, day_of_week)  # [B, T, N, C]
         state = self.encoders(x.permute(2, 0, 1, 3), node).transpose(0, 1)  # [B, N, E]

@@ -21,20 +21,21 @@ MEND = (
 )
 
 
-def check_shape(positions_xy: Tensor | None, num_nodes: int) -> None:
+def check_shape(positions_xy: Tensor | None, num_nodes: int, name: str = "positions_xy") -> None:
     """Refuse positions that are missing or not ``[N, 2]``, without a look at their values.
 
     Args:
         positions_xy: metres ``[N, 2]``, or None if the batch has none.
         num_nodes: detectors in the batch.
+        name: what the model calls them.
 
     Raises:
         RuntimeError: if positions are missing or of another shape.
     """
     if positions_xy is None:
         raise RuntimeError(
-            "Social pooling is enabled but 'positions_xy' is missing from the batch: no detector "
-            f"of the HDF5 file has a 'position_lat' and 'position_lon' that can be used. {MEND}"
+            f"Social pooling is enabled but '{name}' is missing from the batch: no detector of the "
+            f"HDF5 file has a 'position_lat' and 'position_lon' that can be used. {MEND}"
         )
     _check_shape(positions_xy, num_nodes)
 
@@ -83,12 +84,7 @@ def check_vd_positions(positions_xy: Tensor | None, vdids: Sequence[str]) -> Non
     Raises:
         RuntimeError: if positions are missing, of one VD or of all, or of another shape.
     """
-    if positions_xy is None:
-        raise RuntimeError(
-            "Social pooling is enabled but 'positions' is missing from the batch: no detector of "
-            f"the HDF5 file has a 'position_lat' and 'position_lon' that can be used. {MEND}"
-        )
-    _check_shape(positions_xy, len(vdids))
+    check_shape(positions_xy, len(vdids), "positions")
     finite = torch.isfinite(positions_xy)
     if not finite.all():
         lacking = [vdids[i] for i in (~finite.all(dim=1)).nonzero().flatten().tolist()]

@@ -308,7 +308,7 @@ def test_pooling_without_positions_ends_with_a_clear_error(vectorised):
         network.check_batch(None, IDS)
     with pytest.raises(RuntimeError, match=message):
         network(**by_detector(batch) | {"positions": None})
-    with pytest.raises(RuntimeError, match="enabled but 'positions_xy' is missing"):
+    with pytest.raises(RuntimeError, match="enabled but 'positions' is missing"):
         network(**lacking)
 
 
