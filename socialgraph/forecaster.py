@@ -167,14 +167,17 @@ class Forecaster(pl.LightningModule):
         )
         data.setup()
         spec.check_form(data.spec)
-        self.follow(data.spec)
-        was_training = self.training
-        self.eval()
         (batch,) = data.predict_dataloader()
         batch = {name: part.to(self.device) for name, part in batch.items()}
-        self.check_batch(batch)
-        prediction = {"forecast": self(batch), "issued": batch["issued"]}
-        self.train(was_training)
+        before = (self.given, self.node, self.training)
+        try:
+            self.follow(data.spec)
+            self.eval()
+            self.check_batch(batch)
+            prediction = {"forecast": self(batch), "issued": batch["issued"]}
+        finally:  # a callback may forecast in the middle of a training
+            self.given, self.node, was_training = before
+            self.train(was_training)
         return forecast_table(prediction, data.spec, observed=False).to_pandas()
 
     def follow(self, given: DataSpec) -> None:

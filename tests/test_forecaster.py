@@ -554,6 +554,22 @@ def test_a_forecast_goes_by_ids_whatever_their_order(tmp_path):
         forecaster.forecast(strange)
 
 
+def test_a_forecast_in_the_middle_of_a_training_changes_nothing(tmp_path):
+    class Forecast(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            assert len(pl_module.forecast(make_series().select(vdids=["VD-3", "VD-1"]))) == 2 * 3
+
+    def weights(*callbacks):
+        pl.seed_everything(0)
+        forecaster, *_ = train(
+            tmp_path, make_data(make_series()), make_forecaster(None), callbacks=list(callbacks)
+        )
+        return [weight.clone() for weight in forecaster.parameters()]
+
+    for ours, theirs in zip(weights(), weights(Forecast()), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_a_forecaster_without_training_does_not_forecast():
     with pytest.raises(ValueError, match="Expected a trained forecaster"):
         make_forecaster().forecast(make_series())
