@@ -13,6 +13,7 @@ import yaml
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from socialgraph import starter, stream_cli
 from socialgraph.checkpoint import read_checkpoint
@@ -90,14 +91,30 @@ def main(args: Sequence[str] | None = None) -> None:
     ``--ckpt_path``; what the command line says goes before it. ``stream`` is
     :mod:`socialgraph.stream_cli`, ``init`` is :mod:`socialgraph.starter`.
 
+    What a user can mend ends in one sentence and exit status 2; ``--traceback`` shows where it
+    came from.
+
     Args:
         args: words of the command line; None for those of this process.
     """
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    for message in (".*LeafSpec.*", "LightningCLI's args parameter"):
+        warnings.filterwarnings("ignore", message=message)
     words = list(sys.argv[1:] if args is None else args)
     if words and words[0] in _OTHER_COMMANDS:
         _OTHER_COMMANDS[words[0]](words[1:])
         return
+    plain = [word for word in words if word != "--traceback"]
+    try:
+        _run(plain)
+    except (ValueError, KeyError, OSError, RuntimeError, MisconfigurationException) as error:
+        if plain != words:
+            raise
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"error: {text}\n(--traceback shows where it came from)", file=sys.stderr)
+        sys.exit(2)
+
+
+def _run(words: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ForecastCLI(
             Forecaster,
@@ -112,7 +129,7 @@ def main(args: Sequence[str] | None = None) -> None:
             },
             parser_class=SuggestingParser,
             auto_configure_optimizers=False,
-            args=args,
+            args=words,
         )
 
 
@@ -121,12 +138,9 @@ def _defaults_from_checkpoint(words: list[str], folder: Path) -> dict:
     path = _value_of("--ckpt_path", words)
     if path is None or words[0] not in ("validate", "test", "predict"):
         return {}
-    try:
-        checkpoint = read_checkpoint(path)
-        data = {name: value for name, value in checkpoint["data"].items() if value is not None}
-        check_trust(data)
-    except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"error: --ckpt_path: {error}")
+    checkpoint = read_checkpoint(path)
+    data = {n: value for n, value in checkpoint.get("data", {}).items() if value is not None}
+    check_trust(data)
     config = folder / "checkpoint.yaml"
     config.write_text(yaml.safe_dump({"data": data}))
     return {words[0]: {"default_config_files": [str(config)]}}

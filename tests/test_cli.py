@@ -53,6 +53,16 @@ def fit(traffic_file, *words, **options) -> Path:
     return Path("checkpoints/best.ckpt")
 
 
+def refused(capsys, words) -> str:
+    """What a command says that ends in an error of the user's."""
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return said
+
+
 def rename_features(path, profile):
     """Give a made file the features that a profile names."""
     with h5py.File(path, "r+") as file:
@@ -153,15 +163,14 @@ def test_predict_on_test_carries_the_truth(traffic_file, tmp_path):
     assert report["mae"][3] == pytest.approx(np.mean(error[4]), rel=1e-5)
 
 
-def test_a_failed_prediction_leaves_the_old_table(traffic_file, monkeypatch):
+def test_a_failed_prediction_leaves_the_old_table(traffic_file, capsys):
     checkpoint = fit(traffic_file)
     words = ["predict", "--ckpt_path", str(checkpoint), "--trainer.enable_progress_bar=false"]
     main([*words, "--forecast.path=table"])
     before = Path("table.csv").read_bytes()
     with h5py.File(traffic_file, "r+") as file:
         file["metadata/vd_info/VD-2"].attrs["position_lat"] = np.nan
-    with pytest.raises(RuntimeError, match="VD-2"):
-        main([*words, "--forecast.path=table"])
+    assert "VD-2" in refused(capsys, [*words, "--forecast.path=table"])
     assert Path("table.csv").read_bytes() == before
     assert not list(Path().glob(".table*"))
 
@@ -239,8 +248,9 @@ def test_a_value_of_the_wrong_type_is_refused(traffic_file, capsys, word, said):
 
 
 def test_a_checkpoint_that_is_not_there_is_named(capsys):
-    with pytest.raises(SystemExit, match=r"No checkpoint 'none.ckpt'"):
-        main(["test", "--ckpt_path=none.ckpt"])
+    assert "No checkpoint 'none.ckpt'" in refused(capsys, ["test", "--ckpt_path=none.ckpt"])
+    with pytest.raises(FileNotFoundError, match=r"none\.ckpt"):
+        main(["test", "--ckpt_path=none.ckpt", "--traceback"])
 
 
 def test_both_spellings_of_the_command_work():
@@ -313,26 +323,26 @@ def test_a_network_for_use_trains_without_test_or_validation(traffic_file, split
     main(["predict", f"--ckpt_path={checkpoint}", "--trainer.enable_progress_bar=false"])
 
 
-def test_other_data_are_learnt_from_the_weights_of_a_checkpoint(traffic_file):
+def test_other_data_are_learnt_from_the_weights_of_a_checkpoint(traffic_file, capsys):
     # Cases from outside: fine-tune.
     checkpoint = fit(traffic_file)
     write("other.h5", make_series(seed=3).select(vdids=["VD-1", "VD-4"]))
     words = made("other.h5", "--trainer.max_epochs=2")
-    with pytest.raises(ValueError, match=r"--model.init_from"):
-        main(["fit", *words, f"--ckpt_path={checkpoint}"])
-    with pytest.raises(ValueError, match="Nothing is to be trained"):
-        fit(traffic_file, f"--ckpt_path={checkpoint}")
+    resumed = f"--ckpt_path={checkpoint}"
+    assert "set --model.init_from" in refused(capsys, ["fit", *words, resumed])
+    same = ["fit", *made(traffic_file, "--trainer.max_epochs=1"), resumed]
+    assert "Nothing is to be trained" in refused(capsys, same)
     main(["fit", *words, f"--model.init_from={checkpoint}"])
     assert socialgraph.load("checkpoints/best.ckpt").spec.vdids == ["VD-1", "VD-4"]
 
 
-def test_a_checkpoint_names_no_class_of_others(traffic_file):
+def test_a_checkpoint_names_no_class_of_others(traffic_file, capsys):
     checkpoint = fit(traffic_file)
     held = torch.load(checkpoint, weights_only=True)
     held["data"]["graph"]["class_path"] = "os.system"
     torch.save(held, checkpoint)
-    with pytest.raises(SystemExit, match=r"names the class 'os.system'"):
-        main(["predict", f"--ckpt_path={checkpoint}"])
+    said = refused(capsys, ["predict", f"--ckpt_path={checkpoint}"])
+    assert "names the class 'os.system'" in said
 
 
 ROADS = """
