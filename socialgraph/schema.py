@@ -23,7 +23,8 @@ meets half of one.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from socialgraph import __version__
 from socialgraph.atomic import replacing
 from socialgraph.calendar import RepeatedHour, absent_hour, read_stamps, to_utc
 from socialgraph.series import RoadDistances, SeriesError, TrafficSeries
+from socialgraph.storage import check_dataset, check_links
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -49,6 +51,7 @@ SCHEMA_VERSION = 2
 _READ_VERSIONS = ("1", "2")
 _POSITION = ("position_lat", "position_lon")
 _TEXT = h5py.string_dtype("utf-8")
+_ARRAYS = ("data/features", "metadata/timestamps", "metadata/vdids", "metadata/feature_names")
 
 
 class SchemaError(ValueError):
@@ -71,6 +74,8 @@ def write(path: str | Path, series: TrafficSeries) -> None:
             compression="gzip",
             compression_opts=1,
             shuffle=True,
+            fletcher32=True,
+            fillvalue=np.float32("nan"),
         )
         metadata = file.create_group("metadata")
         metadata.create_dataset("vdids", data=series.vdids, dtype=_TEXT)
@@ -121,36 +126,10 @@ def read(
         KeyError: if it lacks one of ``features``.
     """
     with _open(path) as file:
-        vdids = _strings(file, "metadata/vdids")
         names = _strings(file, "metadata/feature_names")
-        stamps = _strings(file, "metadata/timestamps")
         chosen = _choose(path, names, features)
-        lat, lon, _ = read_positions(file, vdids)
-        units = _units(file.attrs.get("units"), names)
-        info = _read_info(file, vdids)
-        text = {
-            name: _text(file.attrs.get(name, ""))
-            for name in ("timezone", "dataset_name", "source", "missing")
-        }
-        text["timezone"] = text["timezone"] or "UTC"
-        values = _read_values(file, (len(stamps), len(vdids), len(names)), chosen)
-        try:
-            times, kept = _place_in_utc(stamps, text["timezone"], values, repeated_hour)
-            return TrafficSeries(
-                values=values[kept],
-                timestamps=times,
-                vdids=vdids,
-                feature_names=[names[i] for i in chosen],
-                lat=lat,
-                lon=lon,
-                units=[units[i] for i in chosen],
-                interval_minutes=_interval(file),
-                vd_info=info,
-                edges=_read_edges(file),
-                **text,
-            )
-        except ValueError as error:
-            raise SchemaError(f"'{path}': {error}") from error
+        with _told(path):
+            return _read_series(file, names, chosen, repeated_hour)
 
 
 def read_positions(file: h5py.File, vdids: list[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -163,6 +142,8 @@ def read_positions(file: h5py.File, vdids: list[str]) -> tuple[np.ndarray, np.nd
         ``"out of range"`` have finite numbers.
     """
     info = file.get("metadata/vd_info", {})
+    for vdid in vdids:
+        check_links(file, f"metadata/vd_info/{vdid}")
     found = [_position(info.get(vdid)) for vdid in vdids]
     lat, lon, status = zip(*found, strict=True)
     return np.array(lat, dtype=np.float64), np.array(lon, dtype=np.float64), list(status)
@@ -172,6 +153,45 @@ def read_vdids(path: str | Path) -> list[str]:
     """The detector ids ``[N]`` of a file, without its readings; raises as :func:`read` does."""
     with _open(path) as file:
         return _strings(file, "metadata/vdids")
+
+
+@contextmanager
+def _told(path: str | Path) -> Iterator[None]:
+    """Turn what goes wrong in reading into an error with the name of the file."""
+    try:
+        yield
+    except SchemaError:
+        raise
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise SchemaError(f"'{path}': {error}") from error
+
+
+def _read_series(
+    file: h5py.File, names: list[str], chosen: list[int], repeated_hour: RepeatedHour
+) -> TrafficSeries:
+    vdids, stamps = (_strings(file, f"metadata/{name}") for name in ("vdids", "timestamps"))
+    lat, lon, _ = read_positions(file, vdids)
+    units = _units(file.attrs.get("units"), names)
+    text = {
+        name: _text(file.attrs.get(name, ""))
+        for name in ("timezone", "dataset_name", "source", "missing")
+    }
+    text["timezone"] = text["timezone"] or "UTC"
+    values = _read_values(file, (len(stamps), len(vdids), len(names)), chosen)
+    times, kept = _place_in_utc(stamps, text["timezone"], values, repeated_hour)
+    return TrafficSeries(
+        values=values[kept],
+        timestamps=times,
+        vdids=vdids,
+        feature_names=[names[i] for i in chosen],
+        lat=lat,
+        lon=lon,
+        units=[units[i] for i in chosen],
+        interval_minutes=_interval(file),
+        vd_info=_read_info(file, vdids),
+        edges=_read_edges(file),
+        **text,
+    )
 
 
 def _open(path: str | Path) -> h5py.File:
@@ -187,29 +207,45 @@ def _open(path: str | Path) -> h5py.File:
             f"'{path}' is not an HDF5 file, or is damaged ({error}). "
             "Convert raw data with 'python -m data_prep convert'."
         ) from error
+    try:
+        with _told(path):
+            _check_layout(path, file)
+    except SchemaError:
+        file.close()
+        raise
+    return file
+
+
+def _check_layout(path: str | Path, file: h5py.File) -> None:
+    """Refuse another version, absent or foreign parts, and sizes that do not fit."""
     version = file.attrs.get("schema_version", SCHEMA_VERSION)
     if _text(version).split(".")[0] not in _READ_VERSIONS:
-        file.close()
         raise SchemaError(
             f"'{path}' has schema_version {version}, this socialgraph reads {_READ_VERSIONS}. "
             "Install a newer socialgraph or convert the raw data again."
         )
-    lacking = [
-        name
-        for name in (
-            "data/features",
-            *(f"metadata/{n}" for n in ("vdids", "feature_names", "timestamps")),
-        )
-        if not isinstance(file.get(name), h5py.Dataset)
-    ]
+    for name in (*_ARRAYS, "metadata/edges/edge_index", "metadata/edges/distance"):
+        check_links(file, name)
+    lacking = [name for name in _ARRAYS if not isinstance(file.get(name), h5py.Dataset)]
     if lacking:
-        held = sorted(file)
-        file.close()
         raise SchemaError(
-            f"'{path}' lacks {lacking}; at its root are {held}. "
+            f"'{path}' lacks {lacking}; at its root are {sorted(file)}. "
             "Convert the raw data with 'python -m data_prep convert'."
         )
-    return file
+    for name in _ARRAYS:
+        check_dataset(file[name])
+    _, *axes = (file[name] for name in _ARRAYS)
+    for axis in axes:
+        if axis.ndim != 1:
+            raise SchemaError(
+                f"'{path}': expected '{axis.name[1:]}' with one axis (got shape {axis.shape})."
+            )
+    shape = tuple(axis.size for axis in axes)
+    if file["data/features"].shape != shape:
+        raise SchemaError(
+            f"'{path}': expected 'data/features' of shape {shape}, from the lengths of timestamps, "
+            f"vdids and feature_names (got {file['data/features'].shape})."
+        )
 
 
 def _text(value: object) -> str:
@@ -219,12 +255,8 @@ def _text(value: object) -> str:
 
 
 def _strings(file: h5py.File, name: str) -> list[str]:
-    data = file[name][()]
-    if data.ndim != 1:
-        raise SchemaError(
-            f"'{file.filename}': expected '{name}' with one axis (got shape {data.shape})."
-        )
-    return [_text(value) for value in data.tolist()]
+    with _told(file.filename):
+        return [_text(value) for value in file[name][()].tolist()]
 
 
 def _place_in_utc(
@@ -260,6 +292,8 @@ def _read_edges(file: h5py.File) -> RoadDistances | None:
     lacking = [name for name in ("edge_index", "distance") if name not in group]
     if lacking:
         raise SeriesError(f"'metadata/edges' lacks {lacking}. Write both, or drop the group.")
+    for name in ("edge_index", "distance"):
+        check_dataset(group[name])
     return RoadDistances(group["edge_index"][()].astype(np.int64), group["distance"][()])
 
 
@@ -277,11 +311,6 @@ def _choose(path: str | Path, names: list[str], features: Sequence[str] | None) 
 
 def _read_values(file: h5py.File, shape: tuple[int, int, int], chosen: list[int]) -> np.ndarray:
     data = file["data/features"]
-    if data.shape != shape:
-        raise SchemaError(
-            f"'{file.filename}': expected 'data/features' of shape {shape}, from the lengths of "
-            f"timestamps, vdids and feature_names (got {data.shape})."
-        )
     values = np.empty((*shape[:2], len(chosen)), dtype=np.float32)
     block = max(1, 2**24 // max(1, shape[1] * shape[2]))
     for start in range(0, shape[0], block):

@@ -1,0 +1,126 @@
+"""Files that lead elsewhere, that lost parts, or were damaged: refused by name."""
+
+import h5py
+import numpy as np
+import pytest
+
+from socialgraph import schema
+from tests.conftest import make_series
+
+
+def replace_features(file, **options):
+    del file["data/features"]
+    return file.create_dataset("data/features", (300, 6, 2), "f4", **options)
+
+
+def external_link(file, folder):
+    with h5py.File(folder / "secret.h5", "w") as secret:
+        secret["values"] = np.ones((300, 6, 2), "f4")
+    del file["data/features"]
+    file["data/features"] = h5py.ExternalLink("secret.h5", "values")
+
+
+def soft_link(file, folder):
+    del file["metadata/vdids"]
+    file["metadata/vdids"] = h5py.SoftLink("/metadata/timestamps")
+
+
+def link_of_a_group(file, folder):
+    with h5py.File(folder / "secret.h5", "w") as secret:
+        secret["features"] = np.ones((300, 6, 2), "f4")
+    del file["data"]
+    file["data"] = h5py.ExternalLink("secret.h5", "/")
+
+
+def link_of_a_detector(file, folder):
+    del file["metadata/vd_info/VD-2"]
+    file["metadata/vd_info/VD-2"] = h5py.SoftLink("/metadata/vd_info/VD-1")
+
+
+def external_storage(file, folder):
+    (folder / "passwords").write_bytes(bytes(300 * 6 * 2 * 4))
+    replace_features(file, external=[(str(folder / "passwords"), 0, 300 * 6 * 2 * 4)])
+
+
+def virtual(file, folder):
+    layout = h5py.VirtualLayout((300, 6, 2), "f4")
+    layout[:] = h5py.VirtualSource(file.filename, "data/features", (300, 6, 2))
+    del file["data/features"]
+    file.create_virtual_dataset("data/features", layout)  # of itself
+
+
+def lost_chunks(file, folder):
+    replace_features(file, chunks=(50, 6, 2))[:200] = 1.0
+
+
+def never_written(file, folder):
+    replace_features(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (external_link, r"'data/features' is a link \(ExternalLink\)"),
+        (soft_link, r"'metadata/vdids' is a link \(SoftLink\)"),
+        (link_of_a_group, r"'data/features' is a link \(ExternalLink\)"),
+        (link_of_a_detector, r"'metadata/vd_info/VD-2' is a link"),
+        (external_storage, "'/data/features' lies in other files"),
+        (virtual, "'/data/features' lies in other files"),
+        (lost_chunks, r"2 of 6 parts of '/data/features' are lost.*read as 0\.0"),
+        (never_written, r"1 of 1 parts of '/data/features' are lost"),
+    ],
+)
+def test_what_lies_elsewhere_or_is_lost_is_refused(traffic_file, tmp_path, change, words):
+    with h5py.File(traffic_file, "r+") as file:
+        change(file, tmp_path)
+    with pytest.raises(schema.SchemaError, match=words) as error:
+        schema.read(traffic_file)
+    assert str(traffic_file) in str(error.value)
+
+
+def test_a_part_that_was_never_written_is_missing_if_the_fill_value_says_so(traffic_file):
+    with h5py.File(traffic_file, "r+") as file:
+        replace_features(file, chunks=(50, 6, 2), fillvalue=np.nan)[:200] = 1.0
+    values = schema.read(traffic_file).values
+    assert (values[:200] == 1).all()
+    assert np.isnan(values[200:]).all()
+
+
+def test_strings_of_a_fixed_length_are_read(traffic_file):
+    with h5py.File(traffic_file, "r+") as file:
+        for name in ("vdids", "feature_names", "timestamps"):
+            texts = file[f"metadata/{name}"].asstr()[:]
+            del file[f"metadata/{name}"]
+            file[f"metadata/{name}"] = np.array(texts, dtype="S")
+    series = schema.read(traffic_file)
+    assert series.vdids == make_series().vdids
+    np.testing.assert_array_equal(series.timestamps, make_series().timestamps)
+
+
+def test_a_huge_size_is_refused_before_anything_is_read(traffic_file):
+    with h5py.File(traffic_file, "r+") as file:
+        replace_huge = file.create_dataset("huge", (10**9, 10**4, 10), "f4", chunks=(1, 100, 10))
+        del file["data/features"]
+        file["data/features"] = replace_huge
+    with pytest.raises(
+        schema.SchemaError, match=r"parts of '/.*' are lost|expected 'data/features'"
+    ):
+        schema.read(traffic_file)
+
+
+def test_a_changed_reading_is_noticed(traffic_file):
+    with h5py.File(traffic_file) as file:
+        chunk = file["data/features"].id.get_chunk_info(0)
+    data = bytearray(traffic_file.read_bytes())
+    data[chunk.byte_offset + chunk.size // 2] ^= 0x10
+    traffic_file.write_bytes(data)
+    with pytest.raises(schema.SchemaError, match="traffic"):
+        schema.read(traffic_file)
+
+
+def test_a_file_that_was_cut_off_is_refused(traffic_file):
+    whole = traffic_file.read_bytes()
+    for size in np.linspace(0, len(whole) - 1, 30, dtype=int).tolist():
+        traffic_file.write_bytes(whole[:size])
+        with pytest.raises(schema.SchemaError, match=r"traffic\.h5"):
+            schema.read(traffic_file)
