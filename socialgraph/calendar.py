@@ -25,6 +25,7 @@ __all__ = [
     "from_epoch",
     "parse_stamps",
     "read_stamps",
+    "same_clock",
     "to_local",
     "to_utc",
 ]
@@ -52,6 +53,12 @@ def check_zone(zone: str) -> str:
     """
     _changes(zone)
     return zone
+
+
+def same_clock(zone: str, other: str) -> bool:
+    """Whether the clocks of two zones always show the same, whatever their names."""
+    pairs = zip(_changes(zone), _changes(other), strict=True)
+    return zone == other or all(np.array_equal(ours, theirs) for ours, theirs in pairs)
 
 
 def to_local(times: np.ndarray, zone: str) -> np.ndarray:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from socialgraph.recipe import describe, make
-from socialgraph.spec import DataSpec
 
 __all__ = [
-    "adapt_weights",
     "check_entries",
+    "check_resumable",
     "check_same_network",
     "check_unfinished",
     "network_of",
@@ -36,7 +35,10 @@ def read_checkpoint(path: str | Path) -> dict:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"'{path}' is no checkpoint, or is damaged ({error}).") from error
+        raise ValueError(
+            f"'{path}' is no checkpoint of tensors and plain values, or is damaged "
+            f"({type(error).__name__})."
+        ) from error
     check_entries(checkpoint, f"'{path}'")
     return checkpoint
 
@@ -87,38 +89,6 @@ def network_of(checkpoint: dict, trust: Sequence[str] = (), sized: bool = True) 
     return make(recipe, trust)
 
 
-def adapt_weights(
-    weights: dict[str, Tensor], network: nn.Module, trained: DataSpec, given: DataSpec
-) -> dict[str, Tensor]:
-    """Weights for other detectors: rows of a detector go by its id, strangers get the mean row.
-
-    Args:
-        weights: ``state_dict`` of the network that was trained on the detectors of ``trained``.
-        network: the network for the detectors of ``given``.
-        trained: what the weights were trained on.
-        given: the new data.
-
-    Returns:
-        The weights; those of a network of another kind as they are, for loading to refuse.
-    """
-    if not getattr(network, "knows_nodes", False):
-        return weights
-    weights = dict(weights)
-    rows = torch.from_numpy(trained.rows(given.vdids))
-    before, after = (network.node_weights(len(spec.vdids)) for spec in (trained, given))
-    for name, parts in before.items():
-        if any(part not in weights for part in parts or [name]):
-            continue  # of another kind of network: loading names what is absent
-        table = torch.stack([weights.pop(part) for part in parts]) if parts else weights[name]
-        stranger = (rows < 0).view(-1, *[1] * (table.dim() - 1))
-        table = torch.where(stranger, table.mean(dim=0), table[rows.clamp(min=0)])
-        if parts:
-            weights.update(zip(after[name], table, strict=True))
-        else:
-            weights[name] = table
-    return weights
-
-
 def check_same_network(own: dict | None, saved: dict | None) -> None:
     """Refuse the checkpoint of another network, by the recipes of both; None is not compared.
 
@@ -128,6 +98,8 @@ def check_same_network(own: dict | None, saved: dict | None) -> None:
     if own is None or saved is None or own == saved:
         return
     differ = sorted(_differences(own, saved))
+    if not differ:
+        return
     raise ValueError(
         f"The checkpoint is of another network: {'; '.join(differ[:3])}. Give the network of the "
         "checkpoint, or none. To start a training from a part of its weights, load them in Python."
@@ -140,6 +112,19 @@ def _differences(own: object, saved: object, name: str = "network") -> list[str]
         parts = ((n, own.get(n), saved.get(n)) for n in names)
         return [text for n, a, b in parts for text in _differences(a, b, f"{name}.{n}")]
     return [] if own == saved else [f"{name} is {own!r}, in the checkpoint {saved!r}"]
+
+
+def check_resumable(checkpoint: dict) -> None:
+    """Refuse to go on with a training of which only the weights were kept.
+
+    Raises:
+        ValueError: naming the way to start a new one.
+    """
+    if "optimizer_states" not in checkpoint:
+        raise ValueError(
+            "The checkpoint holds weights alone, and a training cannot go on from it. To start a "
+            "new one from them, set --model.init_from to it and leave --ckpt_path out."
+        )
 
 
 def check_unfinished(checkpoint: dict, max_epochs: int | None, max_steps: int) -> None:

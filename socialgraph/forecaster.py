@@ -5,6 +5,8 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from socialgraph.checkpoint import (
-    adapt_weights,
     check_entries,
+    check_resumable,
     check_same_network,
     check_unfinished,
     network_of,
@@ -22,6 +24,8 @@ from socialgraph.checkpoint import (
     recipe_of,
 )
 from socialgraph.data import Loading, TrafficDataModule, Windows
+from socialgraph.graph import GraphBuilder
+from socialgraph.logger import MetricsLogger
 from socialgraph.metrics import ForecastErrors, Loss, errors_from_sums, masked_loss
 from socialgraph.optimizer import parameter_groups, rate_factor
 from socialgraph.recipe import make
@@ -29,6 +33,7 @@ from socialgraph.scaler import Scaler
 from socialgraph.series import TrafficSeries
 from socialgraph.spec import DataSpec, SpecError
 from socialgraph.table import forecast_table
+from socialgraph.warm_start import check_start, load_start, tell_other_features
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,20 +86,23 @@ class Forecaster(pl.LightningModule):
         super().__init__()
         made = network is None or isinstance(network, nn.Module)
         self.network = network if made else network()
-        self.loss = loss
-        self.huber_delta = huber_delta
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.warmup_steps = warmup_steps
+        # Numbers and texts of NumPy would make a checkpoint that cannot be read.
+        self.loss = str(loss)
+        self.huber_delta = float(huber_delta)
+        self.learning_rate = float(learning_rate)
+        self.weight_decay = float(weight_decay)
+        self.warmup_steps = int(warmup_steps)
         self.init_from = init_from
-        self.trust = trust
+        self.trust = [trust] if isinstance(trust, str) else list(trust)
         self.save_hyperparameters({name: getattr(self, name) for name in _OPTIONS})
         self.spec: DataSpec | None = None
         self.given: DataSpec | None = None
         self.scaler: Scaler | None = None
+        self.graph: GraphBuilder | None = None
         self.node: Tensor | None = None  # places of the given detectors among the trained ones
         self._num_observed: Tensor | None = None
         self._random_state: dict | None = None
+        self._accumulated: dict | None = None
         self._total_steps: float | None = None
         self._planned_steps: float | None = None  # by the training that was stopped
 
@@ -121,9 +129,13 @@ class Forecaster(pl.LightningModule):
                 f"'{self.trainer.precision}'). Use 'bf16-mixed' or '16-mixed'."
             )
         self.given = datamodule.spec
+        self.graph = datamodule.graph
         if stage == "fit":
+            if not self.training:  # as one that was loaded
+                self.train()
             self._begin(datamodule.fitted_spec())
             self.follow(self.given)
+            self._tell_types_of_edges(datamodule.graph_tensors)
         size = (self.given.horizon, self.given.num_targets)
         self.errors = nn.ModuleDict({"val": ForecastErrors(*size), "test": ForecastErrors(*size)})
 
@@ -162,31 +174,38 @@ class Forecaster(pl.LightningModule):
             spec.targets,
             windows=Windows(spec.window, spec.horizon),
             split=(1.0, 0.0, 0.0),
-            graph=None if spec.graph is None else make(spec.graph, self.trust),
+            graph=self.build_graph(),
             loading=Loading(),
         )
         data.setup()
         spec.check_form(data.spec)
         (batch,) = data.predict_dataloader()
         batch = {name: part.to(self.device) for name, part in batch.items()}
-        before = (self.given, self.node, self.training)
+        before = (self.given, self.node)
+        modes = [(module, module.training) for module in self.modules()]
         try:
             self.follow(data.spec)
             self.eval()
             self.check_batch(batch)
             prediction = {"forecast": self(batch), "issued": batch["issued"]}
         finally:  # a callback may forecast in the middle of a training
-            self.given, self.node, was_training = before
-            self.train(was_training)
+            self.given, self.node = before
+            for module, mode in modes:
+                module.training = mode
         return forecast_table(prediction, data.spec, observed=False).to_pandas()
 
-    def follow(self, given: DataSpec) -> None:
-        """Take ``given`` as the data at hand; its detectors are found by their ids.
+    def build_graph(self) -> GraphBuilder | None:
+        """The builder of the graph: that of the data at hand, or one made from the record."""
+        if self.spec.graph is None or self.graph is not None:
+            return self.graph
+        return make(self.spec.graph, self.trust)
+
+    def rows(self, given: DataSpec) -> Tensor | None:
+        """Places of the detectors of ``given`` among those of the training; None for all in order.
 
         Raises:
             ValueError: for detectors without training, if the network knows each by itself.
         """
-        self.given = given
         rows = self.spec.rows(given.vdids)
         strangers = [vdid for vdid, row in zip(given.vdids, rows, strict=True) if row < 0]
         if strangers and getattr(self.network, "knows_nodes", False):
@@ -197,26 +216,36 @@ class Forecaster(pl.LightningModule):
                 "(node_channels = 0), which forecasts detectors never seen."
             )
         in_order = self.spec.vdids == given.vdids
-        self.node = None if in_order else torch.from_numpy(rows).to(self.device)
+        return None if in_order else torch.from_numpy(rows).to(self.device)
 
-    def check_batch(self, batch: dict) -> None:
+    def follow(self, given: DataSpec) -> None:
+        """Take ``given`` as the data at hand; raises as :meth:`rows` does."""
+        self.node = self.rows(given)
+        self.given = given
+
+    def check_batch(self, batch: dict, given: DataSpec | None = None) -> None:
         """Refuse a batch that the pooling of the network cannot work with (strict mode).
+
+        Args:
+            batch: what :class:`socialgraph.data.TrafficDataModule` gives, or its graph.
+            given: what the batch is of; None for the data at hand.
 
         Raises:
             RuntimeError: with pooling, if positions are missing or invalid, or no edge joins two of
                 several detectors.
         """
+        given = self.given if given is None else given
         check = getattr(self.network, "check_batch", None)
         if check is not None:
-            check(batch.get("positions_xy"), self.given.vdids)
+            check(batch.get("positions_xy"), given.vdids)
         pooling = getattr(self.network, "pooling", None)
         edge_index = batch.get("edge_index")
-        if pooling is None or edge_index is None or len(self.given.vdids) < 2:
+        if pooling is None or edge_index is None or len(given.vdids) < 2:
             return
         if edge_index.size(1) == 0:
             raise RuntimeError(
-                f"Social pooling is enabled but none of the {len(self.given.vdids)} detectors has "
-                f"a neighbour within {self.given.max_radius:g} metres. Raise the radius of "
+                f"Social pooling is enabled but none of the {len(given.vdids)} detectors has a "
+                f"neighbour within {given.max_radius:g} metres. Raise the radius of "
                 "'data.graph', or train without pooling (in YAML 'pooling: null')."
             )
 
@@ -274,9 +303,8 @@ class Forecaster(pl.LightningModule):
         self._total_steps = total = float(self.trainer.estimated_stepping_batches)
         groups = parameter_groups(self.network, self.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate_factor(step, self.warmup_steps, total)
-        )
+        factor = partial(rate_factor, warmup=self.warmup_steps, total=total)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_fit_start(self) -> None:
@@ -296,6 +324,9 @@ class Forecaster(pl.LightningModule):
         if self._trainer is not None and self.trainer.datamodule is not None:
             checkpoint["data"] = self.trainer.datamodule.describe()
         checkpoint["total_steps"] = self._total_steps
+        if self._num_observed is not None:  # inside a step of several batches
+            gradients = {n: w.grad for n, w in self.named_parameters() if w.grad is not None}
+            checkpoint["accumulated"] = {"count": self._num_observed, "gradients": gradients}
         checkpoint["random_state"] = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             checkpoint["random_state"]["cuda"] = torch.cuda.get_rng_state()
@@ -310,10 +341,12 @@ class Forecaster(pl.LightningModule):
         check_entries(checkpoint)
         spec = DataSpec.from_dict(checkpoint["spec"])
         if self._trainer is not None and self.trainer.training:
+            check_resumable(checkpoint)
             check_unfinished(checkpoint, self.trainer.max_epochs, self.trainer.max_steps)
             spec.check_same_data(self.given)
             self._random_state = checkpoint.get("random_state")
             self._planned_steps = checkpoint.get("total_steps")
+            self._accumulated = checkpoint.get("accumulated")
         if self.network is None:
             self.network = network_of(checkpoint, self.trust)
         self._adopt(spec)
@@ -332,18 +365,32 @@ class Forecaster(pl.LightningModule):
             return
         datamodule = self.trainer.datamodule
         if self.spec is None:
-            self._adopt(datamodule.fitted_spec())
+            untrained = {"train_start": None, "train_end": None}
+            self._adopt(replace(datamodule.fitted_spec(), **untrained))
             self.network.to(self.device)
+            if any(weight.requires_grad for weight in self.network.parameters()):
+                warnings.warn("The network is untrained: its weights are random.", stacklevel=2)
         self.spec.check_form(self.given)
-        if self.trainer.testing:
+        on_test = self.trainer.predicting and datamodule.windows.predict_on == "test"
+        if self.trainer.testing or on_test:
             self.spec.check_unseen(self.given, datamodule.first_times("test"))
         self.follow(self.given)
 
     on_test_start = on_predict_start = on_validation_start
 
+    def on_test_end(self) -> None:
+        """Be again for the detectors of the training."""
+        self.follow(self.spec)
+
+    on_predict_end = on_test_end
+
     def on_train_start(self) -> None:
         """Begin to measure time, and tell if a prolonged training changes the learning rate."""
         self._epoch_start = time.perf_counter()  # a training that goes on may begin in mid-epoch
+        self._restore_accumulated()
+        for logger in self.trainer.loggers:
+            if isinstance(logger, MetricsLogger):
+                logger.begin(self.trainer.global_step)
         planned, total = self._planned_steps, self._total_steps
         self._planned_steps = None
         if planned is None:
@@ -361,6 +408,16 @@ class Forecaster(pl.LightningModule):
             "For a new training with a warm-up, start from the weights with init_from.",
             stacklevel=2,
         )
+
+    def _restore_accumulated(self) -> None:
+        """Go on inside a step of several batches, if the saved training stood there."""
+        saved, self._accumulated, self._num_observed = self._accumulated, None, None
+        if saved is None:
+            return
+        self._num_observed = saved["count"].to(self.device)
+        for name, weight in self.named_parameters():
+            if name in saved["gradients"]:
+                weight.grad = saved["gradients"][name].to(weight)
 
     def on_train_epoch_start(self) -> None:
         """Begin to measure the time of the epoch."""
@@ -380,33 +437,40 @@ class Forecaster(pl.LightningModule):
 
     def _begin(self, spec: DataSpec) -> None:
         """Adopt the data of a new training, from the weights at hand or those of a checkpoint."""
-        other = self.spec is not None and self.spec.vdids != spec.vdids
-        if other and getattr(self.network, "knows_nodes", False):
+        if self.spec is not None:
+            self._begin_again(spec)
+        elif self.init_from is None:
+            self._adopt(spec)
+        else:
+            self._begin_from(self.init_from, spec)
+
+    def _begin_again(self, spec: DataSpec) -> None:
+        if self.spec.vdids != spec.vdids and getattr(self.network, "knows_nodes", False):
             raise SpecError(
                 f"The network knows {len(self.spec.vdids)} detectors by weights of its own, and "
                 f"the data have others ({len(spec.vdids)}). Start a new forecaster with "
                 "init_from=<checkpoint of this one>: what is known of a detector then goes by id."
             )
-        if self.init_from is None or self.spec is not None:
-            self._adopt(spec)
-            return
-        checkpoint = read_checkpoint(self.init_from)
+        tell_other_features(self.spec, spec)
+        self._adopt(spec.after(self.spec))
+
+    def _begin_from(self, path: str, spec: DataSpec) -> None:
+        checkpoint = read_checkpoint(path)
+        trained = check_start(checkpoint, path, spec)
         if self.network is None:
             self.network = network_of(checkpoint, self.trust, sized=False)
-        self._adopt(spec)
-        weights = {
-            name.removeprefix("network."): weight
-            for name, weight in checkpoint["state_dict"].items()
-            if name.startswith("network.")
-        }
-        trained = DataSpec.from_dict(checkpoint["spec"])
-        try:
-            self.network.load_state_dict(adapt_weights(weights, self.network, trained, spec))
-        except RuntimeError as error:
-            raise ValueError(
-                f"The weights of '{self.init_from}' do not fit the network: {error} Give the same "
-                "network, features, targets and horizon, or leave the network out to take its own."
-            ) from error
+        self._adopt(spec.after(trained))
+        load_start(self.network, checkpoint, path, trained, spec)
+
+    def _tell_types_of_edges(self, graph: dict) -> None:
+        pooling = getattr(self.network, "pooling", None)
+        if "edge_attr" in graph and pooling is not None and not getattr(pooling, "edge_dim", 0):
+            types = graph["edge_attr"].size(1)
+            warnings.warn(
+                f"The graph has {types} types of edges, which the pooling does not look at: a pair "
+                f"with edges of several types counts as often. Give it edge_dim = {types}.",
+                stacklevel=3,
+            )
 
     def _adopt(self, spec: DataSpec) -> None:
         """Be a forecaster for these data from now on."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from socialgraph.atomic import replacing
 
@@ -16,8 +17,8 @@ __all__ = ["MetricsLogger"]
 class MetricsLogger(CSVLogger):
     """Lightning's CSVLogger, except that ``metrics.csv`` keeps the rows of earlier epochs.
 
-    Lightning's own deletes the file when a training goes on in its folder. Here rows of steps that
-    the training comes to again are replaced, and all before them stay.
+    Lightning's own deletes the file when anything is logged in its folder again. Here a training
+    replaces the rows from the step on at which it begins, and everything else is added.
     """
 
     @property
@@ -29,25 +30,21 @@ class MetricsLogger(CSVLogger):
             self._experiment = _KeepingWriter(log_dir=self.log_dir)
         return self._experiment
 
+    @rank_zero_only
+    def begin(self, step: int) -> None:
+        """Drop the rows of ``step`` and later: a training begins there."""
+        self.experiment.keep_rows_before(step)
+
 
 class _KeepingWriter(ExperimentWriter):
-    """Goes on after the rows of earlier steps."""
+    """Goes on behind the rows that are there."""
 
-    _is_first = True
-
-    def save(self) -> None:
-        """Add the recorded rows to the file."""
-        if self.metrics and self._is_first:
-            self._is_first = False
-            if Path(self.metrics_file_path).is_file():
-                self._keep_rows_before(min(row["step"] for row in self.metrics))
-        super().save()
-
-    def _keep_rows_before(self, step: int) -> None:
+    def keep_rows_before(self, step: int) -> None:
+        """Drop the rows of ``step`` and later."""
+        if not Path(self.metrics_file_path).is_file():
+            return
         with open(self.metrics_file_path, newline="") as file:
-            reader = csv.DictReader(file)
-            self.metrics_keys = list(reader.fieldnames or [])
-            rows = [row for row in reader if int(row["step"]) < step]
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
         with (
             replacing(self.metrics_file_path) as temporary,
             open(temporary, "w", newline="") as file,
@@ -57,4 +54,7 @@ class _KeepingWriter(ExperimentWriter):
             writer.writerows(rows)
 
     def _check_log_dir_exists(self) -> None:
-        """Delete nothing."""
+        """Delete nothing, and go on with the columns that are there."""
+        if Path(self.metrics_file_path).is_file():
+            with open(self.metrics_file_path, newline="") as file:
+                self.metrics_keys = list(csv.DictReader(file).fieldnames or [])

@@ -90,11 +90,12 @@ def scale_of(
 
 def _bounds(values: np.ndarray, scaling: Scaling) -> np.ndarray:
     """Lowest and highest value of each feature that counts, ``[2, F]``."""
+    everything = np.array([-np.inf, np.inf])
     if scaling == "standard":
-        return np.array([[-np.inf], [np.inf]], dtype=values.dtype)
-    rows = values.reshape(-1, values.shape[-1])
-    sample = rows[:: max(1, len(rows) // _MOST_FOR_QUANTILES)]
-    columns = (column[~np.isnan(column)] for column in sample.T)
-    return np.stack(
-        [np.quantile(c, _ROBUST_QUANTILES) if len(c) else np.zeros(2) for c in columns], axis=1
-    ).astype(values.dtype)
+        return np.tile(everything[:, None], values.shape[-1]).astype(values.dtype)
+    steps = values[:: max(1, values.size // _MOST_FOR_QUANTILES)]  # whole ones, of all detectors
+    columns = (column[~np.isnan(column)] for column in steps.reshape(-1, values.shape[-1]).T)
+    bounds = [np.quantile(c, _ROBUST_QUANTILES) if len(c) else everything for c in columns]
+    # A feature that is nearly always the same has no spread to draw the rest in to.
+    bounds = [pair if pair[0] < pair[1] else everything for pair in bounds]
+    return np.stack(bounds, axis=1).astype(values.dtype)

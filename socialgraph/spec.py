@@ -5,13 +5,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from socialgraph.calendar import format_local
+from socialgraph.calendar import check_zone, format_local, same_clock
 from socialgraph.series import RoadDistances
 
 __all__ = ["DataSpec", "SpecError"]
 
-_FORM = ("features", "targets", "units", "interval_minutes", "window", "horizon", "graph")
-_NAMES = {"interval_minutes": "the interval of the file", "units": "the units of the file"}
+_FORM = {  # what must be the same, and where it is said
+    "targets": "data.targets",
+    "features": "data.features",
+    "units": "units in the file",
+    "interval_minutes": "an interval in the file",
+    "window": "data.windows.window",
+    "horizon": "data.windows.horizon",
+    "graph": "data.graph",
+}
+_PERIOD = ("vdids", "lat", "lon", "train_start", "train_end")
 
 
 class SpecError(ValueError):
@@ -37,12 +45,15 @@ class DataSpec:
         max_radius: longest edge that the graph may have, in metres; None without a graph.
         edges: lengths of ways that came with the series, or None.
         split: how the series was divided by time, described likewise.
+        scaling: how it was scaled, see :func:`socialgraph.scaler.scale_of`.
         source: file of the series, or empty.
         dataset_name: name of the series.
         loc, scale: centre and deviation of each feature ``[F]`` in training; None before it.
         limit: bound of scaled readings, or None.
-        train_start, train_end: first and last time (UTC) at which the first forecast step of a
-            training window lies; None without a training.
+        train_start, train_end: first and last time (UTC) of the targets of training and
+            validation; None without a training.
+        earlier: detectors, positions and times of trainings before this one, from whose weights it
+            started, each as a dictionary of the five.
     """
 
     features: list[str]
@@ -59,6 +70,7 @@ class DataSpec:
     max_radius: float | None
     edges: RoadDistances | None
     split: dict
+    scaling: str
     source: str
     dataset_name: str
     loc: list[float] | None = None
@@ -66,6 +78,7 @@ class DataSpec:
     limit: float | None = None
     train_start: np.datetime64 | None = None
     train_end: np.datetime64 | None = None
+    earlier: tuple[dict, ...] = ()
 
     @property
     def num_targets(self) -> int:
@@ -90,24 +103,37 @@ class DataSpec:
         """Refuse data of another form than those of the training.
 
         Raises:
-            SpecError: if features, targets, units, interval, window, horizon or graph differ.
+            SpecError: if targets, features, units, interval, window, horizon or graph differ, or
+                the same detectors have another local clock.
         """
-        for name in _FORM:
-            own, other = getattr(self, name), getattr(given, name)
+        for name, place in _FORM.items():
+            own, other = (_comparable(getattr(spec, name)) for spec in (self, given))
             if own != other:
                 raise SpecError(
                     f"The forecaster was trained with {name} = {own}, but {_where(given)} is used "
-                    f"with {name} = {other}. Give {_NAMES.get(name, f'data.{name}')} as in "
-                    "training, or train a forecaster for these data."
+                    f"with {name} = {other}. Give {place} as in training, or train a forecaster "
+                    "for these data."
                 )
+        same_clock_needed = _shared(vars(self), given)
+        if same_clock_needed and not same_clock(self.timezone, given.timezone):
+            raise SpecError(
+                f"The forecaster was trained with the clock of {self.timezone}, but "
+                f"{_where(given)} has the same detectors with that of {given.timezone}. Give the "
+                "series its zone (timezone=, --timezone)."
+            )
 
     def check_same_data(self, given: "DataSpec") -> None:
         """Refuse to go on with a training on other data.
 
         Raises:
-            SpecError: if the form, the detectors or the time of the training differ.
+            SpecError: if the form, the scaling, the detectors or the time of the training differ.
         """
         self.check_form(given)
+        if self.scaling != given.scaling:
+            raise SpecError(
+                f"The training goes on with data.scaling = {self.scaling} (got {given.scaling}). "
+                "Start a new one from its weights with --model.init_from to scale otherwise."
+            )
         same = (self.train_start, self.train_end) == (given.train_start, given.train_end)
         if self.vdids != given.vdids or not same:
             raise SpecError(
@@ -119,60 +145,93 @@ class DataSpec:
             )
 
     def check_unseen(self, given: "DataSpec", first_times: np.ndarray) -> None:
-        """Refuse to test on windows that were trained on.
+        """Refuse to test on windows that were trained on, or by which the training was chosen.
+
+        The part that is left for testing by the same division of the same times passes.
 
         Args:
             given: the data at hand.
             first_times: times ``[W]`` (UTC) of the first forecast step of the test windows.
 
         Raises:
-            SpecError: if one lies in the time of the training, for a detector of the training.
+            SpecError: if one lies in the time of a training, for a detector of it.
         """
-        if self.train_end is None or not self._shares_detectors(given):
-            return
-        seen = (first_times >= self.train_start) & (first_times <= self.train_end)
-        if seen.any():
-            begin, end = format_local(np.array([self.train_start, self.train_end]), self.timezone)
-            raise SpecError(
-                f"{int(seen.sum())} of {len(seen)} test windows of {_where(given)} lie in the time "
-                f"of the training, {begin} to {end}, with the same detectors: training windows "
-                "would be tested. Use the 'data.split' of the training, or later readings."
-            )
+        for period in (*self.earlier, {name: getattr(self, name) for name in _PERIOD}):
+            start, end = period["train_start"], period["train_end"]
+            division = (given.split, given.train_start, given.train_end)
+            if start is None or division == (self.split, start, end) or not _shared(period, given):
+                continue
+            seen = (first_times >= start) & (first_times <= end)
+            if seen.any():
+                begin, end = format_local(np.array([start, end]), self.timezone)
+                raise SpecError(
+                    f"{int(seen.sum())} of {len(seen)} test windows of {_where(given)} lie in the "
+                    f"time of training and validation, {begin} to {end}, with the same detectors: "
+                    "training windows would be tested. Use the 'data.split' of the training, or "
+                    "later readings."
+                )
+
+    def after(self, trained: "DataSpec") -> "DataSpec":
+        """This record, with the trainings of another on whose weights it builds."""
+        if trained.train_end is None:
+            return self
+        last = {name: getattr(trained, name) for name in _PERIOD}
+        return replace(self, earlier=(*trained.earlier, last))
 
     def to_dict(self) -> dict:
         """Plain values, for a checkpoint."""
-        kept = dict(vars(self))
-        for name in ("lat", "lon"):
-            kept[name] = kept[name].tolist()
-        for name in ("train_start", "train_end"):
-            kept[name] = None if kept[name] is None else str(kept[name])
-        if self.edges is not None:
-            kept["edges"] = [np.asarray(part).tolist() for part in self.edges]
-        return kept
+        return _plain(vars(self))
 
     @classmethod
     def from_dict(cls, kept: dict) -> "DataSpec":
         """The record of which :meth:`to_dict` made plain values.
 
         Raises:
-            SpecError: if an entry is absent or unknown.
+            SpecError: if an entry is absent, unknown, or cannot be one.
         """
         names = set(cls.__dataclass_fields__)
-        if set(kept) != names:
+        if not isinstance(kept, dict) or set(kept) != names:
+            odd = sorted(map(str, names ^ set(kept))) if isinstance(kept, dict) else sorted(names)
             raise SpecError(
                 "The checkpoint was written by another version of this library, or changed: in its "
-                f"'spec' {sorted(names ^ set(kept))} are absent or unknown. Train again."
+                f"'spec' {odd} are absent or unknown. Train again."
             )
-        times = {
-            name: None if kept[name] is None else np.datetime64(kept[name], "s")
-            for name in ("train_start", "train_end")
-        }
-        places = {name: np.array(kept[name], dtype=np.float64) for name in ("lat", "lon")}
-        edges = kept["edges"]
-        if edges is not None:
-            index = np.array(edges[0], dtype=np.int64).reshape(2, -1)
-            edges = RoadDistances(index, np.array(edges[1], dtype=np.float64))
-        return cls(**{**kept, **times, **places, "edges": edges})
+        try:
+            edges = kept["edges"]
+            if edges is not None:
+                index = np.array(edges[0], dtype=np.int64).reshape(2, -1)
+                edges = RoadDistances(index, np.array(edges[1], dtype=np.float64))
+            earlier = tuple({**period, **_period(period)} for period in kept["earlier"])
+            spec = cls(**{**kept, **_period(kept), "edges": edges, "earlier": earlier})
+            spec._check()
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+            raise SpecError(
+                f"The 'spec' of the checkpoint cannot be right ({error}). Train again."
+            ) from error
+        return spec
+
+    def _check(self) -> None:
+        """Refuse parts that do not fit each other."""
+        names = (*self.features, *self.targets, *self.units, *self.vdids)
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("Expected names as text")
+        nodes, channels = len(self.vdids), len(self.features)
+        sizes = {"lat": nodes, "lon": nodes, "units": channels}
+        sizes |= {} if self.loc is None else {"loc": channels, "scale": channels}
+        for name, size in sizes.items():
+            if len(getattr(self, name)) != size:
+                raise ValueError(f"Expected {size} {name} (got {len(getattr(self, name))})")
+        if self.loc is not None and not (
+            np.isfinite([*self.loc, *self.scale]).all() and min(self.scale) > 0
+        ):
+            raise ValueError("Expected finite 'loc', and finite 'scale' above 0")
+        if self.targets != self.features[: len(self.targets)] or not self.targets:
+            raise ValueError("Expected the targets as the first features")
+        if (self.train_start is None) != (self.train_end is None):
+            raise ValueError("Expected both ends of the time of the training, or none")
+        if not (self.window >= 1 and self.horizon >= 1 and self.interval_minutes > 0):
+            raise ValueError("Expected 'window', 'horizon' and 'interval_minutes' above 0")
+        check_zone(self.timezone)
 
     def with_detectors(
         self, vdids: list[str], lat: np.ndarray, lon: np.ndarray, edges: RoadDistances | None
@@ -180,15 +239,53 @@ class DataSpec:
         """The same for other detectors."""
         return replace(self, vdids=vdids, lat=lat, lon=lon, edges=edges)
 
-    def _shares_detectors(self, given: "DataSpec") -> bool:
-        """Whether a detector of both has the same id and, as far as known, the same place."""
-        rows = self.rows(given.vdids)
-        both = np.flatnonzero(rows >= 0)
-        for own, other in ((self.lat, given.lat), (self.lon, given.lon)):
-            apart = np.abs(own[rows[both]] - other[both]) > 1e-4  # 10 m; False for NaN
-            both = both[~apart]
-        return len(both) > 0
+
+def _shared(period: dict, given: DataSpec) -> bool:
+    """Whether a detector of both has the same id and, as far as known, the same place."""
+    place = {vdid: row for row, vdid in enumerate(period["vdids"])}
+    both = [(place[vdid], row) for row, vdid in enumerate(given.vdids) if vdid in place]
+    if not both:
+        return False
+    own, other = np.array(both).T
+    shared = np.ones(len(own), dtype=bool)
+    for name in ("lat", "lon"):
+        apart = np.abs(period[name][own] - getattr(given, name)[other])
+        shared &= ~(apart > 1e-4)  # 10 m; NaN is no distance
+    return bool(shared.any())
+
+
+def _period(kept: dict) -> dict:
+    """Positions and times of a training from plain values."""
+    times = {
+        name: None if kept[name] is None else np.datetime64(kept[name], "s")
+        for name in ("train_start", "train_end")
+    }
+    return times | {name: np.array(kept[name], dtype=np.float64) for name in ("lat", "lon")}
+
+
+def _plain(value: object) -> object:
+    """Values that a checkpoint takes: without arrays, times, and numbers of NumPy."""
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, np.datetime64):
+        return str(value)
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value) if isinstance(value, str) else value
+
+
+def _comparable(value: object) -> object:
+    """A description without the places of files, which differ between machines."""
+    if isinstance(value, dict):
+        return {name: _comparable(item) for name, item in value.items() if name != "path"}
+    return [_comparable(item) for item in value] if isinstance(value, list) else value
 
 
 def _where(spec: DataSpec) -> str:
-    return f"'{spec.source}'" if spec.source else f"the series {spec.dataset_name or 'given'!r}"
+    if spec.source:
+        return f"'{spec.source}'"
+    return f"the series {spec.dataset_name!r}" if spec.dataset_name else "the series that is given"

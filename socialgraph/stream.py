@@ -13,7 +13,6 @@ from socialgraph.calendar import clock
 from socialgraph.data import graph_tensors
 from socialgraph.forecaster import Forecaster
 from socialgraph.nn import NetworkState, SocialGraphNet
-from socialgraph.recipe import make
 from socialgraph.spec import DataSpec
 
 __all__ = ["StreamingForecaster"]
@@ -109,7 +108,7 @@ class StreamingForecaster:
         exact, time = np.datetime64(time), np.datetime64(time, "s")
         if np.isnat(time) or exact != time:
             raise ValueError(f"Expected a time in whole seconds (got {exact}).")
-        readings = torch.as_tensor(readings, dtype=torch.float32)
+        readings = torch.as_tensor(readings, dtype=torch.float32).clone()
         if readings.shape != (len(self.vdids), len(self.spec.features)):
             raise ValueError(
                 f"Expected readings of {len(self.vdids)} detectors and the features "
@@ -123,8 +122,9 @@ class StreamingForecaster:
             )
         for missed in self._missed(time):
             self._step(missed, torch.full_like(readings, torch.nan))
+        forecast = self._step(time, readings)
         self.readings = readings
-        return self._step(time, readings)
+        return forecast
 
     def save(self, path: str | Path, extra: dict | None = None) -> None:
         """Write the state, whole or not at all.
@@ -179,9 +179,9 @@ class StreamingForecaster:
 
     def _follow(self, spec: DataSpec, held: list[str]) -> None:
         """Follow the detectors of ``spec``; those that were ``held`` keep their state."""
-        self.forecaster.follow(spec)
-        graph = None if spec.graph is None else make(spec.graph, self.forecaster.trust)
-        graph = graph_tensors(graph, spec)
+        node = self.forecaster.rows(spec)
+        graph = graph_tensors(self.forecaster.build_graph(), spec)
+        self.forecaster.check_batch(graph, spec)
         place = {vdid: row for row, vdid in enumerate(held)}
         rows = [place.get(vdid, len(held) + i) for i, vdid in enumerate(spec.vdids)]
         index = torch.tensor(rows)
@@ -190,11 +190,12 @@ class StreamingForecaster:
             self._state,
             self.network.start(len(rows)),
         )
-        self._spare, self.readings = None, None
-        self.spec = spec
+        self._spare = None
+        if spec.vdids != held:
+            self.readings = None
+        self.spec, self.node = spec, node
         device = self.forecaster.device
         self.graph = {name: part.to(device) for name, part in graph.items()}
-        self.forecaster.check_batch(self.graph)
 
     def _missed(self, time: np.datetime64) -> list[np.datetime64]:
         """Times between the last and this one, none at the start or after a gap too long."""
@@ -224,7 +225,7 @@ class StreamingForecaster:
             time_of_day,
             day_of_week,
             **self.graph,
-            node=forecaster.node,
+            node=self.node,
             out=self._spare,
         )
         self._state, self._spare = state, self._state

@@ -119,14 +119,26 @@ class ReadingTable:
         if offset is not None:
             time = (clocks - offset)[0]
         else:
-            first, second = (to_utc(clocks, self._timezone, w)[0] for w in ("first", "second"))
-            # A file that is read anew begins before what is known.
-            passed = self._last is not None and (
-                first < self._last if not self._is_first else first <= self._last < second
-            )
-            time = second if passed else first
+            passes = [to_utc(clocks, self._timezone, which)[0] for which in ("first", "second")]
+            time = self._choose(passes, text)
         self._last, self._is_first = check_years(np.array([time]))[0], False
         return time
+
+    def _choose(self, passes: list[np.datetime64], text: str) -> np.datetime64:
+        """Which pass of the hour that comes twice is meant."""
+        first, second = passes
+        if first == second or self._last is None:
+            return first
+        if not self._is_first:
+            return first if first >= self._last else second
+        # What was read before is followed, or in part repeated: the nearer pass is meant.
+        apart = [abs(time - self._last) for time in passes]
+        if apart[0] == apart[1]:
+            raise ValueError(
+                f"expected a time with its offset from UTC, as {text!r} comes twice when clocks go "
+                "back, and either can follow what was read before."
+            )
+        return passes[int(apart[1] < apart[0])]
 
 
 class ForecastLog:
@@ -225,10 +237,11 @@ def _follow(
     stream: StreamingForecaster, table: ReadingTable, log: ForecastLog, path: Path, save_every: int
 ) -> int:
     """Forecast after every line that is new and keep the state; the number of lines."""
-    count, known = 0, stream.time
+    count, known, old = 0, stream.time, 0
     try:
         for time, readings in table:
             if known is not None and time < known:
+                old += 1
                 continue
             if time == stream.time:
                 _check_repeated(stream, table.line_num, readings)
@@ -245,6 +258,9 @@ def _follow(
         stream.save(path, log.mark())
         raise
     stream.save(path, log.mark())
+    if old:
+        since = format_local(np.array([known]), stream.spec.timezone)[0]
+        _say(f"Lines left out: {old}, of times before {since}, which the state knows.")
     return count
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from socialgraph.checkpoint import adapt_weights, network_of, recipe_of
+from socialgraph.checkpoint import network_of, recipe_of
 from socialgraph.nn import DistributedSocialGraphNet, SocialGraphNet, SocialPooling, XLSTMEncoder
 from socialgraph.spec import DataSpec
+from socialgraph.warm_start import adapt_weights
 
 TRAINED = ["a", "b.c", "keys"]
 GIVEN = ["keys", "new", "a", "newer"]
@@ -33,6 +34,7 @@ def make_spec(vdids):
         max_radius=None,
         edges=None,
         split={},
+        scaling="standard",
         source="",
         dataset_name="made",
     )

@@ -20,7 +20,8 @@ from torch import nn
 import socialgraph
 from socialgraph.data import Loading, TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster
-from socialgraph.graph import RadiusGraph
+from socialgraph.graph import CombinedGraph, RadiusGraph
+from socialgraph.logger import MetricsLogger
 from socialgraph.nn import DistributedSocialGraphNet, SocialGraphNet, SocialPooling, XLSTMEncoder
 from socialgraph.schema import write
 from socialgraph.spec import SpecError
@@ -315,8 +316,8 @@ def test_the_scaler_of_the_checkpoint_rules_on_another_file(traffic_file, tmp_pa
     ("options", "words"),
     [
         ({"features": ["speed"]}, r"features = \['speed', 'flow'\].*features = \['speed'\]"),
-        ({"targets": ["flow"]}, "trained with features"),
-        ({"horizon": 2}, "trained with horizon = 3"),
+        ({"targets": ["flow"]}, r"targets = \['speed'\].*Give data\.targets"),
+        ({"horizon": 2}, r"trained with horizon = 3.*Give data\.windows\.horizon"),
         ({"graph": RadiusGraph(900.0)}, r"max_radius': 2000.0.*max_radius': 900.0"),
         ({"split": (0.1, 0.1, 0.8)}, "training windows would be tested"),
     ],
@@ -453,8 +454,163 @@ def test_a_warm_start_keeps_weights_and_takes_the_new_data(tmp_path, given):
 def test_a_warm_start_of_another_shape_names_the_file(traffic_file, tmp_path):
     _, _, path = train(tmp_path, make_data(traffic_file))
     start = Forecaster(make_network(), init_from=str(path))
-    with pytest.raises(ValueError, match=r"a.ckpt' do not fit the network"):
+    with pytest.raises(SpecError, match=r"a.ckpt' was trained with .*'horizon': 3.*'horizon': 2"):
         train(tmp_path, make_data(traffic_file, horizon=2), start)
+    wider = partial(XLSTMEncoder, hidden_channels=16, num_blocks=1, slstm_at=(), heads=2)
+    other = Forecaster(SocialGraphNet(encoder=wider), init_from=str(path))
+    with pytest.raises(ValueError, match=r"a.ckpt' do not fit the network"):
+        train(tmp_path, make_data(traffic_file), other)
+
+
+def test_a_warm_start_from_other_features_is_told(traffic_file, tmp_path):
+    _, _, path = train(tmp_path, make_data(traffic_file))
+    start = Forecaster(make_network(), init_from=str(path))
+    with pytest.warns(
+        UserWarning, match=r"trained with .*\['speed', 'flow'\].*\['flow', 'speed'\]"
+    ):
+        train(tmp_path, make_data(traffic_file, targets=["flow"]), start)
+
+
+def test_what_was_trained_on_before_a_warm_start_is_not_tested_on(traffic_file, tmp_path):
+    _, _, path = train(tmp_path, make_data(traffic_file, split=(0.9, 0.1, 0.0)))
+    later = make_data(traffic_file, split=(0.1, 0.1, 0.8))
+    forecaster, *_ = train(tmp_path, later, Forecaster(init_from=str(path)))
+    with pytest.raises(SpecError, match="training windows would be tested"):
+        make_trainer(tmp_path).test(forecaster, later)
+
+
+def test_validation_windows_are_no_test_windows(traffic_file, tmp_path):
+    _, _, path = train(tmp_path, make_data(traffic_file, split=(0.8, 0.2, 0.0)))
+    data = make_data(traffic_file, split=(0.7, 0.1, 0.2))
+    with pytest.raises(SpecError, match="time of training and validation"):
+        make_trainer(tmp_path).test(Forecaster(), data, str(path))
+
+
+def test_a_training_does_not_go_on_from_weights_alone(traffic_file, tmp_path):
+    keep = ModelCheckpoint(tmp_path, filename="w", save_weights_only=True)
+    train(tmp_path, make_data(traffic_file), callbacks=[keep])
+    with pytest.raises(ValueError, match=r"holds weights alone.*--model.init_from"):
+        make_trainer(tmp_path, 2).fit(
+            make_forecaster(), make_data(traffic_file), ckpt_path=str(tmp_path / "w.ckpt")
+        )
+
+
+def test_a_loaded_forecaster_trains_with_dropout_again(traffic_file, tmp_path):
+    modes = []
+
+    class Modes(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            modes.append(all(module.training for module in pl_module.network.modules()))
+
+    _, _, path = train(tmp_path, make_data(traffic_file), make_forecaster(dropout=0.5))
+    train(tmp_path, make_data(traffic_file), socialgraph.load(path), callbacks=[Modes()])
+    assert modes == [True] * 3
+
+
+def test_numbers_of_numpy_make_a_checkpoint_that_can_be_read(traffic_file, tmp_path):
+    options = {
+        "learning_rate": np.float64(0.01),
+        "weight_decay": np.float32(0.1),
+        "warmup_steps": np.int64(3),
+        "loss": np.str_("mse"),
+    }
+    _, _, path = train(tmp_path, make_data(traffic_file), make_forecaster(**options))
+    assert socialgraph.load(path).hparams["loss"] == "mse"
+
+
+def test_a_test_of_a_checkpoint_in_mid_epoch_leaves_the_next_training_whole(traffic_file, tmp_path):
+    keep = ModelCheckpoint(tmp_path / "mid", filename="at", save_last=True)
+    data = make_data(traffic_file)
+    trainer = make_trainer(tmp_path, callbacks=[keep, StopBefore(12)], val_check_interval=0.3)
+    with pytest.raises(KilledError):
+        trainer.fit(make_forecaster(), data)
+    losses = Losses()
+    make_trainer(tmp_path).test(
+        Forecaster(), data, ckpt_path=str(tmp_path / "mid" / "last.ckpt"), verbose=False
+    )
+    make_trainer(tmp_path, callbacks=[losses]).fit(make_forecaster(), data)
+    assert len(losses.values) == len(data.train_dataloader())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"limit_train_batches": 4},
+        {"accumulate_grad_batches": 2, "val_check_interval": 3},
+    ],
+)
+def test_a_training_resumes_exactly_where_epochs_are_cut_or_steps_have_several_batches(
+    traffic_file, tmp_path, options
+):
+    def run(name, checkpoint=None, *callbacks):
+        losses = Losses()
+        keep = ModelCheckpoint(tmp_path / name, filename="{step}", save_top_k=-1)
+        trainer = make_trainer(tmp_path, 2, callbacks=[losses, keep, *callbacks], **options)
+        pl.seed_everything(1)
+        forecaster = make_forecaster()
+        trainer.fit(forecaster, make_data(traffic_file), ckpt_path=checkpoint)
+        return losses.values, [w.detach().clone() for w in forecaster.parameters()]
+
+    whole, weights = run("whole")
+    first = sorted((tmp_path / "whole").iterdir(), key=lambda path: path.stat().st_mtime)[0]
+    rest, resumed = run("rest", str(first))
+    assert 0 < len(rest) < len(whole)
+    assert rest == whole[-len(rest) :]
+    for ours, theirs in zip(weights, resumed, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_going_on_in_mid_epoch_with_other_batches_is_refused(traffic_file, tmp_path):
+    keep = ModelCheckpoint(tmp_path / "mid", filename="at", save_last=True)
+    trainer = make_trainer(tmp_path, callbacks=[keep, StopBefore(12)], val_check_interval=0.3)
+    with pytest.raises(KilledError):
+        trainer.fit(make_forecaster(), make_data(traffic_file))
+    with pytest.raises(ValueError, match=r"middle of an epoch with {'batch_size': 8"):
+        make_trainer(tmp_path, val_check_interval=0.3).fit(
+            make_forecaster(),
+            make_data(traffic_file, batch_size=4),
+            ckpt_path=str(tmp_path / "mid" / "last.ckpt"),
+        )
+
+
+def test_a_graph_of_ones_own_is_used_and_found_again_if_trusted(tmp_path):
+    forecaster, _, path = train(tmp_path, make_data(make_series(), graph=ChainGraph(1900.0)))
+    table = forecaster.forecast(make_series())
+    with pytest.raises(ValueError, match=r"tests\.test_forecaster\.ChainGraph"):
+        socialgraph.load(path).forecast(make_series())
+    assert socialgraph.load(path, trust="tests").forecast(make_series()).equals(table)
+
+
+class ChainGraph(RadiusGraph):
+    """A builder that is not of this package."""
+
+
+def test_an_untrained_network_is_told(traffic_file, tmp_path):
+    with pytest.warns(UserWarning, match="untrained: its weights are random"):
+        make_trainer(tmp_path).test(make_forecaster(), make_data(traffic_file), verbose=False)
+
+
+def test_types_of_edges_that_nobody_looks_at_are_told(tmp_path):
+    graph = CombinedGraph([RadiusGraph(400.0), RadiusGraph(1500.0)])
+    with pytest.warns(UserWarning, match=r"2 types of edges.*edge_dim = 2"):
+        train(tmp_path, make_data(make_series(), graph=graph), make_forecaster())
+
+
+def test_metrics_of_a_training_stay_whoever_logs_beside_it(traffic_file, tmp_path):
+    def logged(**options):
+        return make_trainer(tmp_path, logger=MetricsLogger(tmp_path, "a", 0), **options)
+
+    def rows():
+        return (tmp_path / "a" / "version_0" / "metrics.csv").read_text().splitlines()
+
+    forecaster = make_forecaster()
+    logged(log_every_n_steps=2).fit(forecaster, make_data(traffic_file))
+    before = rows()
+    logged().test(forecaster, make_data(traffic_file), verbose=False)
+    assert len(rows()) == len(before) + 1
+    logged(log_every_n_steps=10).fit(make_forecaster(), make_data(traffic_file))
+    steps = [int(line.split(",")[rows()[0].split(",").index("step")]) for line in rows()[1:]]
+    assert steps == [9, 19, 25, 25]  # nothing of the run before
 
 
 def test_a_checkpoint_of_weights_alone_is_enough(traffic_file, tmp_path):

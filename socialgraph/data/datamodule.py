@@ -1,8 +1,10 @@
 """The data module: one series to loaders, the graph, and the record of what it is."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytorch_lightning as pl
@@ -21,6 +23,12 @@ from socialgraph.series import TrafficSeries
 from socialgraph.spec import DataSpec
 
 __all__ = ["TrafficDataModule"]
+
+
+if TYPE_CHECKING:
+    Source = str | Path | TrafficSeries
+else:
+    Source = str  # what YAML can say
 
 
 class TrafficDataModule(pl.LightningDataModule):
@@ -48,7 +56,7 @@ class TrafficDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        series: str | TrafficSeries,
+        series: Source,
         features: list[str] | None = None,
         targets: list[str] | None = None,
         scaling: Scaling = "standard",
@@ -58,18 +66,21 @@ class TrafficDataModule(pl.LightningDataModule):
         loading: Loading = Loading(),  # noqa: B008, frozen
     ) -> None:
         super().__init__()
+        _check_types(series, features, targets, windows, graph)
         absent = [name for name in targets or [] if features and name not in features]
         if absent:
             raise ValueError(
                 f"Expected 'targets' among the 'features' {features} (got {absent}). Add them to "
                 "the features, whose past is read."
             )
+        if scaling not in get_args(Scaling):
+            raise ValueError(f"Expected 'scaling' as one of {get_args(Scaling)} (got {scaling!r}).")
         self.given = series
         self.features = features
         self.targets = targets
         self.scaling = scaling
         self.windows = windows
-        self.split = split if hasattr(split, "divide") else ShareSplit(*split)
+        self.split = split if hasattr(split, "divide") else _shares(split)
         self.graph = graph
         self.loading = loading
         self.series: TrafficSeries | None = None
@@ -83,6 +94,7 @@ class TrafficDataModule(pl.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Read the series, divide it and build the graph; once."""
+        self._resume_at = 0
         if self.series is not None:
             return
         series, self.num_targets = self._read()
@@ -123,12 +135,35 @@ class TrafficDataModule(pl.LightningDataModule):
         return self.series.timestamps[self.starts[part] + self.windows.window]
 
     def state_dict(self) -> dict[str, int]:
-        """How many batches of the epoch were given; kept in a checkpoint."""
-        return {"given": self._training.given} if self._training is not None else {}
+        """How many batches of the epoch were given, and of what size; kept in a checkpoint."""
+        if self._training is None:
+            return {}
+        whole = self._training.given >= self.trainer.num_training_batches
+        return {"given": 0 if whole else self._training.given, **self._batches()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Skip these batches in the epoch with which a training goes on."""
+        """Skip these batches in the epoch with which a training goes on.
+
+        Raises:
+            ValueError: if they were of another size, so that the rest of the epoch is not told.
+        """
+        if not self.trainer.training or not state["given"]:
+            return
+        now = self._batches()
+        before = {name: state[name] for name in now}
+        if before != now:
+            raise ValueError(
+                f"The training was stopped in the middle of an epoch with {before} (got {now}). Go "
+                "on with the same, or from a checkpoint at the end of an epoch."
+            )
         self._resume_at = state["given"]
+
+    def _batches(self) -> dict[str, int]:
+        return {
+            "batch_size": self.loading.batch_size,
+            "stride": self.windows.stride,
+            "processes": self._world()[0],
+        }
 
     def on_before_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict:
         """Let the forecaster look at a batch before it goes to the device."""
@@ -144,7 +179,8 @@ class TrafficDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader | list:
         """Loader of all validation windows, in order; none if no part is left for them."""
-        if not len(self.starts["val"]) and self._left_out("val"):
+        validating = self.trainer is not None and self.trainer.state.fn == "validate"
+        if not len(self.starts["val"]) and self._left_out("val") and not validating:
             return []
         return self._ordered("val")
 
@@ -167,9 +203,7 @@ class TrafficDataModule(pl.LightningDataModule):
         return series.select([*targets, *others]), len(targets)
 
     def _specify(self, series: TrafficSeries) -> DataSpec:
-        trained = self.starts["train"][[0, -1]] if len(self.starts["train"]) else []
-        times = series.timestamps[np.asarray(trained, dtype=np.int64) + self.windows.window]
-        start, end = times if len(times) else (None, None)
+        start, end = self._known(series)
         return DataSpec(
             features=series.feature_names,
             targets=series.feature_names[: self.num_targets],
@@ -185,11 +219,20 @@ class TrafficDataModule(pl.LightningDataModule):
             max_radius=None if self.graph is None else self.graph.max_radius,
             edges=series.edges,
             split=describe(self.split),
+            scaling=self.scaling,
             source=self.path,
             dataset_name=series.dataset_name,
             train_start=start,
             train_end=end,
         )
+
+    def _known(self, series: TrafficSeries) -> tuple[np.datetime64 | None, np.datetime64 | None]:
+        """First and last target time of the windows of training and validation."""
+        known = np.concatenate([self.starts["train"], self.starts["val"]])
+        if not len(self.starts["train"]):
+            return None, None
+        first, last = known.min() + self.windows.window, known.max() + self.windows.length - 1
+        return series.timestamps[first], series.timestamps[last]
 
     def _collate(self, values: torch.Tensor, timestamps: np.ndarray) -> WindowCollator:
         return WindowCollator(
@@ -208,7 +251,7 @@ class TrafficDataModule(pl.LightningDataModule):
         if not len(window_starts(times, series.interval_minutes, window)):
             raise ValueError(
                 f"{self._name()} has a gap in its last {window} steps, or fewer steps: nothing to "
-                "forecast from. Use 'predict_on: test', or a series whose end is whole."
+                "forecast from. Give a series whose end is whole."
             )
         last = torch.from_numpy(series.values[-window:])
         self._report_silent(last.isnan().all(dim=2).all(dim=0))
@@ -255,3 +298,30 @@ class TrafficDataModule(pl.LightningDataModule):
 
     def _world(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+
+def _check_types(series, features, targets, windows, graph) -> None:
+    """Name what was given in the place of something else."""
+    if not isinstance(series, str | Path | TrafficSeries):
+        raise ValueError(
+            f"Expected 'series' as a TrafficSeries or the path of its file (got "
+            f"{type(series).__name__}). TrafficSeries.from_frame takes a DataFrame."
+        )
+    for name, value in {"features": features, "targets": targets}.items():
+        if isinstance(value, str):
+            raise ValueError(f"Expected '{name}' as a list of names, [{value!r}] (got {value!r}).")
+    if not isinstance(windows, Windows):
+        raise ValueError(f"Expected 'windows' as Windows(window, horizon) (got {windows!r}).")
+    if graph is not None and not hasattr(graph, "build"):
+        raise ValueError(
+            f"Expected 'graph' as a builder, such as RadiusGraph(2000.0), or None (got {graph!r})."
+        )
+
+
+def _shares(split: Sequence[float]) -> ShareSplit:
+    if isinstance(split, str) or len(split) != 3:
+        raise ValueError(
+            "Expected 'split' as three shares (training, validation, test), or a ShareSplit, "
+            f"DateSplit or DaySplit of socialgraph.data (got {split!r})."
+        )
+    return ShareSplit(*split)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 
 import torch
 from torch.utils.data import DataLoader, DistributedSampler
@@ -45,14 +44,18 @@ def training_loader(
 ) -> "ResumableLoader":
     """Loader of training windows, in an order that depends on the seed and the epoch alone.
 
+    If they do not divide by the processes, some get a window again, whose targets count as missing.
+
     Args:
         starts: first step of each window.
         collate: gathers a batch from some of them.
         loading: how.
         world: number of processes, and which this is.
     """
-    sampler = _ShuffledPart(starts, *world, shuffle=True, seed=loading.seed)
-    return ResumableLoader(starts, collate_fn=collate, sampler=sampler, **_options(loading))
+    sampler = _ShuffledPart(starts, *world, seed=loading.seed)
+    again = partial(_collate_again, collate)
+    windows = _Windows(starts)
+    return ResumableLoader(windows, collate_fn=again, sampler=sampler, **_options(loading))
 
 
 def ordered_loader(
@@ -96,13 +99,32 @@ class ResumableLoader(DataLoader):
         self.resume_at = state["given"]
 
 
+class _Windows:
+    """Starts of windows by index; by its complement ``~index``, the complement of the start."""
+
+    def __init__(self, starts: list[int]) -> None:
+        self.starts = starts
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, index: int) -> int:
+        return self.starts[index] if index >= 0 else ~self.starts[~index]
+
+
 class _ShuffledPart(DistributedSampler):
-    """A process's share of a shuffled order, without the first ``skip`` of it."""
+    """A process's share of a shuffled order, without the first ``skip`` of it.
+
+    Its parent repeats windows to fill up the last processes; here these come as complements.
+    """
 
     skip = 0
 
     def __iter__(self) -> Iterator[int]:
-        return islice(super().__iter__(), self.skip, None)
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        order = torch.randperm(len(self.dataset), generator=generator).tolist()
+        order += [~index for index in order[: self.total_size - len(order)]]
+        return iter(order[self.rank : self.total_size : self.num_replicas][self.skip :])
 
 
 class _OrderedPart(DistributedSampler):
@@ -118,6 +140,14 @@ class _OrderedPart(DistributedSampler):
 
     def __len__(self) -> int:
         return len(self.part)
+
+
+def _collate_again(collate: Callable, starts: list[int]) -> dict:
+    batch = collate([start if start >= 0 else ~start for start in starts])
+    for row, start in enumerate(starts):
+        if start < 0:
+            batch["target_mask"][row] = False
+    return batch
 
 
 def _collate_none(collate: Callable, starts: list[int]) -> dict:

@@ -1,7 +1,7 @@
 """Which windows are for training, validation and test: divided by time, in three ways."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
@@ -59,6 +59,10 @@ class ShareSplit:
             raise ValueError(
                 "Expected 'split' as three shares (training, validation, test) that add up to 1, "
                 f"training above 0 (got {shares})."
+            )
+        if self.border not in get_args(Border):
+            raise ValueError(
+                f"Expected 'border' as one of {get_args(Border)} (got {self.border!r})."
             )
 
     def divide(

@@ -36,6 +36,10 @@ class Windows:
         for name in ("window", "horizon", "stride"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Expected '{name}' of 1 or more (got {getattr(self, name)}).")
+        if self.predict_on not in ("latest", "test"):
+            raise ValueError(
+                f"Expected 'predict_on' as 'latest' or 'test' (got {self.predict_on!r})."
+            )
 
     @property
     def length(self) -> int:
