@@ -6,18 +6,30 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from socialgraph.recipe import describe, make
+from socialgraph.recipe import check_trust, describe, make
 
 __all__ = [
     "check_entries",
     "check_resumable",
     "check_same_network",
     "check_unfinished",
+    "data_options",
     "network_of",
     "read_checkpoint",
     "recipe_of",
 ]
 
+_NUMBERS = (type(None), bool, int, float, str)
+_DATA_KINDS = {
+    "series": (str, type(None)),
+    "features": (list,),
+    "targets": (list,),
+    "scaling": (str,),
+    "windows": (dict,),
+    "split": (dict,),
+    "graph": (dict, type(None)),
+    "loading": (dict,),
+}
 # These options of an encoder change no number.
 _FREE_OPTIONS = ("compile", "gradient_checkpointing", "chunk_steps")
 _SIZES = ("in_channels", "out_channels", "horizon", "num_nodes", "vdids")
@@ -56,6 +68,48 @@ def check_entries(checkpoint: dict, name: str = "The checkpoint") -> None:
             f"{name} has no {lacking}: it was not written by a Forecaster of this version of "
             "socialgraph. Train again, or give the network from Python and load its 'state_dict'."
         )
+
+
+def data_options(checkpoint: dict, trust: Sequence[str] = ()) -> dict:
+    """The arguments of the data module that a checkpoint keeps, as plain values of the right kind.
+
+    Args:
+        checkpoint: its entries.
+        trust: packages besides this one whose classes may be made.
+
+    Raises:
+        ValueError: if an argument is unknown or of another kind, or a class is not trusted.
+    """
+    kept = checkpoint.get("data", {})
+    if not isinstance(kept, dict) or not set(kept) <= set(_DATA_KINDS):
+        raise ValueError(f"Expected 'data' of the checkpoint to hold {sorted(_DATA_KINDS)} only.")
+    for name, value in kept.items():
+        if not isinstance(value, _DATA_KINDS[name]):
+            raise ValueError(
+                f"Expected '{name}' in the 'data' of the checkpoint as "
+                f"{' or '.join(kind.__name__ for kind in _DATA_KINDS[name])} (got {value!r})."
+            )
+    for name in ("windows", "loading"):
+        odd = [v for v in kept.get(name, {}).values() if not isinstance(v, _NUMBERS)]
+        if odd:
+            raise ValueError(
+                f"Expected plain values in '{name}' of the checkpoint (got {odd[0]!r})."
+            )
+    for name in ("split", "graph"):
+        if kept.get(name) is not None and set(kept[name]) != {"class_path", "init_args"}:
+            raise ValueError(f"Expected a class and its arguments as '{name}' of the checkpoint.")
+        if _lists_texts(kept.get(name)):  # the command line would take them for names of classes
+            raise ValueError(f"Expected no list of texts in '{name}' of the checkpoint.")
+    check_trust(kept, trust)
+    return {n: v for n, v in kept.items() if n != "series" or v is not None}
+
+
+def _lists_texts(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_lists_texts, value.values()))
+    if isinstance(value, list):
+        return any(isinstance(item, str) or _lists_texts(item) for item in value)
+    return False
 
 
 def recipe_of(network: nn.Module) -> dict | None:

@@ -16,14 +16,25 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from socialgraph import starter, stream_cli
-from socialgraph.checkpoint import read_checkpoint
+from socialgraph.checkpoint import data_options, read_checkpoint
 from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import Forecaster
-from socialgraph.recipe import check_trust
 from socialgraph.writers import ErrorWriter, ForecastWriter
 
 __all__ = ["ForecastCLI", "main"]
 
+_RENAMED = {
+    "data.path": "data.series",
+    "data.window": "data.windows.window",
+    "data.horizon": "data.windows.horizon",
+    "data.stride": "data.windows.stride",
+    "data.predict_on": "data.windows.predict_on",
+    "data.num_targets": "data.targets (names)",
+    "data.batch_size": "data.loading.batch_size",
+    "data.num_workers": "data.loading.num_workers",
+    "data.max_radius": "data.graph.init_args.max_radius",
+    "data.border": "data.split.init_args.border",
+}
 _OTHER_COMMANDS = {"stream": stream_cli.main, "init": starter.main}
 
 
@@ -60,11 +71,17 @@ class ForecastCLI(LightningCLI):
         parser.add_lightning_class_args(ErrorWriter, "errors")
         parser.add_lightning_class_args(ForecastWriter, "forecast")
 
+    def _parse_ckpt_path(self) -> None:
+        """Let nothing of a checkpoint go before what the command line says."""
+
     def before_instantiate_classes(self) -> None:
-        """Leave the logs of a training to ``fit``."""
+        """Leave the logs of a training to ``fit``, and a warm start to the first time."""
         config = self.config.get(str(self.subcommand), self.config)
         if self.subcommand != "fit":
             config.trainer.logger = False
+        elif config.ckpt_path is not None and config.model.init_from is not None:
+            config.model.init_from = None
+            print("The training goes on from --ckpt_path; 'init_from' served its beginning alone.")
 
     def before_fit(self) -> None:
         """Without a validation part keep the last epoch, as there is nothing to choose by."""
@@ -103,11 +120,11 @@ def main(args: Sequence[str] | None = None) -> None:
     if words and words[0] in _OTHER_COMMANDS:
         _OTHER_COMMANDS[words[0]](words[1:])
         return
-    plain = [word for word in words if word != "--traceback"]
+    plain = [word for word in words if word != "--traceback"] or ["--help"]
     try:
         _run(plain)
     except (ValueError, KeyError, OSError, RuntimeError, MisconfigurationException) as error:
-        if plain != words:
+        if "--traceback" in words:
             raise
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         print(f"error: {text}\n(--traceback shows where it came from)", file=sys.stderr)
@@ -134,28 +151,41 @@ def _run(words: list[str]) -> None:
 
 
 def _defaults_from_checkpoint(words: list[str], folder: Path) -> dict:
-    """The data section of the checkpoint that is named, as defaults of a subcommand."""
-    path = _value_of("--ckpt_path", words)
-    if path is None or words[0] not in ("validate", "test", "predict"):
+    """The data section of the checkpoint that is named, as defaults of a subcommand.
+
+    Raises:
+        ValueError: if none is named, or it holds what it must not.
+    """
+    if not words or words[0] not in ("validate", "test", "predict") or "--help" in words:
         return {}
-    checkpoint = read_checkpoint(path)
-    data = {n: value for n, value in checkpoint.get("data", {}).items() if value is not None}
-    check_trust(data)
+    path = _value_of("--ckpt_path", words)
+    if path is None:
+        raise ValueError(
+            f"'socialgraph {words[0]}' needs --ckpt_path: without a checkpoint the network has had "
+            "no training."
+        )
+    trust = yaml.safe_load(_value_of("--model.trust", words) or "[]")
+    data = data_options(read_checkpoint(path), [trust] if isinstance(trust, str) else trust)
     config = folder / "checkpoint.yaml"
     config.write_text(yaml.safe_dump({"data": data}))
     return {words[0]: {"default_config_files": [str(config)]}}
 
 
 def _value_of(option: str, words: list[str]) -> str | None:
-    for word, following in zip(words, [*words[1:], None], strict=True):
-        if word == option:
-            return following
-        if word.startswith(f"{option}="):
-            return word.removeprefix(f"{option}=")
-    return None
+    """The value of an option; the last one counts."""
+    value = None
+    for place, word in enumerate(words):
+        if word == option and place + 1 < len(words):
+            value = words[place + 1]
+        elif word.startswith(f"{option}="):
+            value = word.removeprefix(f"{option}=")
+    return value
 
 
 def _suggest(message: str, parser: LightningArgumentParser) -> str:
+    for old, new in _RENAMED.items():
+        if re.search(rf"\b{re.escape(old)}\b", message):
+            return f"\n'{old}' is called '{new}' now."
     known = {part for action in parser._actions for part in str(action.dest).split(".")}
     for first, second in re.findall(r"[Oo]ption '([\w.]+)'|--([\w.]+)", message):
         word = (first or second).rsplit(".", 1)[-1]

@@ -1,5 +1,6 @@
 """Between pandas frames and series; the only file of the package that imports pandas."""
 
+import zoneinfo
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,7 +17,7 @@ from socialgraph.calendar import (
 )
 from socialgraph.series import SeriesError, TrafficSeries, as_id
 
-__all__ = ["read_detectors", "read_readings", "wide_frame"]
+__all__ = ["read_detectors", "read_readings", "wide_frame", "zone_of"]
 
 
 def read_readings(
@@ -64,6 +65,18 @@ def read_readings(
         "feature_names": [str(name) for name in tables],
         "interval_minutes": interval,
     }
+
+
+def zone_of(readings: pd.DataFrame | Mapping[str, pd.DataFrame], time_column: str) -> str:
+    """The zone of zone-aware times; UTC for others, and for a zone that has no name."""
+    frames = list(readings.values()) if isinstance(readings, Mapping) else [readings]
+    for frame in (frame for frame in frames if isinstance(frame, pd.DataFrame)):
+        levels = [frame.index.get_level_values(level) for level in range(frame.index.nlevels)]
+        for times in (frame.get(time_column), *levels):
+            zone = getattr(getattr(times, "dtype", None), "tz", None)
+            if zone is not None and str(zone) in zoneinfo.available_timezones():
+                return str(zone)
+    return "UTC"
 
 
 def read_detectors(detectors: pd.DataFrame, vdids: list[str], id_column: str) -> dict:
@@ -131,6 +144,11 @@ def _wide(
 ) -> pd.DataFrame:
     if time_column in frame.columns:
         frame = frame.set_index(time_column)
+    elif isinstance(frame.index, pd.RangeIndex) and len(frame):
+        raise SeriesError(
+            f"Expected the times in a column {time_column!r} or as index (got the columns "
+            f"{list(frame.columns)[:10]}). Set 'time_column'."
+        )
     times = _utc(pd.Series(frame.index), timezone, repeated_hour)
     frame = frame.set_axis(_ids(frame.columns), axis="columns").set_axis(times, axis="index")
     twice = frame.columns[frame.columns.duplicated()].unique().tolist()

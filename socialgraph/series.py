@@ -92,7 +92,7 @@ class TrafficSeries:
         readings: "pd.DataFrame | Mapping[str, pd.DataFrame]",
         detectors: "pd.DataFrame | None" = None,
         *,
-        timezone: str = "UTC",
+        timezone: str | None = None,
         feature: str = "",
         units: Mapping[str, str] | None = None,
         interval_minutes: float | None = None,
@@ -113,7 +113,8 @@ class TrafficSeries:
             detectors: a row per detector, with its id in ``id_column`` or as index, ``lat`` and
                 ``lon`` in degrees; further columns become attributes of the detector. None if no
                 position is known.
-            timezone: zone of the network; times without an offset are on its clock.
+            timezone: zone of the network; times without an offset are on its clock. None for the
+                zone of zone-aware times, else UTC.
             feature: name of the feature of one wide frame.
             units: unit by feature.
             interval_minutes: distance of two readings; None for the most frequent one.
@@ -131,6 +132,7 @@ class TrafficSeries:
         """
         from socialgraph import frames
 
+        timezone = frames.zone_of(readings, time_column) if timezone is None else timezone
         return (
             cls(
                 **frames.read_readings(

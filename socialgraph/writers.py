@@ -64,7 +64,7 @@ class ForecastWriter(BasePredictionWriter):
     folder that all of them see.
 
     Args:
-        path: where to write, without ending; None for beside the checkpoint.
+        path: where to write; None for beside the checkpoint. An ending of a format is left out.
         formats: ``"csv"``, ``"parquet"`` or both.
     """
 
@@ -81,6 +81,8 @@ class ForecastWriter(BasePredictionWriter):
         """Open the temporary files."""
         self._stack = ExitStack()
         self._stem = self.path or str(_beside_checkpoint(trainer, "forecast"))
+        if Path(self._stem).suffix in (".csv", ".parquet"):
+            self._stem = str(Path(self._stem).with_suffix(""))
         self._formats = () if trainer.fast_dev_run else self.formats
         self._spec = pl_module.given
         if trainer.is_global_zero:

@@ -86,11 +86,12 @@ def test_every_profile_and_model_fits_and_tests(traffic_file, profile, model):
         f"--config={CONFIGS / profile}",
         *([f"--model={CONFIGS / 'model' / f'{model}.yaml'}"] if model else []),
         f"--data.series={traffic_file}",
-        "--trainer.fast_dev_run=1",
         *SMALL,
     ]
-    main(["fit", *words])
-    main(["test", *words])
+    main(["fit", *words, "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"])
+    main(["test", "--ckpt_path=checkpoints/best.ckpt", *SMALL[1:]])
+    report = json.loads(Path("checkpoints/best.test.json").read_text())
+    assert report["targets"]["speed"]["mae_all"] > 0
 
 
 def test_a_run_is_tested_and_applied_from_its_checkpoint_alone(traffic_file, capsys):
@@ -336,13 +337,102 @@ def test_other_data_are_learnt_from_the_weights_of_a_checkpoint(traffic_file, ca
     assert socialgraph.load("checkpoints/best.ckpt").spec.vdids == ["VD-1", "VD-4"]
 
 
-def test_a_checkpoint_names_no_class_of_others(traffic_file, capsys):
+HOSTILE = {  # entry of the checkpoint: what stands there, and what is said
+    "a class": (("data", "graph", "class_path"), "this.Zen", "names the class 'this.Zen'"),
+    "a text for a class": (("data", "graph"), "this.Zen", "Expected 'graph'"),
+    "YAML for a class": (("data", "graph"), "{class_path: this.Zen}", "Expected 'graph'"),
+    "a class in a list": (
+        ("data", "graph", "init_args"),
+        {"graphs": ["this.Zen"]},
+        "no list of texts in 'graph'",
+    ),
+    "a split": (("data", "split"), "this.Zen", "Expected 'split'"),
+    "another option": (("data", "path"), "x", "to hold ['features'"),
+    "no options": (("data",), ["this.Zen"], "Expected 'data'"),
+    "an option of windows": (("data", "windows", "window"), {"class_path": "this.Zen"}, "plain"),
+    "a network": (("network", "class_path"), "this.Zen", "names the class 'this.Zen'"),
+    "no network": (("network",), "this.Zen", ""),
+    "a specification": (("spec", "scale"), [0.0, 1.0], "cannot be right"),
+}
+
+
+@pytest.mark.parametrize(("entry", "value", "words"), HOSTILE.values(), ids=HOSTILE)
+def test_a_checkpoint_makes_no_class_of_others(traffic_file, capsys, entry, value, words):
+    checkpoint = fit(traffic_file)
+    held = place = torch.load(checkpoint, weights_only=True)
+    for name in entry[:-1]:
+        place = place[name]
+    place[entry[-1]] = value
+    torch.save(held, checkpoint)
+    said = refused(capsys, ["predict", f"--ckpt_path={checkpoint}", *SMALL[1:]])
+    assert words in said
+    assert "this" not in sys.modules
+
+
+def test_hyper_parameters_of_a_checkpoint_rule_nothing(traffic_file):
     checkpoint = fit(traffic_file)
     held = torch.load(checkpoint, weights_only=True)
-    held["data"]["graph"]["class_path"] = "os.system"
+    held["hyper_parameters"] |= {
+        "network": {"class_path": "this.Zen", "init_args": {}},
+        "trust": ["this"],
+        "init_from": "victim.ckpt",
+        "loss": "mae",
+    }
     torch.save(held, checkpoint)
-    said = refused(capsys, ["predict", f"--ckpt_path={checkpoint}"])
-    assert "names the class 'os.system'" in said
+    main(["test", f"--ckpt_path={checkpoint}", "--trainer.enable_progress_bar=false"])
+    assert "this" not in sys.modules
+    words = [f"--ckpt_path={checkpoint}", "--model.loss=mse", "--model.learning_rate=0.5"]
+    fit(traffic_file, *words, "--trainer.max_epochs=2")
+    kept = torch.load("checkpoints/best.ckpt", weights_only=True)["hyper_parameters"]
+    assert (kept["loss"], kept["learning_rate"]) == ("mse", 0.5)
+
+
+def test_a_network_without_pooling_and_graph_is_tested_from_its_checkpoint(traffic_file):
+    checkpoint = fit(traffic_file, "--data.graph=null", model="alone")
+    main(["test", f"--ckpt_path={checkpoint}", "--trainer.enable_progress_bar=false"])
+
+
+def test_without_a_checkpoint_nothing_is_tested(traffic_file, capsys):
+    for command in ("test", "predict", "validate"):
+        said = refused(capsys, [command, *made(traffic_file)])
+        assert f"'socialgraph {command}' needs --ckpt_path" in said
+
+
+def test_without_words_it_says_what_to_type(capsys):
+    with pytest.raises(SystemExit) as end:
+        main([])
+    assert end.value.code == 0
+    assert "stream" in capsys.readouterr().out
+
+
+def test_a_table_that_is_no_series_is_named(capsys):
+    Path("speed.csv").write_text("time,101\n2024-01-01,5\n" * 500)
+    said = refused(capsys, ["fit", *made("speed.csv")])
+    assert "'speed.csv' is not an HDF5 file" in said
+    assert len(said) < 400
+
+
+def test_old_names_of_options_are_known(traffic_file, capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", *made(traffic_file, "--data.path=x.h5")])
+    assert "'data.path' is called 'data.series' now" in capsys.readouterr().err
+
+
+def test_a_training_that_began_from_a_checkpoint_goes_on_without_it(traffic_file):
+    first = fit(traffic_file).rename("first.ckpt")
+    start = f"--model.init_from={first}"
+    fit(traffic_file, start)
+    first.unlink()
+    resumed = ["--ckpt_path=checkpoints/last.ckpt", "--trainer.max_epochs=2"]
+    fit(traffic_file, start, *resumed)
+
+
+def test_the_end_of_a_name_may_be_a_format(traffic_file):
+    checkpoint = fit(traffic_file)
+    words = ["--forecast.path=table.csv", "--trainer.enable_progress_bar=false"]
+    main(["predict", f"--ckpt_path={checkpoint}", *words])
+    assert Path("table.csv").is_file()
+    assert not Path("table.csv.csv").exists()
 
 
 ROADS = """

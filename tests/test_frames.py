@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from socialgraph.calendar import ClockError
 from socialgraph.series import SeriesError, TrafficSeries
+from tests.conftest import make_series
 
 COPENHAGEN = "Europe/Copenhagen"
 TIMES = pd.date_range("2024-01-01", periods=4, freq="5min")
@@ -275,7 +276,7 @@ def test_the_hour_that_is_left_out_is_refused():
 NO_TIMES = {
     "none": ([*TIMES[:3], pd.NaT], r"time in every row \(1 have none\)"),
     "no date": (["2024-01-01T00:00", "2024-01-01T00:05", "2024-01-01T00:10", "x"], "ISO 8601"),
-    "numbers of rows": (range(4), "10 digits"),
+    "numbers of rows": (range(4), "Set 'time_column'"),
     "nanoseconds since 1970": (TIMES.astype("datetime64[ns]").astype("int64"), "10 digits"),
     "truth": ([True, False, True, False], "10 digits"),
     "durations": (TIMES - TIMES[0], "ISO 8601"),
@@ -493,3 +494,16 @@ def test_a_frame_of_a_series_has_local_times_and_columns_of_feature_and_id():
     assert (frame.index.name, list(frame.columns.names)) == ("time", ["feature", "detector"])
     assert frame["flow", "b"].tolist()[:2] == [50.0, 60.0]
     assert frame["speed", "a"].tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_the_zone_of_zone_aware_times_is_taken_if_none_is_given():
+    frame = make_series().to_frame()
+    assert TrafficSeries.from_frame(frame).timezone == "Asia/Taipei"
+    long = frame.stack("detector", future_stack=True)
+    assert TrafficSeries.from_frame(long).timezone == "Asia/Taipei"
+    assert TrafficSeries.from_frame(long.reset_index()).timezone == "Asia/Taipei"
+    fixed = frame.set_axis(frame.index.tz_convert("+08:00"), axis="index")
+    assert TrafficSeries.from_frame(fixed).timezone == "UTC"
+    naive = frame.set_axis(frame.index.tz_localize(None), axis="index")
+    assert TrafficSeries.from_frame(naive).timezone == "UTC"
+    assert TrafficSeries.from_frame(frame, timezone="Europe/Paris").timezone == "Europe/Paris"

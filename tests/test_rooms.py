@@ -126,7 +126,6 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.checkpoint",
             "socialgraph.data",
             "socialgraph.forecaster",
-            "socialgraph.recipe",
             "socialgraph.writers",
         },
         {"pytorch_lightning"},

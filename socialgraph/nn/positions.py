@@ -16,8 +16,8 @@ __all__ = [
 
 MEND = (
     "Inspect the file with 'python -m data_prep inspect FILE.h5' and write the missing positions "
-    "into it with 'python -m data_prep backfill FILE.h5 --detectors TABLE.csv', or train without "
-    "pooling (in YAML 'pooling: null')."
+    "into it with 'python -m data_prep backfill FILE.h5 --detectors TABLE.csv' (in Python give the "
+    "series 'lat' and 'lon'), or train without pooling (in YAML 'pooling: null')."
 )
 
 
@@ -69,8 +69,9 @@ def check_edges(edge_index: Tensor | None, distance: Tensor | None) -> None:
     if edge_index is None or distance is None:
         lacking = "edge_index" if edge_index is None else "distance"
         raise RuntimeError(
-            f"Social pooling is enabled but '{lacking}' is missing from the batch. A builder of "
-            "socialgraph.graph gives both."
+            f"Social pooling is enabled but '{lacking}' is missing from the batch. Give "
+            "'data.graph' a builder of socialgraph.graph, or train without pooling (in YAML "
+            "'pooling: null')."
         )
 
 
