@@ -36,6 +36,21 @@ def test_a_code_among_many_readings_changes_nothing_if_scaled_robustly():
     assert scaled.tolist() == [10.0, -10.0]
 
 
+def test_a_robust_scale_sees_all_detectors_of_long_series():
+    detectors = np.where(np.arange(1000) % 2, 100.0, 10.0)
+    noise = np.random.default_rng(0).normal(0, 1, (8400, 1, 1))
+    values = (detectors[:, None] + noise).astype(np.float32)  # [8400, 1000, 1]
+    loc, scale, _ = scale_of(values, ["a"], "robust")
+    assert loc[0] == pytest.approx(55, rel=0.01)
+    assert scale[0] == pytest.approx(45, rel=0.01)
+
+
+def test_a_feature_that_is_nearly_always_zero_keeps_its_spread():
+    values = np.zeros((1000, 2, 1), dtype=np.float32)
+    values[:4] = 50.0
+    assert scale_of(values, ["a"], "robust")[1] == pytest.approx(values.std(), rel=1e-5)
+
+
 @pytest.mark.parametrize("scaling", ["standard", "robust"])
 def test_units_may_be_tiny(scaling):
     values = 1e-9 * made_readings()

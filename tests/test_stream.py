@@ -4,16 +4,20 @@ import dataclasses
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 
 import socialgraph
 from socialgraph.calendar import clock
 from socialgraph.cli import main
-from socialgraph.nn import map_state
+from socialgraph.data import TrafficDataModule, Windows
+from socialgraph.forecaster import Forecaster
+from socialgraph.nn import SocialGraphNet, XLSTMEncoder, map_state
 from socialgraph.schema import write
 from socialgraph.stream import StreamingForecaster
 from socialgraph.stream_cli import ReadingTable
@@ -311,6 +315,64 @@ def test_a_stream_runs_through_the_repeated_hour_and_goes_on_in_it(checkpoint, s
     for time, readings in rest:
         stream.update(time, readings)
     assert stream.time == utc[-1]
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 2])
+def test_a_restart_anywhere_around_the_repeated_hour_loses_no_line(overlap):
+    zone = "Europe/Copenhagen"
+    lines, utc = local_lines(zone, "2024-10-27T01:00", offset=False)
+    for stop in range(1 + overlap, len(lines)):
+        sent = [["timestamp,A\n", *lines[:stop]], ["timestamp,A\n", *lines[stop - overlap :]]]
+        last, found = None, []
+        for part in sent:
+            found += [time for time, _ in ReadingTable(part, ["A"], ["speed"], zone, last)]
+            last = found[-1]
+        assert found == [*utc[:stop], *utc[stop - overlap :]], stop
+
+
+def test_a_time_that_can_follow_in_either_pass_is_refused():
+    known = np.datetime64("2024-10-27T00:30:00")  # 02:30 in the first pass
+    lines = ["timestamp,A\n", "2024-10-27T02:00:00,1\n"]  # half an hour before, or after it
+    with pytest.raises(ValueError, match="Line 2: expected a time with its offset from UTC"):
+        list(ReadingTable(lines, ["A"], ["speed"], "Europe/Copenhagen", known))
+
+
+def test_two_streams_of_one_forecaster_know_their_own_detectors(tmp_path, series):
+    network = SocialGraphNet(
+        encoder=partial(XLSTMEncoder, hidden_channels=8), pooling=None, node_channels=4
+    )
+    forecaster = Forecaster(network)
+    data = TrafficDataModule(series, windows=Windows(6, 3))
+    pl.Trainer(
+        max_steps=2, accelerator="cpu", logger=False, default_root_dir=tmp_path,
+        enable_checkpointing=False, enable_progress_bar=False,
+    ).fit(forecaster, data)  # fmt: skip
+
+    def follow_part(rows, others=()):
+        stream = StreamingForecaster(forecaster)
+        ids = [series.vdids[row] for row in rows]
+        stream.set_detectors(ids, series.lat[rows], series.lon[rows])
+        if others:
+            follow_part(list(others))
+        return stream.update(series.timestamps[0], series.values[0, rows])
+
+    assert torch.equal(follow_part([0, 1]), follow_part([0, 1], others=(3, 5)))
+
+
+def test_readings_that_the_caller_changes_stay_as_they_were_read(stream, series):
+    readings = series.values[0].copy()
+    stream.update(series.timestamps[0], readings)
+    readings[:] = 7
+    np.testing.assert_array_equal(stream.readings, series.values[0])
+
+
+def test_lines_that_are_known_are_counted(checkpoint, series, tmp_path, capsys):
+    words = command(checkpoint, tmp_path, "--input", tmp_path / "in.csv")[3:]
+    (tmp_path / "in.csv").write_text("\n".join(lines_of(series, range(3))) + "\n")
+    main(words)
+    capsys.readouterr()
+    main(words)
+    assert "Lines left out: 2, of times before 2024-01-01T08:10:00+08:00" in capsys.readouterr().err
 
 
 def test_a_line_that_is_sent_twice_is_ignored_and_with_other_readings_refused(

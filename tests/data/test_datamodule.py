@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from socialgraph.data import Loading, TrafficDataModule, Windows
-from socialgraph.data.loading import ordered_loader
+from socialgraph.data.loading import ordered_loader, training_loader
 from socialgraph.graph import CombinedGraph, RadiusGraph
 from tests.conftest import make_series
 
@@ -219,6 +219,42 @@ def test_a_file_that_ends_in_silence_is_not_forecast(traffic_file):
         file["data/features"][-6:] = np.nan
     with pytest.raises(ValueError, match="nothing to forecast from"):
         make_module(traffic_file).predict_dataloader()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"targets": "speed"}, r"'targets' as a list of names, \['speed'\]"),
+        ({"split": "day"}, r"three shares.*DaySplit.*'day'"),
+        ({"split": (0.8, 0.2)}, r"got \(0\.8, 0\.2\)"),
+        ({"windows": (12, 12)}, "as Windows"),
+        ({"graph": 2000.0}, r"RadiusGraph\(2000\.0\)"),
+        ({"scaling": "minmax"}, "'standard', 'robust'"),
+    ],
+)
+def test_what_stands_in_the_place_of_something_else_is_named(options, words):
+    with pytest.raises(ValueError, match=words):
+        TrafficDataModule(make_series(), **options)
+
+
+def test_a_frame_is_no_series():
+    with pytest.raises(ValueError, match=r"got DataFrame.*from_frame"):
+        TrafficDataModule(make_series().to_frame())
+    with pytest.raises(ValueError, match="'predict_on' as 'latest' or 'test'"):
+        Windows(predict_on="Test")
+
+
+def test_windows_that_fill_up_processes_have_no_targets():
+    module = make_module(make_series())
+    starts = module.starts["train"][:5].tolist()
+    loaders = [training_loader(starts, module.collator, Loading(2), (3, r)) for r in range(3)]
+    batches = [batch for loader in loaders for batch in loader]
+    counts = [window.any() for batch in batches for window in batch["target_mask"]]
+    assert len(counts) == 6
+    assert sum(counts) == 5
+    alone = training_loader(starts, module.collator, Loading(2), (1, 0))
+    issued = [torch.cat([b["issued"] for b in part]) for part in (alone, batches)]
+    assert set(issued[0].tolist()) == set(issued[1].tolist())
 
 
 def test_a_process_gets_its_share_in_one_piece_and_none_reads_a_window_that_never_was():
