@@ -6,6 +6,7 @@ from data_prep.report import enumerate_first, format_table
 
 __all__ = ["format_findings", "judge"]
 
+_NEVER_NEGATIVE = {"speed", "flow", "volume", "count", "occupancy", "occ"}
 _POOLING_ADVICE = (
     "Training with social pooling would be refused. Mend them with 'python -m data_prep backfill "
     "FILE --detectors TABLE', or disable social pooling"
@@ -139,6 +140,13 @@ def _warnings(found: dict) -> list[str]:
         f"{len(items)} {what}: {enumerate_first(items)}" for what, items in listed.items() if items
     ]
     texts += [_describe_outliers(entry) for entry in found["outliers"]]
+    told = {entry["feature"] for entry in found["outliers"]}
+    for name, span in found["ranges"].items():
+        if name in _NEVER_NEGATIVE - told and span is not None and span["minimum"] < 0:
+            texts.append(
+                f"{name} has negative readings, down to {span['minimum']:g}. If they mean missing, "
+                "convert again with --null-value."
+            )
     for name, vdids in found["constant_detectors"].items():
         if vdids:
             texts.append(f"{len(vdids)} detectors never change in {name}: {enumerate_first(vdids)}")

@@ -213,8 +213,8 @@ def _run(options: argparse.Namespace) -> None:
     output = None if str(options.output) == "-" else options.output
     if output is not None and output.resolve() == options.input.resolve():
         raise ValueError(f"--output is the file that is read, '{options.input}'.")
-    stream = StreamingForecaster(load(options.ckpt, options.device), options.max_gap)
-    path = options.state or options.ckpt.with_suffix(".stream.pt")
+    stream = StreamingForecaster(load(options.ckpt_path, options.device), options.max_gap)
+    path = options.state or options.ckpt_path.with_suffix(".stream.pt")
     mark = stream.load(path) if path.is_file() else {}
     if options.detectors:
         stream.set_detectors(*_read_detectors(options.detectors))
@@ -357,7 +357,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--ckpt", type=Path, required=True, help="checkpoint of 'socialgraph fit'")
+    add("--ckpt_path", type=Path, required=True, help="checkpoint of 'socialgraph fit'")
     add("--input", type=Path, required=True, help="CSV with 'timestamp' and a column per detector")
     add("--output", type=Path, default="-", help="CSV to append forecasts to; '-': standard output")
     add("--state", type=Path, help="file of the state; by default beside the checkpoint")

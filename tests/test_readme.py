@@ -31,20 +31,9 @@ def test_the_notebook_example_runs(tmp_path, monkeypatch):
     readings = series.to_frame().stack("detector", future_stack=True).reset_index()
     detectors = pd.DataFrame({"lat": series.lat, "lon": series.lon}, index=series.vdids)
     names = {"readings": readings, "detectors": detectors}
-    exec(IMPORTS + block("notebook", "python").replace("max_epochs=5", "max_steps=2"), names)
+    exec(block("notebook", "python").replace("max_epochs=5", "max_steps=2"), names)
     assert list(names["table"]) == ["issued", "time", "step", "detector", "speed"]
     assert len(names["table"]) == 6 * 12
-
-
-IMPORTS = """
-from functools import partial
-import pytorch_lightning as pl
-from socialgraph.data import TrafficDataModule
-from socialgraph.forecaster import Forecaster
-from socialgraph.graph import RadiusGraph
-from socialgraph.nn import SocialGraphNet, SocialPooling
-from socialgraph.series import TrafficSeries
-"""
 
 
 @pytest.mark.slow

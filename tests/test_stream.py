@@ -181,7 +181,7 @@ def lines_of(series, steps):
 
 def command(checkpoint, folder, *words):
     return [
-        *(sys.executable, "-m", "socialgraph", "stream", "--ckpt", str(checkpoint)),
+        *(sys.executable, "-m", "socialgraph", "stream", "--ckpt_path", str(checkpoint)),
         *("--state", str(folder / "state.pt"), *map(str, words)),
     ]
 

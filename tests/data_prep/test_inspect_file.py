@@ -189,3 +189,12 @@ def test_a_feature_without_any_reading_is_a_problem(tmp_path):
     write(tmp_path / "a.h5", series)
     (problem,) = inspect_file(tmp_path / "a.h5")["problems"]
     assert problem == "Feature 'flow' has no reading at all. Leave it out of 'data.features'."
+
+
+def test_negative_readings_of_what_is_never_negative_are_told(tmp_path):
+    series = make_series(missing=0.0)
+    series.values[7, 3, 0] = -1.0
+    schema.write(tmp_path / "a.h5", series)
+    (text,) = [t for t in inspect_file(tmp_path / "a.h5")["warnings"] if "negative" in t]
+    assert "speed has negative readings, down to -1" in text
+    assert "--null-value" in text
