@@ -23,7 +23,7 @@ from socialgraph.checkpoint import (
     read_checkpoint,
     recipe_of,
 )
-from socialgraph.data import Loading, TrafficDataModule, Windows
+from socialgraph.forecasting import forecast_series
 from socialgraph.graph import GraphBuilder
 from socialgraph.logger import MetricsLogger
 from socialgraph.metrics import ForecastErrors, Loss, errors_from_sums, masked_loss
@@ -32,7 +32,7 @@ from socialgraph.recipe import make
 from socialgraph.scaler import Scaler
 from socialgraph.series import TrafficSeries
 from socialgraph.spec import DataSpec, SpecError
-from socialgraph.table import forecast_table
+from socialgraph.step_mean import StepMean
 from socialgraph.warm_start import check_start, load_start, tell_other_features
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ class Forecaster(pl.LightningModule):
         self.scaler: Scaler | None = None
         self.graph: GraphBuilder | None = None
         self.node: Tensor | None = None  # places of the given detectors among the trained ones
-        self._num_observed: Tensor | None = None
+        self._step_mean = StepMean()
         self._random_state: dict | None = None
-        self._accumulated: dict | None = None
+        self._saved_mean: dict | None = None
         self._total_steps: float | None = None
         self._planned_steps: float | None = None  # by the training that was stopped
 
@@ -147,7 +147,6 @@ class Forecaster(pl.LightningModule):
         forecast = self.network(**{name: inputs[name] for name in names if name in inputs})
         return self.scaler.inverse(forecast.float())
 
-    @torch.inference_mode()
     def forecast(self, series: TrafficSeries) -> "pd.DataFrame":
         """Forecasts of the steps after the end of a series, as ``socialgraph predict`` gives them.
 
@@ -159,40 +158,9 @@ class Forecaster(pl.LightningModule):
             ``detector``, and a column per target in its unit.
 
         Raises:
-            ValueError: for a forecaster without training, or a series that it was not made for or
-                that ends in a gap.
+            ValueError, KeyError: as :func:`socialgraph.forecasting.forecast_series` does.
         """
-        if self.spec is None:
-            raise ValueError(
-                "Expected a trained forecaster. Fit it, or load its checkpoint, which is also the "
-                "way after a training in other processes."
-            )
-        spec = self.spec
-        data = TrafficDataModule(
-            series,
-            spec.features,
-            spec.targets,
-            windows=Windows(spec.window, spec.horizon),
-            split=(1.0, 0.0, 0.0),
-            graph=self.build_graph(),
-            loading=Loading(),
-        )
-        data.setup()
-        spec.check_form(data.spec)
-        (batch,) = data.predict_dataloader()
-        batch = {name: part.to(self.device) for name, part in batch.items()}
-        before = (self.given, self.node)
-        modes = [(module, module.training) for module in self.modules()]
-        try:
-            self.follow(data.spec)
-            self.eval()
-            self.check_batch(batch)
-            prediction = {"forecast": self(batch), "issued": batch["issued"]}
-        finally:  # a callback may forecast in the middle of a training
-            self.given, self.node = before
-            for module, mode in modes:
-                module.training = mode
-        return forecast_table(prediction, data.spec, observed=False).to_pandas()
+        return forecast_series(self, series)
 
     def build_graph(self) -> GraphBuilder | None:
         """The builder of the graph: that of the data at hand, or one made from the record."""
@@ -259,23 +227,15 @@ class Forecaster(pl.LightningModule):
             self.loss,
             self.huber_delta,
         )
-        before = 0 if self._num_observed is None else self._num_observed
-        self._num_observed = before + count
+        self._step_mean.add(count)
         mean = total.detach() / count.clamp(min=1)
         self.log("train/loss", mean, prog_bar=True, batch_size=len(batch["features"]))
         return total / batch["targets"][0].numel()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Divide the gradient by the observed targets of all batches and processes of the step."""
-        trainer = self.trainer
-        count = trainer.strategy.reduce(self._num_observed, reduce_op="sum")
-        per_window = self.given.horizon * self.given.num_targets * len(self.given.vdids)
-        # Lightning has divided by the batches of the step, and several processes take their mean.
-        divided_by = per_window * trainer.accumulate_grad_batches * trainer.world_size
-        for weight in self.parameters():
-            if weight.grad is not None:
-                weight.grad.mul_(divided_by / count.clamp(min=1))
-        self._num_observed = None
+        unit = self.given.horizon * self.given.num_targets * len(self.given.vdids)
+        self._step_mean.divide(self.parameters(), self.trainer, unit)
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         """Add a batch to the validation errors."""
@@ -324,9 +284,7 @@ class Forecaster(pl.LightningModule):
         if self._trainer is not None and self.trainer.datamodule is not None:
             checkpoint["data"] = self.trainer.datamodule.describe()
         checkpoint["total_steps"] = self._total_steps
-        if self._num_observed is not None:  # inside a step of several batches
-            gradients = {n: w.grad for n, w in self.named_parameters() if w.grad is not None}
-            checkpoint["accumulated"] = {"count": self._num_observed, "gradients": gradients}
+        checkpoint["step_mean"] = self._step_mean.state(self.named_parameters())
         checkpoint["random_state"] = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             checkpoint["random_state"]["cuda"] = torch.cuda.get_rng_state()
@@ -346,7 +304,7 @@ class Forecaster(pl.LightningModule):
             spec.check_same_data(self.given)
             self._random_state = checkpoint.get("random_state")
             self._planned_steps = checkpoint.get("total_steps")
-            self._accumulated = checkpoint.get("accumulated")
+            self._saved_mean = checkpoint.get("step_mean")
         if self.network is None:
             self.network = network_of(checkpoint, self.trust)
         self._adopt(spec)
@@ -387,7 +345,8 @@ class Forecaster(pl.LightningModule):
     def on_train_start(self) -> None:
         """Begin to measure time, and tell if a prolonged training changes the learning rate."""
         self._epoch_start = time.perf_counter()  # a training that goes on may begin in mid-epoch
-        self._restore_accumulated()
+        self._step_mean.restore(self._saved_mean, self.named_parameters())
+        self._saved_mean = None
         for logger in self.trainer.loggers:
             if isinstance(logger, MetricsLogger):
                 logger.begin(self.trainer.global_step)
@@ -408,16 +367,6 @@ class Forecaster(pl.LightningModule):
             "For a new training with a warm-up, start from the weights with init_from.",
             stacklevel=2,
         )
-
-    def _restore_accumulated(self) -> None:
-        """Go on inside a step of several batches, if the saved training stood there."""
-        saved, self._accumulated, self._num_observed = self._accumulated, None, None
-        if saved is None:
-            return
-        self._num_observed = saved["count"].to(self.device)
-        for name, weight in self.named_parameters():
-            if name in saved["gradients"]:
-                weight.grad = saved["gradients"][name].to(weight)
 
     def on_train_epoch_start(self) -> None:
         """Begin to measure the time of the epoch."""

@@ -74,10 +74,20 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/checkpoint.py": ({"socialgraph.recipe", "socialgraph.spec"}, {"torch"}),
     "socialgraph/warm_start.py": ({"socialgraph.spec"}, {"torch"}),
+    "socialgraph/step_mean.py": (set(), {"torch", "pytorch_lightning"}),
+    "socialgraph/forecasting.py": (
+        {
+            "socialgraph.data",
+            "socialgraph.forecaster",
+            "socialgraph.series",
+            "socialgraph.table",
+        },
+        {"torch", "pandas"},
+    ),
     "socialgraph/forecaster.py": (
         {
             "socialgraph.checkpoint",
-            "socialgraph.data",
+            "socialgraph.forecasting",
             "socialgraph.graph",
             "socialgraph.logger",
             "socialgraph.metrics",
@@ -86,7 +96,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.scaler",
             "socialgraph.series",
             "socialgraph.spec",
-            "socialgraph.table",
+            "socialgraph.step_mean",
             "socialgraph.warm_start",
         },
         {"torch", "pytorch_lightning", "pandas"},

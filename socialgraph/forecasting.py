@@ -1,0 +1,57 @@
+"""Forecasts of the steps after the end of a series, in Python."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from socialgraph.data import TrafficDataModule, Windows
+from socialgraph.series import TrafficSeries
+from socialgraph.table import forecast_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from socialgraph.forecaster import Forecaster
+
+__all__ = ["forecast_series"]
+
+
+@torch.inference_mode()
+def forecast_series(forecaster: "Forecaster", series: TrafficSeries) -> "pd.DataFrame":
+    """What ``forecaster.forecast(series)`` gives; leaves the forecaster as it was.
+
+    Raises:
+        ValueError: for a forecaster without training, or a series that it was not made for or that
+            ends in a gap.
+        KeyError: for a series without a feature that it reads.
+    """
+    spec = forecaster.spec
+    if spec is None:
+        raise ValueError(
+            "Expected a trained forecaster. Fit it, or load its checkpoint, which is also the way "
+            "after a training in other processes."
+        )
+    data = TrafficDataModule(
+        series,
+        spec.features,
+        spec.targets,
+        windows=Windows(spec.window, spec.horizon),
+        split=(1.0, 0.0, 0.0),
+        graph=forecaster.build_graph(),
+    )
+    data.setup()
+    spec.check_form(data.spec)
+    (batch,) = data.predict_dataloader()
+    batch = {name: part.to(forecaster.device) for name, part in batch.items()}
+    before = (forecaster.given, forecaster.node)
+    modes = [(module, module.training) for module in forecaster.modules()]
+    try:
+        forecaster.follow(data.spec)
+        forecaster.eval()
+        forecaster.check_batch(batch)
+        prediction = {"forecast": forecaster(batch), "issued": batch["issued"]}
+    finally:  # a callback may forecast in the middle of a training
+        forecaster.given, forecaster.node = before
+        for module, mode in modes:
+            module.training = mode
+    return forecast_table(prediction, data.spec, observed=False).to_pandas()
