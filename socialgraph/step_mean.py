@@ -23,7 +23,7 @@ class StepMean:
         self.count = count if self.count is None else self.count + count
 
     def divide(self, parameters: Iterable[nn.Parameter], trainer: pl.Trainer, unit: int) -> None:
-        """Bring gradients of sums, divided by ``unit``, to the mean over the targets of the step."""
+        """Bring gradients of sums, divided by ``unit``, to the mean over the step's targets."""
         count = trainer.strategy.reduce(self.count, reduce_op="sum").clamp(min=1)
         factor = unit * trainer.accumulate_grad_batches * trainer.world_size / count
         for weight in parameters:
