@@ -41,9 +41,11 @@ test: install
 test-fast: install
 	$(BIN)/python -m pytest -m "not slow"
 
-# The pooling once more with torch-scatter, which torch-geometric uses where it is installed.
+# The pooling once more with torch-scatter, which torch-geometric uses if it is installed; and
+# the package as it is installed from its wheel.
 test-scatter: .venv-scatter/.installed
 	.venv-scatter/bin/python -c "import torch_scatter"
+	rm -rf build/starter && .venv-scatter/bin/socialgraph init build/starter  # held by the wheel
 	.venv-scatter/bin/python -m pytest tests/nn/test_pooling.py tests/nn/test_pooling_in_pyg.py tests/nn/test_sparse.py
 
 .venv-scatter/.installed: pyproject.toml

@@ -166,7 +166,8 @@ def measure_file(path: Path, args: argparse.Namespace) -> Iterator[dict]:
     options = {"series": str(path), "windows": Windows(args.window, args.window)}
     options |= {"loading": Loading(args.batch_size, pin_memory=args.device == "cuda")}
     loader = make_loader("gathered", options)
-    windows, (steps, nodes, features) = len(loader.dataset), loader.collate_fn.values.shape
+    windows, shape = len(loader.dataset), loader.datamodule.collator.values.shape
+    steps, nodes, features = shape
     size = {"data": path.stem, "nodes": nodes, "steps": steps, "windows": windows}
     # A reading takes four bytes, and its mask one.
     stored_mib = windows * 2 * args.window * nodes * features * 5 / 2**20

@@ -254,6 +254,7 @@ def test_a_checkpoint_that_is_not_there_is_named(capsys):
         main(["test", "--ckpt_path=none.ckpt", "--traceback"])
 
 
+@pytest.mark.slow
 def test_both_spellings_of_the_command_work():
     for words in (["-m", "socialgraph"], ["-c", "from socialgraph.cli import main; main()"]):
         run = subprocess.run(

@@ -28,6 +28,7 @@ def test_an_example_runs(code):
     exec(code, {"__name__": "example"})
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_soft_radius_is_drawn(tmp_path):
     path = tmp_path / "soft_radius.png"
     subprocess.run([sys.executable, "-m", "docs.draw_soft_radius", path], cwd=ROOT, check=True)

@@ -28,6 +28,7 @@ def test_a_batch_comes_from_the_file_with_enough_detectors(traffic_file):
     assert make_batch(Size(7), [traffic_file])[1] == "simulated"
 
 
+@pytest.mark.slow
 def test_all_forms_are_the_same_function_of_the_workload():
     size = Size(5, batch_size=2, hidden_channels=8)
     batch, _ = make_batch(size, [])
@@ -93,6 +94,7 @@ def test_the_planner_agrees_with_a_measured_step(tmp_path):
     assert entry["resident_mib"] > entry["measured_mib"] * 0.9
 
 
+@pytest.mark.slow
 def test_the_planner_grows_with_detectors_and_counts_those_of_a_file(traffic_file, capsys):
     small = ["--hidden_channels=8", "--num_blocks=1", "--batch_size=1", "--device=cpu"]
     plan.main(["--nodes", "1000", "2000", *small])

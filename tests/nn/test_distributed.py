@@ -228,6 +228,7 @@ def test_some_detectors_in_another_order_find_their_encoders(vectorised):
 
 @both_forms
 @pytest.mark.parametrize("num_nodes", [1, 9])  # fewer than the chunks, and not a multiple
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_no_number(vectorised, num_nodes):
     ids = [f"VD-{i}" for i in range(num_nodes)]
     plain = make_distributed(vectorised=vectorised, vdids=ids)
