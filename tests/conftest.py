@@ -1,6 +1,10 @@
 """Made data that every test can use; real files are under ../shared/data where they exist."""
 
+import os
 from pathlib import Path
+
+# Small tensors: threads only wait for each other, most of all beside another job.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
