@@ -1,6 +1,7 @@
 """The command line: ``socialgraph fit | validate | test | predict | stream | init``."""
 
 import difflib
+import json
 import re
 import sys
 import tempfile
@@ -132,6 +133,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _run(words: list[str]) -> None:
+    words = _with_checkpoint_last(words)
     with tempfile.TemporaryDirectory() as folder:
         ForecastCLI(
             Forecaster,
@@ -156,7 +158,8 @@ def _defaults_from_checkpoint(words: list[str], folder: Path) -> dict:
     Raises:
         ValueError: if none is named, or it holds what it must not.
     """
-    if not words or words[0] not in ("validate", "test", "predict") or "--help" in words:
+    asks = any(word in ("-h", "--help") or word.endswith(".help") for word in words)
+    if asks or not words or words[0] not in ("validate", "test", "predict"):
         return {}
     path = _value_of("--ckpt_path", words)
     if path is None:
@@ -167,8 +170,21 @@ def _defaults_from_checkpoint(words: list[str], folder: Path) -> dict:
     trust = yaml.safe_load(_value_of("--model.trust", words) or "[]")
     data = data_options(read_checkpoint(path), [trust] if isinstance(trust, str) else trust)
     config = folder / "checkpoint.yaml"
-    config.write_text(yaml.safe_dump({"data": data}))
+    config.write_text(json.dumps({"data": data}))  # which is YAML, with its texts quoted
     return {words[0]: {"default_config_files": [str(config)]}}
+
+
+def _with_checkpoint_last(words: list[str]) -> list[str]:
+    """The words with ``--ckpt_path`` at the end, where it goes before that of a configuration."""
+    path = _value_of("--ckpt_path", words)
+    if path is None:
+        return words
+    kept, skip = [], False
+    for word in words:
+        if not (skip or word == "--ckpt_path" or word.startswith("--ckpt_path=")):
+            kept.append(word)
+        skip = word == "--ckpt_path"
+    return [*kept, "--ckpt_path", path]
 
 
 def _value_of(option: str, words: list[str]) -> str | None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Forecaster", "load"]
 
+_NO_NETWORK = "Expected a network: Forecaster(network=...), or a checkpoint of one."
 _OPTIONS = ("loss", "huber_delta", "learning_rate", "weight_decay", "warmup_steps")
 
 
@@ -129,12 +130,11 @@ class Forecaster(pl.LightningModule):
                 f"'{self.trainer.precision}'). Use 'bf16-mixed' or '16-mixed'."
             )
         self.given = datamodule.spec
-        self.graph = datamodule.graph
         if stage == "fit":
             if not self.training:  # as one that was loaded
                 self.train()
+            self.graph = datamodule.graph
             self._begin(datamodule.fitted_spec())
-            self.follow(self.given)
             self._tell_types_of_edges(datamodule.graph_tensors)
         size = (self.given.horizon, self.given.num_targets)
         self.errors = nn.ModuleDict({"val": ForecastErrors(*size), "test": ForecastErrors(*size)})
@@ -259,7 +259,13 @@ class Forecaster(pl.LightningModule):
         return {"forecast": self(batch), **{name: batch[name] for name in known}}
 
     def configure_optimizers(self) -> dict:
-        """AdamW with warm-up and cosine decay, stepped per batch."""
+        """AdamW with warm-up and cosine decay, stepped per batch.
+
+        Raises:
+            ValueError: without a network.
+        """
+        if self.network is None:
+            raise ValueError(_NO_NETWORK)
         self._total_steps = total = float(self.trainer.estimated_stepping_batches)
         groups = parameter_groups(self.network, self.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
@@ -302,15 +308,21 @@ class Forecaster(pl.LightningModule):
             check_resumable(checkpoint)
             check_unfinished(checkpoint, self.trainer.max_epochs, self.trainer.max_steps)
             spec.check_same_data(self.given)
+            spec = replace(spec, graph=self.given.graph, source=self.given.source)
+            self._saved_mean = checkpoint.get("step_mean")
+            if self._saved_mean is not None and self.trainer.world_size > 1:
+                raise ValueError(
+                    "The checkpoint was written inside a step of several batches, and several "
+                    "processes cannot go on there. Take one between two steps, or one process."
+                )
             self._random_state = checkpoint.get("random_state")
             self._planned_steps = checkpoint.get("total_steps")
-            self._saved_mean = checkpoint.get("step_mean")
         if self.network is None:
             self.network = network_of(checkpoint, self.trust)
         self._adopt(spec)
         check_same_network(recipe_of(self.network), checkpoint["network"])
-        if self._trainer is None:
-            self.follow(spec)
+        if self._trainer is None or self.trainer.training:
+            self.follow(self.given if self._trainer is not None else spec)
 
     def on_validation_start(self) -> None:
         """Compare the data with those of the training; without one, adopt them.
@@ -324,8 +336,9 @@ class Forecaster(pl.LightningModule):
         datamodule = self.trainer.datamodule
         if self.spec is None:
             untrained = {"train_start": None, "train_end": None}
-            self._adopt(replace(datamodule.fitted_spec(), **untrained))
-            self.network.to(self.device)
+            with torch.inference_mode(False):  # weights that can be trained later
+                self._adopt(replace(datamodule.fitted_spec(), **untrained))
+                self.network.to(self.device)
             if any(weight.requires_grad for weight in self.network.parameters()):
                 warnings.warn("The network is untrained: its weights are random.", stacklevel=2)
         self.spec.check_form(self.given)
@@ -388,10 +401,13 @@ class Forecaster(pl.LightningModule):
         """Adopt the data of a new training, from the weights at hand or those of a checkpoint."""
         if self.spec is not None:
             self._begin_again(spec)
-        elif self.init_from is None:
-            self._adopt(spec)
-        else:
+        elif self.init_from is not None:
             self._begin_from(self.init_from, spec)
+        elif self.network is not None:
+            self._adopt(spec)
+        else:  # the checkpoint of a training that goes on brings it
+            return
+        self.follow(self.given)
 
     def _begin_again(self, spec: DataSpec) -> None:
         if self.spec.vdids != spec.vdids and getattr(self.network, "knows_nodes", False):
@@ -424,7 +440,7 @@ class Forecaster(pl.LightningModule):
     def _adopt(self, spec: DataSpec) -> None:
         """Be a forecaster for these data from now on."""
         if self.network is None:
-            raise ValueError("Expected a network: Forecaster(network=...), or a checkpoint of one.")
+            raise ValueError(_NO_NETWORK)
         self._build_network(spec)
         self.spec = spec
         self.scaler = Scaler(spec.loc, spec.scale, spec.limit).to(self.device)

@@ -44,7 +44,11 @@ class _KeepingWriter(ExperimentWriter):
         if not Path(self.metrics_file_path).is_file():
             return
         with open(self.metrics_file_path, newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+            rows = [
+                row
+                for row in csv.DictReader(file)
+                if (row["step"] or "").isdigit() and int(row["step"]) < step  # else half written
+            ]
         with (
             replacing(self.metrics_file_path) as temporary,
             open(temporary, "w", newline="") as file,

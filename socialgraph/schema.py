@@ -142,8 +142,9 @@ def read_positions(file: h5py.File, vdids: list[str]) -> tuple[np.ndarray, np.nd
         ``"out of range"`` have finite numbers.
     """
     info = file.get("metadata/vd_info", {})
-    for vdid in vdids:
-        check_links(file, f"metadata/vd_info/{vdid}")
+    if "metadata/vd_info" in file:
+        for vdid in vdids:
+            check_links(info, vdid)
     found = [_position(info.get(vdid)) for vdid in vdids]
     lat, lon, status = zip(*found, strict=True)
     return np.array(lat, dtype=np.float64), np.array(lon, dtype=np.float64), list(status)
@@ -162,7 +163,7 @@ def _told(path: str | Path) -> Iterator[None]:
         yield
     except SchemaError:
         raise
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
+    except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise SchemaError(f"'{path}': {error}") from error
 
 
@@ -224,7 +225,12 @@ def _check_layout(path: str | Path, file: h5py.File) -> None:
             f"'{path}' has schema_version {version}, this socialgraph reads {_READ_VERSIONS}. "
             "Install a newer socialgraph or convert the raw data again."
         )
-    for name in (*_ARRAYS, "metadata/edges/edge_index", "metadata/edges/distance"):
+    for name in (
+        *_ARRAYS,
+        "metadata/vd_info",
+        "metadata/edges/edge_index",
+        "metadata/edges/distance",
+    ):
         check_links(file, name)
     lacking = [name for name in _ARRAYS if not isinstance(file.get(name), h5py.Dataset)]
     if lacking:
@@ -232,6 +238,15 @@ def _check_layout(path: str | Path, file: h5py.File) -> None:
             f"'{path}' lacks {lacking}; at its root are {sorted(file)}. "
             "Convert the raw data with 'python -m data_prep convert'."
         )
+    kinds = {
+        "metadata/vd_info": h5py.Group,
+        "metadata/edges": h5py.Group,
+        "metadata/edges/edge_index": h5py.Dataset,
+        "metadata/edges/distance": h5py.Dataset,
+    }
+    for name, kind in kinds.items():
+        if name in file and not isinstance(file[name], kind):
+            raise SchemaError(f"'{path}': expected '{name}' as a {kind.__name__.lower()}.")
     for name in _ARRAYS:
         check_dataset(file[name])
     _, *axes = (file[name] for name in _ARRAYS)

@@ -204,7 +204,7 @@ class DataSpec:
             earlier = tuple({**period, **_period(period)} for period in kept["earlier"])
             spec = cls(**{**kept, **_period(kept), "edges": edges, "earlier": earlier})
             spec._check()
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
             raise SpecError(
                 f"The 'spec' of the checkpoint cannot be right ({error}). Train again."
             ) from error
@@ -229,8 +229,24 @@ class DataSpec:
             raise ValueError("Expected the targets as the first features")
         if (self.train_start is None) != (self.train_end is None):
             raise ValueError("Expected both ends of the time of the training, or none")
-        if not (self.window >= 1 and self.horizon >= 1 and self.interval_minutes > 0):
+        steps = (self.window, self.horizon)
+        if not (all(isinstance(n, int) and n >= 1 for n in steps) and self.interval_minutes > 0):
             raise ValueError("Expected 'window', 'horizon' and 'interval_minutes' above 0")
+        for number in (self.limit, self.max_radius):
+            if number is not None and not number > 0:
+                raise ValueError("Expected 'limit' and 'max_radius' above 0")
+        if not isinstance(self.vdids, list) or len(set(self.vdids)) < nodes:
+            raise ValueError("Expected a list of different ids")
+        if self.edges is not None:
+            index, distance = self.edges
+            if index.shape[1] != len(distance) or (index.size and index.max() >= nodes):
+                raise ValueError("Expected edges between the detectors, each with its length")
+        for period in (*self.earlier, vars(self)):
+            if not len(period["vdids"]) == len(period["lat"]) == len(period["lon"]):
+                raise ValueError("Expected a position for each detector of a training")
+            start, end = period["train_start"], period["train_end"]
+            if start is not None and not start <= end:
+                raise ValueError("Expected times of a training in order")
         check_zone(self.timezone)
 
     def with_detectors(

@@ -12,7 +12,7 @@ class StorageError(ValueError):
     """Parts of an HDF5 file that lie elsewhere, or that are lost."""
 
 
-def check_links(file: h5py.File, name: str) -> None:
+def check_links(group: h5py.Group, name: str) -> None:
     """Refuse a path of which a part is a link, to another place or to another file.
 
     A name that there is not passes.
@@ -20,14 +20,14 @@ def check_links(file: h5py.File, name: str) -> None:
     Raises:
         StorageError: naming the link.
     """
-    group: h5py.Group = file
+    whole = f"{group.name}/{name}".strip("/")
     for part in name.split("/"):
         link = group.get(part, getlink=True)
         if link is None:
             return
         if not isinstance(link, h5py.HardLink):
             raise StorageError(
-                f"'{name}' is a link ({type(link).__name__}), and what it leads to is not read. "
+                f"'{whole}' is a link ({type(link).__name__}), and what it leads to is not read. "
                 "Copy the data into the file."
             )
         group = group[part]

@@ -268,7 +268,7 @@ def _check_repeated(stream: StreamingForecaster, line: int, readings: np.ndarray
     """Refuse a line that repeats the last time with other readings than those that were read."""
     if stream.readings is None:  # detectors have changed since
         return
-    before = stream.readings.numpy()
+    before = stream.readings.cpu().numpy()
     differs = ~((before == readings) | (np.isnan(before) & np.isnan(readings))).all(axis=1)
     if differs.any():
         time = format_local(np.array([stream.time]), stream.spec.timezone)[0]

@@ -428,6 +428,31 @@ def test_a_training_that_began_from_a_checkpoint_goes_on_without_it(traffic_file
     fit(traffic_file, start, *resumed)
 
 
+def test_a_checkpoint_on_the_command_line_goes_before_that_of_a_configuration(traffic_file):
+    checkpoint = fit(traffic_file).rename("mine.ckpt")
+    Path("more.yaml").write_text("ckpt_path: null\n")
+    quiet = "--trainer.enable_progress_bar=false"
+    main(["test", "--ckpt_path", str(checkpoint), "--config=more.yaml", quiet])
+    assert json.loads(Path("mine.test.json").read_text())["checkpoint"] == "mine.ckpt"
+
+
+def test_a_training_that_began_from_a_checkpoint_alone_goes_on(traffic_file):
+    first = fit(traffic_file).rename("first.ckpt")
+    Path("plain.yaml").write_text("network: null\n")
+    words = made(traffic_file, f"--model.init_from={first}")
+    words = [w for w in words if not w.startswith(("--model=", "--model.network"))]
+    words.insert(1, "--model.network=null")
+    main(["fit", *words, "--trainer.max_epochs=1"])
+    main(["fit", *words, "--trainer.max_epochs=2", "--ckpt_path=checkpoints/last.ckpt"])
+    assert torch.load("checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_help_needs_no_checkpoint(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["predict", "-h"])
+    assert end.value.code == 0
+
+
 def test_the_end_of_a_name_may_be_a_format(traffic_file):
     checkpoint = fit(traffic_file)
     words = ["--forecast.path=table.csv", "--trainer.enable_progress_bar=false"]

@@ -20,7 +20,7 @@ from torch import nn
 import socialgraph
 from socialgraph.data import Loading, TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster
-from socialgraph.graph import CombinedGraph, RadiusGraph
+from socialgraph.graph import CombinedGraph, RadiusGraph, RoadGraph
 from socialgraph.logger import MetricsLogger
 from socialgraph.nn import DistributedSocialGraphNet, SocialGraphNet, SocialPooling, XLSTMEncoder
 from socialgraph.schema import write
@@ -571,6 +571,12 @@ def test_going_on_in_mid_epoch_with_other_batches_is_refused(traffic_file, tmp_p
             make_data(traffic_file, batch_size=4),
             ckpt_path=str(tmp_path / "mid" / "last.ckpt"),
         )
+    other_order = make_data(traffic_file)
+    other_order.loading = Loading(8, seed=5)
+    with pytest.raises(ValueError, match=r"'seed': 0.*'seed': 5"):
+        make_trainer(tmp_path, val_check_interval=0.3).fit(
+            make_forecaster(), other_order, ckpt_path=str(tmp_path / "mid" / "last.ckpt")
+        )
 
 
 def test_a_graph_of_ones_own_is_used_and_found_again_if_trusted(tmp_path):
@@ -583,6 +589,61 @@ def test_a_graph_of_ones_own_is_used_and_found_again_if_trusted(tmp_path):
 
 class ChainGraph(RadiusGraph):
     """A builder that is not of this package."""
+
+
+def road_table(path, names):
+    lines = [f"{a},{b},{400 + i}" for i, (a, b) in enumerate(itertools.pairwise(names))]
+    path.write_text("from,to,metres\n" + "\n".join(lines))
+    return RoadGraph(str(path))
+
+
+def test_a_test_on_other_roads_leaves_the_roads_of_the_training(tmp_path):
+    series = make_series()
+    other = dataclasses.replace(series, vdids=[f"N-{i}" for i in range(6)])
+    ours, theirs = (road_table(tmp_path / f"{s.vdids[0]}.csv", s.vdids) for s in (series, other))
+    network = make_forecaster(node_channels=0)
+    forecaster, *_ = train(tmp_path, make_data(series, graph=ours), network)
+    before = forecaster.forecast(series)
+    make_trainer(tmp_path).test(forecaster, make_data(other, graph=theirs), verbose=False)
+    assert forecaster.forecast(series).equals(before)
+    with pytest.raises(SpecError, match="trained with graph"):
+        make_trainer(tmp_path).test(forecaster, make_data(series, graph=RadiusGraph(500.0)))
+    assert forecaster.forecast(series).equals(before)
+
+
+def test_a_training_goes_on_with_its_roads_in_another_place(tmp_path):
+    series = make_series()
+    _, _, path = train(
+        tmp_path, make_data(series, graph=road_table(tmp_path / "a.csv", series.vdids))
+    )
+    moved = road_table(tmp_path / "b.csv", series.vdids)
+    (tmp_path / "a.csv").unlink()
+    trainer = make_trainer(tmp_path, 2, limit_train_batches=3)
+    trainer.fit(Forecaster(), make_data(series, graph=moved), ckpt_path=str(path))
+    trainer.save_checkpoint(tmp_path / "c.ckpt")
+    assert len(socialgraph.load(tmp_path / "c.ckpt").forecast(series)) == 6 * 3
+
+
+def test_a_network_that_was_tested_untrained_can_be_trained(traffic_file, tmp_path):
+    forecaster = make_forecaster()
+    with pytest.warns(UserWarning, match="untrained"):
+        make_trainer(tmp_path).test(forecaster, make_data(traffic_file), verbose=False)
+    train(tmp_path, make_data(traffic_file), forecaster)
+    assert forecaster.spec.train_end is not None
+
+
+def test_a_half_written_row_of_metrics_stops_no_training(traffic_file, tmp_path):
+    logger = partial(MetricsLogger, tmp_path, "a", 0)
+    keep = ModelCheckpoint(tmp_path, filename="k", save_last=True)
+    make_trainer(tmp_path, logger=logger(), callbacks=[keep]).fit(
+        make_forecaster(), make_data(traffic_file)
+    )
+    path = tmp_path / "a" / "version_0" / "metrics.csv"
+    path.write_text(path.read_text()[:-8])
+    make_trainer(tmp_path, 2, logger=logger()).fit(
+        make_forecaster(), make_data(traffic_file), ckpt_path=str(tmp_path / "last.ckpt")
+    )
+    assert len(path.read_text().splitlines()) > 3
 
 
 def test_an_untrained_network_is_told(traffic_file, tmp_path):

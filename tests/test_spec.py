@@ -107,6 +107,13 @@ def test_trainings_before_this_one_are_not_forgotten():
         {"window": -3},
         {"edges": 7},
         {"features": None},
+        {"edges": [[[0, 9], [1, 2]], [1.0, 2.0]]},
+        {"edges": [[[2**70], [1]], [1.0]]},
+        {"vdids": ["VD-0"] * 6},
+        {"window": 4.5},
+        {"limit": "x"},
+        {"earlier": [{"train_start": None}]},
+        {"train_start": "2030-01-01T00:00:00"},
     ],
 )
 def test_an_entry_that_cannot_be_right_is_refused(change):

@@ -49,6 +49,15 @@ def virtual(file, folder):
     file.create_virtual_dataset("data/features", layout)  # of itself
 
 
+def information_of_another_kind(file, folder):
+    del file["metadata/vd_info"]
+    file["metadata/vd_info"] = np.ones(3)
+
+
+def edges_of_another_kind(file, folder):
+    file.create_group("metadata/edges/edge_index")
+
+
 def lost_chunks(file, folder):
     replace_features(file, chunks=(50, 6, 2))[:200] = 1.0
 
@@ -66,6 +75,8 @@ def never_written(file, folder):
         (link_of_a_detector, r"'metadata/vd_info/VD-2' is a link"),
         (external_storage, "'/data/features' lies in other files"),
         (virtual, "'/data/features' lies in other files"),
+        (information_of_another_kind, "expected 'metadata/vd_info' as a group"),
+        (edges_of_another_kind, "expected 'metadata/edges/edge_index' as a dataset"),
         (lost_chunks, r"2 of 6 parts of '/data/features' are lost.*read as 0\.0"),
         (never_written, r"1 of 1 parts of '/data/features' are lost"),
     ],

@@ -66,7 +66,7 @@ class TrafficDataModule(pl.LightningDataModule):
         loading: Loading = Loading(),  # noqa: B008, frozen
     ) -> None:
         super().__init__()
-        _check_types(series, features, targets, windows, graph)
+        _check_types(series, features, targets, windows, graph, loading)
         absent = [name for name in targets or [] if features and name not in features]
         if absent:
             raise ValueError(
@@ -162,7 +162,9 @@ class TrafficDataModule(pl.LightningDataModule):
         return {
             "batch_size": self.loading.batch_size,
             "stride": self.windows.stride,
+            "seed": self.loading.seed,
             "processes": self._world()[0],
+            "accumulate_grad_batches": self.trainer.accumulate_grad_batches,
         }
 
     def on_before_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict:
@@ -300,7 +302,7 @@ class TrafficDataModule(pl.LightningDataModule):
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
 
-def _check_types(series, features, targets, windows, graph) -> None:
+def _check_types(series, features, targets, windows, graph, loading) -> None:
     """Name what was given in the place of something else."""
     if not isinstance(series, str | Path | TrafficSeries):
         raise ValueError(
@@ -312,14 +314,16 @@ def _check_types(series, features, targets, windows, graph) -> None:
             raise ValueError(f"Expected '{name}' as a list of names, [{value!r}] (got {value!r}).")
     if not isinstance(windows, Windows):
         raise ValueError(f"Expected 'windows' as Windows(window, horizon) (got {windows!r}).")
-    if graph is not None and not hasattr(graph, "build"):
+    if not isinstance(loading, Loading):
+        raise ValueError(f"Expected 'loading' as Loading(batch_size, ...) (got {loading!r}).")
+    if graph is not None and (isinstance(graph, type) or not hasattr(graph, "build")):
         raise ValueError(
             f"Expected 'graph' as a builder, such as RadiusGraph(2000.0), or None (got {graph!r})."
         )
 
 
 def _shares(split: Sequence[float]) -> ShareSplit:
-    if isinstance(split, str) or len(split) != 3:
+    if not isinstance(split, list | tuple) or len(split) != 3:
         raise ValueError(
             "Expected 'split' as three shares (training, validation, test), or a ShareSplit, "
             f"DateSplit or DaySplit of socialgraph.data (got {split!r})."

@@ -150,12 +150,15 @@ class DistributedSocialGraphNet(nn.Module):
     ) -> None:
         self.vdids = _check_ids(vdids)
         check_sizes(in_channels, out_channels, horizon)
+        pooling = self.pooling
+        # The state of an optimiser goes by the order of the weights: the same for given parts.
+        del self.pooling
         self.inputs = NodeInputs(in_channels, *self.options)
         encoders = [self._make_encoder() for _ in self.vdids]
         check_encoder(encoders[0], self.inputs)
         width = encoders[0].out_channels
         self.encoders = StackedEncoders(encoders) if self.vectorised else LoopedEncoders(encoders)
-        self.pooling = make_pooling(self.pooling, width, max_radius)
+        self.pooling = make_pooling(pooling, width, max_radius)
         self.fusion = GatedFusion(width, width) if self.pooling is not None else None
         self.head = RegressionHead(width, out_channels, horizon)
         self.in_channels, self.out_channels, self.horizon = in_channels, out_channels, horizon

@@ -162,12 +162,15 @@ class SocialGraphNet(nn.Module):
         max_radius: float | None,
     ) -> None:
         check_sizes(in_channels, out_channels, horizon)
+        encoder, pooling = self.encoder, self.pooling
+        # The state of an optimiser goes by the order of the weights: the same for given parts.
+        del self.encoder, self.pooling
         self.inputs = NodeInputs(in_channels, *self.options, self.node_channels, num_nodes)
-        if not isinstance(self.encoder, nn.Module):
-            self.encoder = self.encoder(self.inputs.out_channels)
+        made = isinstance(encoder, nn.Module)
+        self.encoder = encoder if made else encoder(self.inputs.out_channels)
         check_encoder(self.encoder, self.inputs)
         width = self.encoder.out_channels
-        self.pooling = make_pooling(self.pooling, width, max_radius)
+        self.pooling = make_pooling(pooling, width, max_radius)
         self.fusion = GatedFusion(width, width) if self.pooling is not None else None
         self.head = RegressionHead(width, out_channels, horizon)
         self.in_channels, self.out_channels, self.horizon = in_channels, out_channels, horizon

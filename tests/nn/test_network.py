@@ -16,6 +16,7 @@ from socialgraph.nn import (
     XLSTMEncoder,
 )
 from socialgraph.nn.inputs import NodeInputs
+from socialgraph.recipe import describe, make
 
 NODES = 5
 VDIDS = [f"VD-{i}" for i in range(NODES)]
@@ -417,3 +418,13 @@ def test_the_head_treats_every_node_alike():
     x = torch.randn(2, 4, 8)
     assert head(x).shape == (2, 3, 4, 2)
     torch.testing.assert_close(head(x[:, [2]]), head(x)[:, :, [2]])
+
+
+@pytest.mark.parametrize("pooling", ["attention", None])
+def test_the_order_of_weights_is_the_same_for_factories_and_for_parts(pooling):
+    sizes = {"in_channels": 2, "out_channels": 1, "horizon": 3, "num_nodes": NODES}
+    made = SocialGraphNet(**sizes, **make_parts(pooling), node_channels=4)
+    again = make(describe(made))
+    assert [name for name, _ in made.named_parameters()] == [
+        name for name, _ in again.named_parameters()
+    ]
