@@ -80,6 +80,7 @@ MODELS = sorted(path.stem for path in (CONFIGS / "model").iterdir())
     ("profile", "model"),
     [*((profile, None) for profile in PROFILES), *(("simulated.yaml", model) for model in MODELS)],
 )
+@pytest.mark.slow
 def test_every_profile_and_model_fits_and_tests(traffic_file, profile, model):
     rename_features(traffic_file, profile)
     words = [
@@ -267,6 +268,7 @@ def test_both_spellings_of_the_command_work():
         assert "--data.graph" in run.stdout
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_and_keeps_its_metrics(traffic_file):
     # Cases from outside: metrics-kept.
     logged = [word for word in SMALL if "logger" not in word]
@@ -298,6 +300,7 @@ def test_a_checkpoint_may_have_an_equals_sign_in_its_name(traffic_file):
     assert Path("epoch=0-step=13.test.json").is_file()
 
 
+@pytest.mark.slow
 def test_weights_alone_serve_test_and_predict(traffic_file):
     # Cases from outside: weights-only-checkpoint.
     fit(
@@ -325,6 +328,7 @@ def test_a_network_for_use_trains_without_test_or_validation(traffic_file, split
     main(["predict", f"--ckpt_path={checkpoint}", "--trainer.enable_progress_bar=false"])
 
 
+@pytest.mark.slow
 def test_other_data_are_learnt_from_the_weights_of_a_checkpoint(traffic_file, capsys):
     # Cases from outside: fine-tune.
     checkpoint = fit(traffic_file)
@@ -370,6 +374,7 @@ def test_a_checkpoint_makes_no_class_of_others(traffic_file, capsys, entry, valu
     assert "this" not in sys.modules
 
 
+@pytest.mark.slow
 def test_hyper_parameters_of_a_checkpoint_rule_nothing(traffic_file):
     checkpoint = fit(traffic_file)
     held = torch.load(checkpoint, weights_only=True)
@@ -419,6 +424,7 @@ def test_old_names_of_options_are_known(traffic_file, capsys):
     assert "'data.path' is called 'data.series' now" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_training_that_began_from_a_checkpoint_goes_on_without_it(traffic_file):
     first = fit(traffic_file).rename("first.ckpt")
     start = f"--model.init_from={first}"
@@ -436,6 +442,7 @@ def test_a_checkpoint_on_the_command_line_goes_before_that_of_a_configuration(tr
     assert json.loads(Path("mine.test.json").read_text())["checkpoint"] == "mine.ckpt"
 
 
+@pytest.mark.slow
 def test_a_training_that_began_from_a_checkpoint_alone_goes_on(traffic_file):
     first = fit(traffic_file).rename("first.ckpt")
     Path("plain.yaml").write_text("network: null\n")

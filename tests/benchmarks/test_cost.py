@@ -108,6 +108,7 @@ def test_the_planner_grows_with_detectors_and_counts_those_of_a_file(traffic_fil
     assert "Expected '--nodes N', or '--data FILE.h5'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_batch_sizes_are_timed_in_every_way(tmp_path):
     report = run(batch_size, tmp_path / "r.json")
     found = {(entry["way"], entry["batch_size"]) for entry in report["results"]}
