@@ -37,9 +37,9 @@ class MLSTMState(NamedTuple):
 class _Weights(NamedTuple):
     """Weights of a block, folded.
 
-    ``up`` and ``value`` take the normed input to keys before their convolution and to values
-    ``[H, C, D]``, ``query`` takes a convolved input to what keys are compared with ``[H, D, D]``,
-    ``gates_normed`` ``[C, 2H]`` and ``gates_convolved`` ``[H, D, 2H]`` both to both gates.
+    ``up`` takes the normed input to keys before their convolution and ``value`` to values, both
+    ``[I, C]``; ``query`` takes a convolved input to what keys are compared with ``[H, D, D]``;
+    ``gates_normed`` ``[2H, C]`` and ``gates_convolved`` ``[2H, I]`` take both to both gates.
     """
 
     up: Tensor
@@ -104,40 +104,38 @@ def mlstm_block(
         :math:`(R, T, C)`, or :math:`(R, 1, C)`; the state after the last step, or None.
     """
     layer, cell, norm = block.xlstm, block.xlstm.mlstm_cell, block.xlstm_norm
-    rows, steps, channels = x.shape
     heads, inner = cell.igate.bias.numel(), layer.learnable_skip.numel()
-    width = inner // heads
     up, up_gate = layer.proj_up.weight.split(inner)
     weights = _fold(layer, up)
-    normed = F.layer_norm(x, (channels,), norm.weight_proxy, norm.bias, norm.eps)
-    flat = normed.reshape(rows * steps, channels).expand(heads, -1, -1)
-    raw = torch.bmm(flat, weights.up).unflatten(1, (rows, steps))  # [H, R, T, D]
+    normed = F.layer_norm(x, x.shape[-1:], norm.weight_proxy, norm.bias, norm.eps)
+    raw = F.linear(normed, weights.up)  # [R, T, I]
     key = F.silu(_convolve(layer, raw, state))
     out_steps = slice(-1, None) if last else slice(None)
-    query, admit, keep = _query_and_gates(weights, cell, normed, key, last)
+    query = _by_head(key[:, out_steps], heads).flatten(1, 2)
+    query = torch.bmm(query, weights.query).unflatten(1, (x.size(0), -1))  # [H, R, T, D]
+    admit, keep = _gates(weights, cell, normed, key)  # [R, T, H]
     if last and state is None:
-        hidden = _read_last(query, key, normed, admit, keep, weights.value)
+        hidden = _read_last(query.squeeze(2), key, normed, admit, keep, weights.value)
     else:
-        value = torch.bmm(flat, weights.value).view_as(key)
-        hidden, state = _attend(_Steps(query, key, value, admit, keep), state, last)
-    hidden = F.layer_norm(hidden, (width,), eps=cell.outnorm.eps)  # [H, R, T, D]
-    hidden = hidden * cell.outnorm.weight_proxy.view(heads, 1, 1, width)
-    hidden = torch.addcmul(
-        hidden, layer.learnable_skip.view(heads, 1, 1, width), key[:, :, out_steps]
-    )
-    hidden = hidden.permute(1, 2, 0, 3).reshape(rows, -1, inner)  # [R, T, I]
+        value = _by_head(F.linear(normed, weights.value), heads)
+        gates = (gate.permute(2, 0, 1) for gate in (admit, keep))
+        steps = _Steps(query, _by_head(key, heads), value, *gates)
+        hidden, state = _attend(steps, state, last)
+    hidden = F.layer_norm(hidden, hidden.shape[-1:], eps=cell.outnorm.eps)  # [H, R, T, D]
+    hidden = hidden.permute(1, 2, 0, 3).flatten(2)  # [R, T, I]
+    hidden = hidden * cell.outnorm.weight_proxy
+    hidden = torch.addcmul(hidden, layer.learnable_skip, key[:, out_steps])
     gate = F.silu(F.linear(normed[:, out_steps], up_gate))
     y = layer.dropout(F.linear(hidden.to(gate.dtype) * gate, layer.proj_down.weight))
     if state is not None:
-        row_major = raw[:, :, -state.recent.size(1) :].permute(1, 2, 0, 3).flatten(2)
-        recent = last_steps(state.recent, row_major.to(state.recent.dtype))
+        recent = last_steps(state.recent, raw[:, -state.recent.size(1) :].to(state.recent.dtype))
         state = state._replace(recent=recent)
     return x[:, out_steps] + y, state
 
 
 def _fold(layer: nn.Module, up: Tensor) -> _Weights:
     cell = layer.mlstm_cell
-    heads, (inner, channels) = cell.igate.bias.numel(), up.shape
+    heads, inner = cell.igate.bias.numel(), up.size(0)
     width = inner // heads
     # The package's blocks of four ``[I / 4, out, in]`` lie within a head.
     of_query, of_key, of_value = (
@@ -147,50 +145,46 @@ def _fold(layer: nn.Module, up: Tensor) -> _Weights:
     gates = torch.cat([cell.igate.weight, cell.fgate.weight])  # [2H, 3I]
     gates = gates.T.unflatten(0, (3, -1, of_query.size(-1)))  # [3, I / 4, 4, 2H]
     of_convolved = of_query @ gates[0] + of_key @ gates[1]
-    up = up.view(heads, width, channels).mT  # [H, C, D]
-    value = up @ _within_heads(of_value, heads)
-    gates_normed = (value @ gates[2].view(heads, width, -1)).sum(dim=0)
-    return _Weights(up, value, query, gates_normed, of_convolved.view(heads, width, -1))
+    value = of_value.mT @ up.unflatten(0, (-1, of_value.size(-1)))  # [I / 4, 4, C]
+    value = value.flatten(0, 1)
+    gates_normed = gates[2].flatten(0, 1).T @ value
+    return _Weights(up, value, query, gates_normed, of_convolved.flatten(0, 1).T)
 
 
 def _convolve(layer: nn.Module, raw: Tensor, state: MLSTMState | None) -> Tensor:
-    heads, width = raw.size(0), raw.size(-1)
-    weight = layer.conv1d.conv.weight.view(heads, 1, 1, width, -1)
-    bias = layer.conv1d.conv.bias.view(heads, 1, 1, width)
-    before = None if state is None else _by_head(state.recent, heads)
-    return causal_convolution(raw, weight, bias, before)
+    convolution = layer.conv1d.conv
+    weight = convolution.weight.view(1, 1, 1, raw.size(-1), -1)
+    bias = convolution.bias.view(1, 1, 1, -1)
+    before = None if state is None else state.recent.unsqueeze(0)
+    return causal_convolution(raw.unsqueeze(0), weight, bias, before).squeeze(0)
 
 
-def _query_and_gates(
-    weights: _Weights, cell: nn.Module, normed: Tensor, key: Tensor, last: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries ``[H, R, T, D]``, or the last one, and both gates' logarithms ``[H, R, T]``."""
-    heads, rows, steps, width = key.shape
-    if last:
-        query = torch.bmm(key[:, :, -1], weights.query).unsqueeze(2)
-        of_convolved = torch.bmm(key.flatten(1, 2), weights.gates_convolved)
-    else:
-        both = torch.cat([weights.query, weights.gates_convolved], dim=-1)
-        query, of_convolved = torch.bmm(key.flatten(1, 2), both).split([width, 2 * heads], dim=-1)
-        query = query.unflatten(1, (rows, steps))
+def _gates(
+    weights: _Weights, cell: nn.Module, normed: Tensor, key: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Logarithms of both gates ``[R, T, H]``."""
     bias = torch.cat([cell.igate.bias, cell.fgate.bias])
-    gates = torch.addmm(bias, normed.flatten(0, 1), weights.gates_normed)
-    gates = precise(gates) + precise(of_convolved).sum(dim=0)
-    admit, keep = gates.T.unflatten(1, (rows, steps)).split(heads)
-    return query, admit, F.logsigmoid(keep)
+    gates = precise(F.linear(normed, weights.gates_normed, bias))
+    gates = gates + precise(F.linear(key, weights.gates_convolved))
+    admit, keep = gates.chunk(2, dim=-1)
+    return admit, F.logsigmoid(keep)
 
 
 def _read_last(
     query: Tensor, key: Tensor, normed: Tensor, admit: Tensor, keep: Tensor, value: Tensor
 ) -> Tensor:
     """Hidden state ``[H, R, 1, D]`` of the last step after no state."""
-    age = keep.cumsum(dim=-1)
-    decay = age[..., -1:] - age + admit  # [H, R, T]
-    top = decay.max(dim=-1, keepdim=True)[0]
+    heads = query.size(0)
+    age = keep.cumsum(dim=1)
+    decay = age[:, -1:] - age + admit  # [R, T, H]
+    top = decay.max(dim=1, keepdim=True)[0]
+    query = query.transpose(0, 1).flatten(1).unsqueeze(1)  # [R, 1, I]
     # Not 'matmul', whose backward is slow for outer products of small vectors.
-    score = (precise(query) * precise(key)).sum(dim=-1) * torch.exp(decay - top)
-    share = score / _divisor(score.sum(dim=-1, keepdim=True), top)
-    read = torch.bmm(share.transpose(0, 1).to(normed.dtype), normed)  # [R, H, C]
+    score = (precise(query) * precise(key)).unflatten(-1, (heads, -1)).sum(dim=-1)
+    score = score * torch.exp(decay - top)
+    share = score / _divisor(score.sum(dim=1, keepdim=True), top)
+    read = torch.bmm(share.to(normed.dtype).mT, normed)  # [R, H, C]
+    value = value.unflatten(0, (heads, -1)).mT  # [H, C, D]
     return torch.bmm(read.transpose(0, 1), value).unsqueeze(2)
 
 

@@ -21,6 +21,8 @@ from socialgraph.nn.sparse import (
     edge_softmax,
     has_sampled_product,
     neighbor_sum,
+    neighborhood,
+    to_edges,
 )
 from socialgraph.recipe import recorded
 
@@ -276,7 +278,7 @@ class SocialPooling(MessagePassing):
             weight = None
             out = self._max(value, edges, kept)
         else:
-            weight = self._weight(source, target, edges, kept, graph)  # [*, E, H]
+            weight = self._weight(source, target, edges, kept.mT, graph)  # [*, H, E]
             dropped = F.dropout(weight, self.dropout, self.training)
             out = self._weighted_sum(dropped, value, edges, graph)
         if not self.concat and self.heads > 1:
@@ -290,7 +292,7 @@ class SocialPooling(MessagePassing):
             return out
         if weight is None:
             raise ValueError("Expected an 'aggr' that has weights to return (got 'max').")
-        return out, (edges.index, weight)
+        return out, (edges.index, weight.mT)
 
     def message(self, x_j: Tensor, weight: Tensor) -> Tensor:
         """Weighted states of the senders ``[*, E, H * C]``."""
@@ -338,7 +340,7 @@ class SocialPooling(MessagePassing):
         many = count * value.numel() >= max(1, self.fuse_from * nodes)
         if not (able and many and count <= nodes * edges.num_receivers):
             return None
-        return Neighborhood(edges.sender, edges.receiver, nodes, edges.num_receivers)
+        return neighborhood(edges.index, self._j, (nodes, edges.num_receivers))
 
     def _is_watched(self) -> bool:
         """Whether messages are hooked or changed by a subclass, so that they must be made."""
@@ -371,37 +373,38 @@ class SocialPooling(MessagePassing):
         kept: Tensor,
         graph: Neighborhood | None,
     ) -> Tensor:
-        """Weights of the edges ``[*, E, 1 or H]``, in single precision or better."""
+        """Weights of the edges ``[*, 1 or H, E]``, in single precision or better."""
         if self.aggregation == "mean" and not self.learn_radius:
             kept = kept.to(self._precision)
             count = _sum(kept, edges).clamp(min=1)
-            return kept / count.index_select(-2, edges.receiver)
+            return kept / count.index_select(-1, edges.receiver)
         score, share = self._score_of_length(edges), kept
         if self.learn_radius:
             log_weight, reach = self._soft_radius(edges, kept)
             score = score + log_weight
-            share = kept * reach.index_select(-2, edges.receiver)
-        if self.aggregation == "attention":
-            score = score + self._score_of_states(source, target, edges, graph)
+            share = kept * reach.index_select(-1, edges.receiver)
         # Not minus infinity, which a softmax over nothing else would turn to NaN.
-        score = torch.where(kept, score, torch.finfo(score.dtype).min / 2)
+        least = torch.finfo(self._precision).min / 2
+        score = torch.where(kept, score, least)
+        if self.aggregation == "attention":
+            # Added to a score that is so low, another one is lost in rounding.
+            score = score + self._score_of_states(source, target, edges, graph)
         if graph is None:
-            weight = softmax(score, edges.receiver, num_nodes=edges.num_receivers, dim=-2)
+            weight = softmax(score, edges.receiver, num_nodes=edges.num_receivers, dim=-1)
         else:
-            score = score.mT
-            weight = edge_softmax(score.flatten(0, -2), graph).view(score.shape).mT
+            weight = edge_softmax(score.flatten(0, -2), graph).view(score.shape)
         return weight * share
 
     def _max(self, value: Tensor, edges: Edges, kept: Tensor) -> Tensor:
         """Maximum over the neighbours, ``[*, N, C]``."""
-        dtype = self._precision
-        somebody = _sum(kept.to(dtype), edges).clamp(max=1)  # [*, N, 1]
+        kept, dtype = kept.mT, self._precision
+        somebody = _sum(kept.to(dtype), edges).clamp(max=1)  # [*, 1, N]
         weight, reach = edges.length.new_zeros((), dtype=dtype), somebody
         if self.learn_radius:
             weight, reach = self._soft_radius(edges, kept)
-        weight = torch.where(kept, weight, torch.finfo(dtype).min / 2)  # [*, E, 1]
+        weight = torch.where(kept, weight, torch.finfo(dtype).min / 2).mT  # [*, E, 1]
         pooled = self.propagate(edges.index, x=value.to(dtype), weight=weight, size=edges.size)
-        return torch.where(somebody > 0, reach * pooled, 0)
+        return torch.where(somebody.mT > 0, reach.mT * pooled, 0)
 
     @property
     def _precision(self) -> torch.dtype:
@@ -409,33 +412,26 @@ class SocialPooling(MessagePassing):
         return precise_dtype(self.lin_value.weight.dtype)
 
     def _soft_radius(self, edges: Edges, kept: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-weights ``[*, E, H]``, and the share of somebody within reach ``[*, N, H]``."""
-        depth = (self.radius - edges.length.to(self._precision).unsqueeze(-1)) / self.softness
+        """Log-weights ``[*, H, E]``, and the share of somebody within reach ``[*, H, N]``."""
+        radius = self.radius.unsqueeze(-1)
+        depth = (radius - edges.length.to(self._precision).unsqueeze(-2)) / self.softness
         # With w = sigmoid(depth), softplus(depth) is -log(1 - w), and depth less it is log(w).
         far = F.softplus(depth, threshold=50)
         return depth - far, -torch.expm1(-_sum(kept * far, edges))
 
     def _score_of_length(self, edges: Edges) -> Tensor:
-        """Part of the length in the scores, ``[*, E, 1]``, or 0."""
+        """Part of the length in the scores, ``[*, 1, E]``, or 0."""
         if self.aggregation != "inverse_distance":
             return edges.length.new_zeros((), dtype=self._precision)
         length = edges.length.to(self._precision).clamp(min=1e-3 * self.max_radius)
-        return -length.log().unsqueeze(-1)
+        return -length.log().unsqueeze(-2)
 
     def _score_of_states(
         self, source: Tensor, target: Tensor, edges: Edges, graph: Neighborhood | None
     ) -> Tensor:
-        """Part of the states and the relative position in the scores, ``[*, E, H]``."""
-        query = self._by_head(self.lin_query(target)) / self.out_channels**0.5  # [*, N, H, C]
-        key = self._by_head(self.lin_key(source))
-        if graph is None:
-            ends = query.index_select(-3, edges.receiver), key.index_select(-3, edges.sender)
-            score = (ends[0] * ends[1]).sum(dim=-1)
-        else:
-            lead = _common_shape(query.shape[:-3], key.shape[:-3])
-            ends = (end.expand(*lead, -1, -1, -1).transpose(-2, -3) for end in (query, key))
-            score = edge_dot(*(end.flatten(0, -3) for end in ends), graph)  # [G, E]
-            score = score.view(*lead, self.heads, -1).mT
+        """Part of the states and the relative position in the scores, ``[*, H, E]``."""
+        query = self._by_head(self.lin_query(target)) / self.out_channels**0.5  # [*, H, N, C]
+        score = _score(query, self._by_head(self.lin_key(source)), edges, graph)
         if self.pos_dim:
             if edges.offset is None or edges.offset.size(-1) != self.pos_dim:
                 found = "lengths only" if edges.offset is None else edges.offset.size(-1)
@@ -444,37 +440,51 @@ class SocialPooling(MessagePassing):
                     f"from 'pos' or 'offset' (got {found})."
                 )
             offset = edges.offset / self.max_radius
-            score = score + self._score_of_edge(query, self.lin_pos, offset, edges)
+            score = score + self._score_of_edge(query, self.lin_pos, offset, edges, graph)
         if self.edge_dim:
-            score = score + self._score_of_edge(query, self.lin_edge, edges.attr, edges)
+            score = score + self._score_of_edge(query, self.lin_edge, edges.attr, edges, graph)
         return score
 
-    def _score_of_edge(self, query: Tensor, lin: Linear, feature: Tensor, edges: Edges) -> Tensor:
-        """Part of a feature of the edges ``[*, E, D]`` in the scores, ``[*, E, H]``."""
+    def _score_of_edge(
+        self,
+        query: Tensor,
+        lin: Linear,
+        feature: Tensor,
+        edges: Edges,
+        graph: Neighborhood | None,
+    ) -> Tensor:
+        """Part of a feature of the edges ``[*, E, D]`` in the scores, ``[*, H, E]``."""
         weight = lin.weight.to(query.dtype).view(self.heads, self.out_channels, -1)
-        query = torch.einsum("...hc,hcd->...hd", query, weight)
-        query = query.index_select(-3, edges.receiver)  # [*, E, H, D]
-        return (query * feature.to(query.dtype).unsqueeze(-2)).sum(dim=-1)
+        query, feature = torch.matmul(query, weight), feature.to(query.dtype)  # [*, H, N, D]
+        score = 0
+        for part, own in zip(query.unbind(-1), feature.unbind(-1), strict=True):
+            if graph is None:
+                part = part.index_select(-1, edges.receiver)
+            else:
+                part = to_edges(part.flatten(0, -2), graph).view(*part.shape[:-1], -1)
+            score = score + part * own.unsqueeze(-2)
+        return score
 
     def _weighted_sum(
         self, weight: Tensor, value: Tensor, edges: Edges, graph: Neighborhood | None
     ) -> Tensor:
-        """Sum over the neighbours ``[*, N, H * C]``."""
+        """Sum over the neighbours ``[*, N, H * C]``, with weights ``[*, H, E]``."""
         if graph is None:
-            return self.propagate(edges.index, x=value, weight=weight, size=edges.size)
-        if weight.dim() == 2 and weight.size(-1) == 1:  # the same weights for all leading axes
+            return self.propagate(edges.index, x=value, weight=weight.mT, size=edges.size)
+        if weight.dim() == 2 and weight.size(0) == 1:  # the same weights for all leading axes
             rows = value.movedim(-2, 0)  # [N, *, C]
-            total = neighbor_sum(weight.T, rows.flatten(1).unsqueeze(0).to(weight.dtype), graph)
+            total = neighbor_sum(weight, rows.flatten(1).unsqueeze(0).to(weight.dtype), graph)
             return total.view(-1, *rows.shape[1:]).movedim(0, -2)
-        value = self._by_head(value).transpose(-2, -3)  # [*, H, N, C]
-        lead = _common_shape(value.shape[:-2], weight.mT.shape[:-1])
-        weight = weight.mT.expand(*lead, -1).flatten(0, -2)
+        value = self._by_head(value)  # [*, H, N, C]
+        lead = _common_shape(value.shape[:-2], weight.shape[:-1])
+        weight = weight.expand(*lead, -1).flatten(0, -2)
         total = neighbor_sum(weight, value.expand(*lead, -1, -1).flatten(0, -3), graph)
         return total.view(*lead, -1, self.out_channels).transpose(-2, -3).flatten(-2)
 
     def _by_head(self, x: Tensor) -> Tensor:
-        """``[*, N, H * C]`` as ``[*, N, H, C]``, in the precision of the scores."""
-        return x.to(self._precision).unflatten(-1, (self.heads, self.out_channels))
+        """``[*, N, H * C]`` as ``[*, H, N, C]``, in the precision of the scores."""
+        by_head = x.to(self._precision).unflatten(-1, (self.heads, self.out_channels))
+        return by_head.transpose(-2, -3)
 
     def __repr__(self) -> str:
         heads = f", heads={self.heads}" if self.aggregation == "attention" else ""
@@ -502,9 +512,19 @@ def _common_shape(first: torch.Size, second: torch.Size) -> torch.Size:
     return first if first == second else torch.broadcast_shapes(first, second)
 
 
+def _score(query: Tensor, key: Tensor, edges: Edges, graph: Neighborhood | None) -> Tensor:
+    """Products ``[*, H, E]`` of both ends' vectors ``[*, H, N, C]``."""
+    if graph is None:
+        ends = query.index_select(-2, edges.receiver), key.index_select(-2, edges.sender)
+        return (ends[0] * ends[1]).sum(dim=-1)
+    lead = _common_shape(query.shape[:-2], key.shape[:-2])
+    ends = (end.expand(*lead, -1, -1).flatten(0, -3) for end in (query, key))
+    return edge_dot(*ends, graph).view(*lead, -1)
+
+
 def _sum(x: Tensor, edges: Edges) -> Tensor:
-    """Sums over the edges of each receiver, ``[*, E, H]`` to ``[*, N, H]``."""
-    return scatter(x, edges.receiver, dim=-2, dim_size=edges.num_receivers, reduce="sum")
+    """Sums over the edges of each receiver, ``[*, H, E]`` to ``[*, H, N]``."""
+    return scatter(x, edges.receiver, dim=-1, dim_size=edges.num_receivers, reduce="sum")
 
 
 def _check_options(aggr: str, heads: int, dropout: float, **widths: int) -> None:

@@ -7,8 +7,20 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
-__all__ = ["Neighborhood", "edge_dot", "edge_softmax", "has_sampled_product", "neighbor_sum"]
+__all__ = [
+    "Neighborhood",
+    "edge_dot",
+    "edge_softmax",
+    "has_sampled_product",
+    "neighbor_sum",
+    "neighborhood",
+    "to_edges",
+]
+
+
+_KNOWN = WeakIdKeyDictionary()  # of a tensor of edges, what was made of it
 
 
 class Neighborhood:
@@ -57,6 +69,26 @@ class Neighborhood:
         return self._blocks[groups]
 
 
+def neighborhood(edge_index: Tensor, sender: int, size: tuple[int, int]) -> Neighborhood:
+    """The edges of a graph, compressed once for as long as the tensor lives and stays the same.
+
+    Args:
+        edge_index: both ends ``[2, E]``.
+        sender: which row holds the senders.
+        size: numbers of senders and receivers.
+    """
+    if edge_index.is_inference():  # nobody counts its changes
+        return Neighborhood(edge_index[sender], edge_index[1 - sender], *size)
+    known = _KNOWN.setdefault(edge_index, {})
+    key = (edge_index._version, sender, *size)
+    if key not in known:
+        known.clear()
+        # Copies, as a view would keep the tensor alive.
+        ends = edge_index[sender].clone(), edge_index[1 - sender].clone()
+        known[key] = Neighborhood(*ends, *size)
+    return known[key]
+
+
 def edge_dot(query: Tensor, key: Tensor, graph: Neighborhood) -> Tensor:
     r"""Product of the states at both ends of every edge, :math:`\mathbf{q}_i^\top \mathbf{k}_j`.
 
@@ -91,6 +123,16 @@ def edge_softmax(score: Tensor, graph: Neighborhood) -> Tensor:
         - **output:** :math:`(G, E)`
     """
     return _EdgeSoftmax.apply(score, graph)
+
+
+def to_edges(x: Tensor, graph: Neighborhood) -> Tensor:
+    """Numbers of the receivers at their edges, differentiable any number of times.
+
+    Shapes:
+        - **x:** :math:`(G, N_i)`
+        - **output:** :math:`(G, E)`
+    """
+    return _ToEdges.apply(x, graph)
 
 
 @functools.cache
@@ -141,10 +183,10 @@ class _NeighborSum(torch.autograd.Function):
             weight = weight.index_select(1, graph.order)
         total = F.embedding_bag(  # faster than the product with a CSR tensor, and in every build
             column,
-            value.reshape(-1, width),
+            value.detach().reshape(-1, width),  # detached, lest it prepare a backward of its own
             ptr,
             mode="sum",
-            per_sample_weights=weight.reshape(-1),
+            per_sample_weights=weight.detach().reshape(-1),
             include_last_offset=True,
         )
         return total.view(groups, graph.num_receivers, width)
@@ -163,31 +205,53 @@ class _NeighborSum(torch.autograd.Function):
 class _EdgeSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx, score: Tensor, graph: Neighborhood) -> Tensor:
-        groups = score.size(0)
-        ptr, _ = graph.blocks(groups)
-        receiver, order = graph.receiver, graph.order
-        ordered = score if order is None else score.index_select(1, order)
-        ends = receiver if order is None else receiver[order]
-        top = _segments(ordered, ptr, "max").index_select(1, ends)
-        weight = (ordered - top).exp_()
-        weight /= _segments(weight, ptr, "sum").index_select(1, ends)
-        if order is not None:
-            weight = torch.empty_like(weight).index_copy_(1, order, weight)
+        top = _segments(score, graph, "max")
+        weight = score.sub(_spread(top, graph)).exp_()
+        weight /= _spread(_segments(weight, graph, "sum"), graph)
         ctx.save_for_backward(weight)
-        ctx.receiver, ctx.size = receiver, (groups, graph.num_receivers)
+        ctx.graph = graph
         return weight
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
         (weight,) = ctx.saved_tensors
         moved = weight * grad
-        total = moved.new_zeros(ctx.size).index_add(1, ctx.receiver, moved)
-        return moved - weight * total.index_select(1, ctx.receiver), None
+        total = to_edges(_ToReceivers.apply(moved, ctx.graph), ctx.graph)
+        return torch.addcmul(moved, weight, total, value=-1), None
 
 
-def _segments(x: Tensor, ptr: Tensor, reduce: str) -> Tensor:
-    """Reduction of each row's runs between the pointers, ``[G, E]`` to ``[G, N]``."""
-    return torch.segment_reduce(x.flatten(), reduce, offsets=ptr, unsafe=True).view(x.size(0), -1)
+class _ToEdges(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, graph: Neighborhood) -> Tensor:
+        ctx.graph = graph
+        return _spread(x, graph)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        return _ToReceivers.apply(grad, ctx.graph), None
+
+
+class _ToReceivers(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, graph: Neighborhood) -> Tensor:
+        ctx.graph = graph
+        return _segments(x, graph, "sum")
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        return _ToEdges.apply(grad, ctx.graph), None
+
+
+def _spread(x: Tensor, graph: Neighborhood) -> Tensor:
+    return x.index_select(1, graph.receiver)
+
+
+def _segments(x: Tensor, graph: Neighborhood, reduce: str) -> Tensor:
+    """Reduction over the edges of each receiver, ``[G, E]`` to ``[G, N]``."""
+    ptr, _ = graph.blocks(x.size(0))
+    ordered = x if graph.order is None else x.index_select(1, graph.order)
+    flat = ordered.reshape(-1)
+    return torch.segment_reduce(flat, reduce, offsets=ptr, unsafe=True).view(x.size(0), -1)
 
 
 def _sampled_product(ptr: Tensor, column: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -199,4 +263,6 @@ def _sampled_product(ptr: Tensor, column: Tensor, rows: Tensor, columns: Tensor)
         (rows.size(0), columns.size(0)),
         check_invariants=False,
     )
-    return torch.sparse.sampled_addmm(pattern, rows, columns.t(), beta=0).values()
+    # Written in place, as a copy of the pattern would cost as much as the product.
+    rows, columns = rows.detach(), columns.detach()
+    return torch.sparse.sampled_addmm(pattern, rows, columns.t(), beta=0, out=pattern).values()
