@@ -6,7 +6,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from socialgraph.profile import DailyProfile
 from socialgraph.recipe import check_trust, describe, make
+from socialgraph.spec import DataSpec
 
 __all__ = [
     "check_entries",
@@ -15,6 +17,7 @@ __all__ = [
     "check_unfinished",
     "data_options",
     "network_of",
+    "profile_of",
     "read_checkpoint",
     "recipe_of",
 ]
@@ -141,6 +144,28 @@ def network_of(checkpoint: dict, trust: Sequence[str] = (), sized: bool = True) 
         kept = {k: v for k, v in recipe["init_args"].items() if k not in _SIZES}
         recipe = {**recipe, "init_args": kept}
     return make(recipe, trust)
+
+
+def profile_of(checkpoint: dict, spec: DataSpec) -> DailyProfile | None:
+    """The profile of the trained detectors that a checkpoint holds; None if it holds none.
+
+    Raises:
+        ValueError: if it cannot be that of the detectors and features of ``spec``.
+    """
+    kept = checkpoint.get("profile")
+    if kept is None:
+        return None
+    parts = [kept.get(name) for name in ("mean", "deviation")] if isinstance(kept, dict) else []
+    sizes = (len(spec.vdids), len(spec.features))
+    if not parts or not all(
+        isinstance(part, torch.Tensor) and part.is_floating_point() and part.shape[2:] == sizes
+        for part in parts
+    ):
+        raise ValueError(
+            f"The 'profile' of the checkpoint cannot be that of {sizes[0]} detectors and "
+            f"{sizes[1]} features. Train again."
+        )
+    return DailyProfile(*parts)
 
 
 def check_same_network(own: dict | None, saved: dict | None) -> None:

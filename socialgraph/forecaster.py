@@ -20,6 +20,7 @@ from socialgraph.checkpoint import (
     check_same_network,
     check_unfinished,
     network_of,
+    profile_of,
     read_checkpoint,
     recipe_of,
 )
@@ -28,6 +29,7 @@ from socialgraph.graph import GraphBuilder
 from socialgraph.logger import MetricsLogger
 from socialgraph.metrics import ForecastErrors, Loss, errors_from_sums, masked_loss
 from socialgraph.optimizer import parameter_groups, rate_factor
+from socialgraph.profile import DailyProfile
 from socialgraph.recipe import make
 from socialgraph.scaler import Scaler
 from socialgraph.series import TrafficSeries
@@ -49,8 +51,11 @@ class Forecaster(pl.LightningModule):
     :class:`socialgraph.data.TrafficDataModule`.
 
     The network is called with the entries of the batch that its ``forward`` names, with
-    ``features`` scaled, and returns scaled forecasts ``[B, P, N, F]``. A network with a method
-    ``build`` is told its sizes by it. Loss and errors are in the units of the series; of several
+    ``features`` scaled (a network with ``entries`` is given those that they name), and returns
+    scaled forecasts ``[B, P, N, F]``. A network with a method ``build`` is told the sizes that this
+    names. One that reads ``profile`` and ``profile_deviation`` is told what each detector usually
+    reads at each step of the window and of the targets, scaled ``[B, T + P, N, F]``; a detector
+    that was not in training needs some days of readings in its series for that. Loss and errors are in the units of the series; of several
     targets, each error is weighted by (mean scale / own scale) so that none rules the loss by its
     unit. The loss of a step is the mean over all its observed targets, however many batches and
     processes it is made of.
@@ -99,6 +104,8 @@ class Forecaster(pl.LightningModule):
         self.spec: DataSpec | None = None
         self.given: DataSpec | None = None
         self.scaler: Scaler | None = None
+        self.profile: DailyProfile | None = None  # of the trained detectors
+        self.usual: DailyProfile | None = None  # of the given ones
         self.graph: GraphBuilder | None = None
         self.node: Tensor | None = None  # places of the given detectors among the trained ones
         self._step_mean = StepMean()
@@ -135,6 +142,9 @@ class Forecaster(pl.LightningModule):
                 self.train()
             self.graph = datamodule.graph
             self._begin(datamodule.fitted_spec())
+            if self.wants_profile:
+                self.profile = datamodule.usual.profile()
+                self.follow(self.given)
             self._tell_types_of_edges(datamodule.graph_tensors)
         size = (self.given.horizon, self.given.num_targets)
         self.errors = nn.ModuleDict({"val": ForecastErrors(*size), "test": ForecastErrors(*size)})
@@ -143,9 +153,16 @@ class Forecaster(pl.LightningModule):
         """Forecasts ``[B, P, N, F]`` in real units for a batch in real units."""
         features = self.scaler.transform(batch["features"], batch["mask"])
         inputs = {**batch, "features": features, "node": self.node}
-        names = inspect.signature(self.network.forward).parameters
+        if self.wants_profile:
+            inputs |= self._profile_entries(batch)
+        names = _entries(self.network)
         forecast = self.network(**{name: inputs[name] for name in names if name in inputs})
         return self.scaler.inverse(forecast.float())
+
+    @property
+    def wants_profile(self) -> bool:
+        """Whether the network reads what is usual."""
+        return self.network is not None and "profile" in _entries(self.network)
 
     def forecast(self, series: TrafficSeries) -> "pd.DataFrame":
         """Forecasts of the steps after the end of a series, as ``socialgraph predict`` gives them.
@@ -186,10 +203,21 @@ class Forecaster(pl.LightningModule):
         in_order = self.spec.vdids == given.vdids
         return None if in_order else torch.from_numpy(rows).to(self.device)
 
-    def follow(self, given: DataSpec) -> None:
-        """Take ``given`` as the data at hand; raises as :meth:`rows` does."""
+    def follow(self, given: DataSpec, history: Callable[[], DailyProfile] | None = None) -> None:
+        """Take ``given`` as the data at hand; raises as :meth:`rows` does.
+
+        Args:
+            given: what the data are.
+            history: gives their own profile, for detectors that were not in training; None gives
+                these the mean profile.
+        """
         self.node = self.rows(given)
         self.given = given
+        self.usual = self.profile
+        if self.profile is not None and given.vdids != self.spec.vdids:
+            rows = torch.from_numpy(self.spec.rows(given.vdids)).to(self.device)
+            ask = history is not None and bool((rows < 0).any())
+            self.usual = self.profile.take(rows, history() if ask else None)
 
     def check_batch(self, batch: dict, given: DataSpec | None = None) -> None:
         """Refuse a batch that the pooling of the network cannot work with (strict mode).
@@ -287,6 +315,8 @@ class Forecaster(pl.LightningModule):
         """Add what the forecaster is for, how its parts were made, and the random numbers."""
         checkpoint["spec"] = self.spec.to_dict()
         checkpoint["network"] = recipe_of(self.network)
+        if self.profile is not None:
+            checkpoint["profile"] = {n: part.cpu() for n, part in self.profile.named_buffers()}
         if self._trainer is not None and self.trainer.datamodule is not None:
             checkpoint["data"] = self.trainer.datamodule.describe()
         checkpoint["total_steps"] = self._total_steps
@@ -320,6 +350,7 @@ class Forecaster(pl.LightningModule):
         if self.network is None:
             self.network = network_of(checkpoint, self.trust)
         self._adopt(spec)
+        self.profile = profile_of(checkpoint, spec)
         check_same_network(recipe_of(self.network), checkpoint["network"])
         if self._trainer is None or self.trainer.training:
             self.follow(self.given if self._trainer is not None else spec)
@@ -338,6 +369,8 @@ class Forecaster(pl.LightningModule):
             untrained = {"train_start": None, "train_end": None}
             with torch.inference_mode(False):  # weights that can be trained later
                 self._adopt(replace(datamodule.fitted_spec(), **untrained))
+                if self.wants_profile:
+                    self.profile = datamodule.usual.profile().to(self.device)
                 self.network.to(self.device)
             if any(weight.requires_grad for weight in self.network.parameters()):
                 warnings.warn("The network is untrained: its weights are random.", stacklevel=2)
@@ -345,7 +378,7 @@ class Forecaster(pl.LightningModule):
         on_test = self.trainer.predicting and datamodule.windows.predict_on == "test"
         if self.trainer.testing or on_test:
             self.spec.check_unseen(self.given, datamodule.first_times("test"))
-        self.follow(self.given)
+        self.follow(self.given, lambda: datamodule.usual.profile())
 
     on_test_start = on_predict_start = on_validation_start
 
@@ -447,9 +480,29 @@ class Forecaster(pl.LightningModule):
 
     def _build_network(self, spec: DataSpec) -> None:
         if hasattr(self.network, "build"):
-            self.network.build(
-                len(spec.features), spec.num_targets, spec.horizon, spec.vdids, spec.max_radius
+            sizes = {
+                "in_channels": len(spec.features),
+                "out_channels": spec.num_targets,
+                "window": spec.window,
+                "horizon": spec.horizon,
+                "vdids": spec.vdids,
+                "max_radius": spec.max_radius,
+            }
+            named = inspect.signature(self.network.build).parameters
+            self.network.build(**{name: size for name, size in sizes.items() if name in named})
+
+    def _profile_entries(self, batch: dict) -> dict[str, Tensor]:
+        """What is usual at the steps of window and targets, scaled."""
+        if "profile" in batch:  # of a training window, without its own readings
+            mean, deviation = batch["profile"], batch["profile_deviation"]
+        else:
+            clocks = (
+                torch.cat([batch[name], batch[f"target_{name}"]], dim=1)
+                for name in ("time_of_day", "day_of_week")
             )
+            mean, deviation = self.usual(*clocks)
+        mean = self.scaler.transform(mean, mean.new_ones((), dtype=torch.bool))
+        return {"profile": mean, "profile_deviation": deviation / self.scaler.scale}
 
     def _target_weight(self) -> Tensor:
         scale = self.scaler.scale[: self.spec.num_targets]
@@ -462,6 +515,12 @@ class Forecaster(pl.LightningModule):
         self.log(f"{part}/mae", (weight * errors["mae_all"]).nanmean(), prog_bar=True)
         self.log(f"{part}/rmse", (weight * errors["rmse_all"]).nanmean())
         return errors
+
+
+def _entries(network: nn.Module) -> set[str]:
+    """Names of the entries of a batch that a network reads."""
+    named = getattr(network, "entries", None)
+    return set(inspect.signature(network.forward).parameters) if named is None else set(named)
 
 
 def load(path: str | Path, device: str = "cpu", trust: Sequence[str] = ()) -> Forecaster:

@@ -43,15 +43,15 @@ def forecast_series(forecaster: "Forecaster", series: TrafficSeries) -> "pd.Data
     spec.check_form(data.spec)
     (batch,) = data.predict_dataloader()
     batch = {name: part.to(forecaster.device) for name, part in batch.items()}
-    before = (forecaster.given, forecaster.node)
+    before = (forecaster.given, forecaster.node, forecaster.usual)
     modes = [(module, module.training) for module in forecaster.modules()]
     try:
-        forecaster.follow(data.spec)
+        forecaster.follow(data.spec, lambda: data.usual.profile().to(forecaster.device))
         forecaster.eval()
         forecaster.check_batch(batch)
         prediction = {"forecast": forecaster(batch), "issued": batch["issued"]}
     finally:  # a callback may forecast in the middle of a training
-        forecaster.given, forecaster.node = before
+        forecaster.given, forecaster.node, forecaster.usual = before
         for module, mode in modes:
             module.training = mode
     return forecast_table(prediction, data.spec, observed=False).to_pandas()

@@ -131,6 +131,8 @@ def _plain(owner: object, name: str, value: object) -> object:
     if isinstance(value, dict):
         return {str(key): _plain(owner, name, item) for key, item in value.items()}
     made = value if _is_describable(value) else getattr(owner, name, value)
+    if isinstance(made, list):  # of what a factory made
+        return [_plain(owner, name, item) for item in made]
     if _is_describable(made):
         return describe(made)
     raise TypeError(

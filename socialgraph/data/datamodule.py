@@ -1,8 +1,10 @@
 """The data module: one series to loaders, the graph, and the record of what it is."""
 
+import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -17,6 +19,7 @@ from socialgraph.data.loading import Loading, ResumableLoader, ordered_loader, t
 from socialgraph.data.split import ShareSplit, Split
 from socialgraph.data.windows import WindowCollator, Windows, window_starts
 from socialgraph.graph import GraphBuilder, RadiusGraph
+from socialgraph.profile import ProfileSums
 from socialgraph.recipe import describe
 from socialgraph.scaler import Scaling, scale_of
 from socialgraph.series import TrafficSeries
@@ -117,6 +120,13 @@ class TrafficDataModule(pl.LightningDataModule):
         loc, scale, limit = scale_of(train, self.spec.features, self.scaling)
         return replace(self.spec, loc=loc.tolist(), scale=scale.tolist(), limit=limit)
 
+    @cached_property
+    def usual(self) -> ProfileSums:
+        """The readings of the training part by time of the day, for profiles."""
+        steps, whole = slice(self.train_steps), self.collator
+        parts = (whole.values, whole.mask, whole.time_of_day, whole.day_of_week, whole.seconds)
+        return ProfileSums(*(part[steps] for part in parts), self.spec.interval_minutes)
+
     def describe(self) -> dict:
         """The arguments of this data module as plain values, for a checkpoint."""
         return {
@@ -175,7 +185,10 @@ class TrafficDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Loader of training windows, in an order that depends on seed and epoch alone."""
         starts = self._part("train")[:: self.windows.stride].tolist()
-        self._training = training_loader(starts, self.collator, self.loading, self._world())
+        collator = copy.copy(self.collator)
+        if self.trainer is not None and self.trainer.lightning_module.wants_profile:
+            collator.usual = self.usual
+        self._training = training_loader(starts, collator, self.loading, self._world())
         self._training.resume_at, self._resume_at = self._resume_at, 0
         return self._training
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from socialgraph.calendar import clock
+from socialgraph.profile import ProfileSums
 
 __all__ = ["WindowCollator", "Windows", "window_starts"]
 
@@ -78,11 +79,16 @@ class WindowCollator:
         windows: what a window is.
         num_targets: how many features, from the first, are targets.
         graph: what every batch carries besides, the same for all.
+        usual: readings of the training, from which a training window is told what is usual without
+            its own; None for windows that are not of the training.
 
     Shapes:
         - **features, mask:** :math:`(B, T, N, F)`; 0 and False where missing
         - **targets, target_mask:** :math:`(B, P, N, F)`; 0 and False where missing
         - **time_of_day, day_of_week:** of the input steps, local clock :math:`(B, T)`
+        - **target_time_of_day, target_day_of_week:** of the target steps :math:`(B, P)`
+        - **profile, profile_deviation:** with ``usual``, in the units of the readings
+          :math:`(B, T + P, N, F)`
         - **issued:** time of the last input step :math:`(B)`, seconds since 1970, UTC
     """
 
@@ -94,6 +100,7 @@ class WindowCollator:
         windows: Windows,
         num_targets: int,
         graph: dict[str, Tensor],
+        usual: ProfileSums | None = None,
     ) -> None:
         self.values = values.nan_to_num(nan=0.0)
         self.mask = ~values.isnan()
@@ -102,6 +109,7 @@ class WindowCollator:
         self.windows = windows
         self.num_targets = num_targets
         self.graph = graph
+        self.usual = usual
 
     def __call__(self, starts: list[int]) -> dict[str, Tensor]:
         first = torch.as_tensor(starts)[:, None] + torch.arange(self.windows.length)
@@ -109,6 +117,10 @@ class WindowCollator:
         targets, target_mask = (
             _gather(series[..., : self.num_targets], outputs) for series in (self.values, self.mask)
         )
+        usual = {}
+        if self.usual is not None:
+            pair = self.usual.around(first)
+            usual = dict(zip(("profile", "profile_deviation"), pair, strict=True))
         return {
             "features": _gather(self.values, inputs),
             "mask": _gather(self.mask, inputs),
@@ -116,7 +128,10 @@ class WindowCollator:
             "target_mask": target_mask,
             "time_of_day": self.time_of_day[inputs],
             "day_of_week": self.day_of_week[inputs],
+            "target_time_of_day": self.time_of_day[outputs],
+            "target_day_of_week": self.day_of_week[outputs],
             "issued": self.seconds[inputs[:, -1]],
+            **usual,
             **self.graph,
         }
 

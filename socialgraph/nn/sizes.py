@@ -17,6 +17,7 @@ __all__ = [
     "keep_sizes",
     "make_pooling",
     "pool",
+    "wants",
 ]
 
 
@@ -78,6 +79,7 @@ def make_pooling(
     pooling: Callable[[int, int], nn.Module] | nn.Module | None,
     width: int,
     max_radius: float | None = None,
+    out_width: int | None = None,
 ) -> nn.Module | None:
     """The pooling of states of a ``width``, told the reach of the graph if it takes one.
 
@@ -85,13 +87,15 @@ def make_pooling(
         pooling: a factory, the pooling itself, or None.
         width: channels of the states.
         max_radius: longest edge of the graph, in metres; None if it is not known.
+        out_width: channels of what is pooled; None for as many.
 
     Raises:
         ValueError: if the pooling reaches further than the graph.
     """
     if pooling is not None and not isinstance(pooling, nn.Module):
-        takes_reach = max_radius is not None and _wants(pooling, "max_radius")
-        pooling = pooling(width, width, **({"max_radius": max_radius} if takes_reach else {}))
+        takes_reach = max_radius is not None and wants(pooling, "max_radius")
+        out_width = width if out_width is None else out_width
+        pooling = pooling(width, out_width, **({"max_radius": max_radius} if takes_reach else {}))
     check_reach(pooling, max_radius)
     return pooling
 
@@ -114,12 +118,12 @@ def check_reach(pooling: nn.Module | None, max_radius: float | None) -> None:
         )
 
 
-def _wants(factory: Callable, name: str) -> bool:
+def wants(factory: Callable, name: str) -> bool:
     """Whether a factory takes an argument that was not given to it."""
     if isinstance(factory, functools.partial):
         if name in factory.keywords:
             return factory.keywords[name] is None
-        return _wants(factory.func, name)
+        return wants(factory.func, name)
     return name in inspect.signature(factory).parameters
 
 

@@ -1,0 +1,195 @@
+"""A detector's usual day: mean and deviation of its readings at each time of the day."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["DailyProfile", "ProfileSums", "slots_of"]
+
+_SMOOTHING_MINUTES = 30.0
+_WEEKEND = 5  # Saturday, and the days after it
+
+
+class _Sums(NamedTuple):
+    """Number, sum and sum of squares of some readings, each of the same shape."""
+
+    count: Tensor
+    total: Tensor
+    square: Tensor
+
+    def less(self, other: "_Sums") -> "_Sums":
+        return _Sums(*(own - part for own, part in zip(self, other, strict=True)))
+
+
+class DailyProfile(nn.Module):
+    """What N detectors usually read at a time of the day, on working days and on weekends.
+
+    Args:
+        mean: readings in their units :math:`(2, S, N, F)`: working days and weekends, slots of the
+            local day.
+        deviation: their standard deviation, likewise.
+
+    Shapes:
+        - **time_of_day:** share of the local day that has passed :math:`(B, T)`
+        - **day_of_week:** 0 for Monday :math:`(B, T)`
+        - **output:** mean and deviation, each :math:`(B, T, N, F)`
+
+    Raises:
+        ValueError: if the two are not finite numbers of one such shape, or a deviation is below 0.
+    """
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        known = mean.dim() == 4 and mean.size(0) == 2 and mean.shape == deviation.shape
+        if not known or not (mean.isfinite().all() and (deviation >= 0).all()):
+            raise ValueError(
+                "Expected finite means and deviations of shape [2, slots, detectors, features] "
+                f"(got {tuple(mean.shape)} and {tuple(deviation.shape)})."
+            )
+        # Kept beside the weights of a checkpoint, as the detectors of a series may be others.
+        self.register_buffer("mean", mean.float(), persistent=False)
+        self.register_buffer("deviation", deviation.float(), persistent=False)
+
+    def forward(self, time_of_day: Tensor, day_of_week: Tensor) -> tuple[Tensor, Tensor]:
+        place = day_of_week >= _WEEKEND, slots_of(time_of_day, self.mean.size(1))
+        place = place[0].long(), place[1]
+        return self.mean[place], self.deviation[place]
+
+    def take(self, rows: Tensor, strangers: "DailyProfile | None" = None) -> "DailyProfile":
+        """The profile of other detectors.
+
+        Args:
+            rows: place of each of M detectors here ``[M]``, -1 for one that is not known.
+            strangers: a profile of all M detectors, used for those that are not known; None gives
+                them the mean of the known ones.
+        """
+        parts = []
+        for name in ("mean", "deviation"):
+            own = getattr(self, name)
+            if strangers is None:
+                other = own.mean(dim=2, keepdim=True)
+            else:
+                other = getattr(strangers, name).to(own)
+            known = (rows >= 0).view(1, 1, -1, 1)
+            parts.append(torch.where(known, own[:, :, rows.clamp(min=0)], other))
+        return DailyProfile(*parts)
+
+
+class ProfileSums:
+    r"""The readings of a training period, summed by time of the day.
+
+    The profile of a detector at a slot is the mean of its readings within 30 minutes of it (at
+    intervals of an hour and more: in it), on the same kind of day; if there are none, on any day;
+    if there are none either, of all its readings; and of all readings for a detector without any.
+
+    In training, a window's own readings must not be part of what it is told as usual:
+    :meth:`around` leaves out what was read within 30 minutes of each step.
+
+    Args:
+        values: readings of the period :math:`(T, N, F)`, 0 where missing.
+        mask: True where observed, likewise.
+        time_of_day: share of the local day that has passed :math:`(T)`.
+        day_of_week: 0 for Monday :math:`(T)`.
+        seconds: times :math:`(T)`, ascending.
+        interval_minutes: distance of two readings.
+    """
+
+    def __init__(
+        self,
+        values: Tensor,
+        mask: Tensor,
+        time_of_day: Tensor,
+        day_of_week: Tensor,
+        seconds: Tensor,
+        interval_minutes: float,
+    ) -> None:
+        self.values, self.mask, self.seconds = values, mask, seconds
+        self.step = round(60 * interval_minutes)
+        self.half = int(_SMOOTHING_MINUTES // interval_minutes)
+        slots = max(1, round(1440 / interval_minutes))
+        self.slot = slots_of(time_of_day, slots)
+        self.kind = (day_of_week >= _WEEKEND).long()
+        self._centre(values, mask)
+        self.sums = _Sums(*(self._by_slot(part, slots) for part in self._parts(values, mask)))
+
+    def profile(self) -> DailyProfile:
+        """The profile of the whole period."""
+        return DailyProfile(*self._resolve(self.sums, _Sums(*(s.sum(0) for s in self.sums))))
+
+    def around(self, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation ``[B, L, N, F]`` at steps of the period without what was read then.
+
+        Args:
+            steps: runs of neighbouring steps ``[B, L]``, without a gap in time.
+        """
+        length, half = steps.size(1), self.half
+        near = steps[:, :1] + torch.arange(-half, length + half)  # [B, L + 2 * half]
+        rows = near.clamp(0, len(self.values) - 1)
+        apart = self.seconds[rows] - self.seconds[steps[:, :1]]
+        there = (rows == near) & (apart == self.step * (near - steps[:, :1]))
+        parts = self._parts(self.values[rows], self.mask[rows] & there[..., None, None])
+        kind = self.kind[steps]
+        of_kind = [
+            _Sums(*(_moving_sum(part * same[..., None, None], half) for part in parts))
+            for same in (self.kind[rows] == k for k in (0, 1))
+        ]
+        weekend = (kind == 1)[..., None, None]
+        own = _Sums(*(torch.where(weekend, b, a) for a, b in zip(*of_kind, strict=True)))
+        both = _Sums(*(a + b for a, b in zip(*of_kind, strict=True)))
+        place = kind, self.slot[steps]
+        same = _Sums(*(part[place] for part in self.sums)).less(own)
+        every = _Sums(*(part.sum(0)[place[1]] for part in self.sums)).less(both)
+        return self._resolve(same, every)
+
+    def _centre(self, values: Tensor, mask: Tensor) -> None:
+        """Keep mean and deviation of each detector, and of all for one without a reading."""
+        count, total = mask.sum(0), values.sum(0, dtype=torch.float64)
+        square = values.double().square().sum(0)
+        everyone = [part.sum(0, keepdim=True) for part in (count, total, square)]
+        silent = count == 0
+        count, total, square = (
+            torch.where(silent, every, own)
+            for own, every in zip((count, total, square), everyone, strict=True)
+        )
+        centre = total / count.clamp(min=1)
+        self.centre = centre.float()
+        self.spread = (square / count.clamp(min=1) - centre**2).clamp(min=0).sqrt().float()
+
+    def _parts(self, values: Tensor, mask: Tensor) -> _Sums:
+        observed = mask.float()
+        centred = (values - self.centre) * observed  # squares of large numbers lose their digits
+        return _Sums(observed, centred, centred.square())
+
+    def _by_slot(self, part: Tensor, slots: int) -> Tensor:
+        """Sums around each slot ``[2, S, N, F]``."""
+        table = part.new_zeros(2 * slots, *part.shape[1:])
+        table.index_add_(0, self.kind * slots + self.slot, part)
+        table = table.unflatten(0, (2, slots))
+        shifts = {shift % slots for shift in range(-self.half, self.half + 1)}
+        return sum(table.roll(shift, dims=1) for shift in sorted(shifts))
+
+    def _resolve(self, same: _Sums, every: _Sums) -> tuple[Tensor, Tensor]:
+        # Counts are whole numbers; sums of what was left out are not exactly 0.
+        count, total, square = (
+            torch.where(same.count > 0, own, other) for own, other in zip(same, every, strict=True)
+        )
+        number = count.clamp(min=1)
+        mean = total / number
+        deviation = (square / number - mean.square()).clamp(min=0).sqrt()
+        known = count > 0
+        return (
+            self.centre + torch.where(known, mean, 0.0),
+            torch.where(known, deviation, self.spread),
+        )
+
+
+def slots_of(time_of_day: Tensor, slots: int) -> Tensor:
+    """Number of the slot of a day, of ``slots`` slots, in which a share of the day lies."""
+    return (time_of_day * slots).round().long() % slots
+
+
+def _moving_sum(x: Tensor, half: int) -> Tensor:
+    """Sums of ``2 * half + 1`` neighbours along the second axis, which becomes as much shorter."""
+    running = nn.functional.pad(x.cumsum(dim=1), (0, 0, 0, 0, 1, 0))
+    return running[:, 2 * half + 1 :] - running[:, : x.size(1) - 2 * half]
