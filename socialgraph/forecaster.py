@@ -50,15 +50,16 @@ class Forecaster(pl.LightningModule):
     """Trains, tests and applies a network on batches of
     :class:`socialgraph.data.TrafficDataModule`.
 
-    The network is called with the entries of the batch that its ``forward`` names, with
-    ``features`` scaled (a network with ``entries`` is given those that they name), and returns
-    scaled forecasts ``[B, P, N, F]``. A network with a method ``build`` is told the sizes that this
-    names. One that reads ``profile`` and ``profile_deviation`` is told what each detector usually
-    reads at each step of the window and of the targets, scaled ``[B, T + P, N, F]``; a detector
-    that was not in training needs some days of readings in its series for that. Loss and errors are in the units of the series; of several
-    targets, each error is weighted by (mean scale / own scale) so that none rules the loss by its
-    unit. The loss of a step is the mean over all its observed targets, however many batches and
-    processes it is made of.
+    The network is called with the entries of the batch that its ``forward`` (or its ``entries``)
+    names, with ``features`` scaled, and returns scaled forecasts ``[B, P, N, F]``. A network with a
+    method ``build`` is told the sizes that this names. One that reads ``profile`` and
+    ``profile_deviation`` is told what each detector usually reads at each step of the window and of
+    the targets, scaled ``[B, T + P, N, F]``; a detector that was not in training needs some days of
+    readings in its series for that.
+
+    Loss and errors are in the units of the series; of several targets, each error is weighted by
+    (mean scale / own scale) so that none rules the loss by its unit. The loss of a step is the mean
+    over all its observed targets, however many batches and processes it is made of.
 
     :attr:`spec` says what data the forecaster is for; a checkpoint keeps it, and data of another
     form are refused.

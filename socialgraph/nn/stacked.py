@@ -25,6 +25,7 @@ from socialgraph.recipe import recorded
 
 __all__ = ["StackedSocialNet"]
 
+_ONE_BLOCK = partial(XLSTMEncoder, hidden_channels=32, num_blocks=1, slstm_at=())
 _EDGES = ("edge_index", "distance", "offset", "edge_attr")
 _ENTRIES = ("features", "mask", "positions_xy", "node", *_EDGES)
 
@@ -55,7 +56,8 @@ class StackedSocialNet(nn.Module):
         inputs: what the network is told (:mod:`socialgraph.nn.parts`); None for readings, mask,
             profile and clock. Without a profile the last reading is the only anchor.
         encoder: makes the encoder from its number of input channels, those of a patch; or the
-            encoder: :math:`(R, T, C) \to (R, E)`, with ``out_channels``.
+            encoder: :math:`(R, T, C) \to (R, E)`, with ``out_channels``. By default an xLSTM of one
+            mLSTM block of width 32.
         patch: steps that the encoder reads at once; the first patch begins with zeros if they do
             not divide the window.
         hidden_channels: width of a detector's state.
@@ -89,9 +91,7 @@ class StackedSocialNet(nn.Module):
         horizon: int | None = None,
         num_nodes: int | None = None,
         inputs: list[nn.Module] | None = None,
-        encoder: Callable[[int], nn.Module] | nn.Module = partial(
-            XLSTMEncoder, hidden_channels=32, num_blocks=1, slstm_at=()
-        ),
+        encoder: Callable[[int], nn.Module] | nn.Module = _ONE_BLOCK,
         patch: int = 3,
         hidden_channels: int = 64,
         block: Callable[[int], nn.Module] | list[nn.Module] | None = SocialBlock,
