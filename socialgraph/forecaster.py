@@ -352,6 +352,11 @@ class Forecaster(pl.LightningModule):
             self.network = network_of(checkpoint, self.trust)
         self._adopt(spec)
         self.profile = profile_of(checkpoint, spec)
+        if self.wants_profile and self.profile is None:
+            raise ValueError(
+                "The checkpoint has no 'profile', which its network reads. It was changed, or "
+                "written for another network: train again."
+            )
         check_same_network(recipe_of(self.network), checkpoint["network"])
         if self._trainer is None or self.trainer.training:
             self.follow(self.given if self._trainer is not None else spec)
