@@ -32,6 +32,7 @@ _DATA_KINDS = {
     "split": (dict,),
     "graph": (dict, type(None)),
     "loading": (dict,),
+    "held_out_detectors": (float, list, type(None)),
 }
 # These options of an encoder change no number.
 _FREE_OPTIONS = ("compile", "gradient_checkpointing", "chunk_steps")

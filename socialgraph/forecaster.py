@@ -107,6 +107,7 @@ class Forecaster(pl.LightningModule):
         self.scaler: Scaler | None = None
         self.profile: DailyProfile | None = None  # of the trained detectors
         self.usual: DailyProfile | None = None  # of the given ones
+        self.unseen: Tensor | None = None  # places of given detectors that were not in training
         self.graph: GraphBuilder | None = None
         self.node: Tensor | None = None  # places of the given detectors among the trained ones
         self._step_mean = StepMean()
@@ -148,7 +149,8 @@ class Forecaster(pl.LightningModule):
                 self.follow(self.given)
             self._tell_types_of_edges(datamodule.graph_tensors)
         size = (self.given.horizon, self.given.num_targets)
-        self.errors = nn.ModuleDict({"val": ForecastErrors(*size), "test": ForecastErrors(*size)})
+        parts = ("val", "test", "unseen")
+        self.errors = nn.ModuleDict({part: ForecastErrors(*size) for part in parts})
 
     def forward(self, batch: dict) -> Tensor:
         """Forecasts ``[B, P, N, F]`` in real units for a batch in real units."""
@@ -276,11 +278,19 @@ class Forecaster(pl.LightningModule):
 
     def test_step(self, batch: dict, batch_idx: int) -> None:
         """Add a batch to the test errors."""
-        self.errors["test"].update(self(batch), batch["targets"], batch["target_mask"])
+        result = self(batch), batch["targets"], batch["target_mask"]
+        self.errors["test"].update(*result)
+        if self.unseen is not None:
+            self.errors["unseen"].update(*(part[:, :, self.unseen] for part in result))
 
     def on_test_epoch_end(self) -> None:
-        """Log the errors over all test windows, and keep them in :attr:`test_errors`."""
+        """Log the errors over all test windows, and keep them in :attr:`test_errors`.
+
+        Those of the detectors that were not in training, if there are others too, come apart in
+        :attr:`unseen_errors`; else None.
+        """
         self.test_errors = self._log_errors("test")
+        self.unseen_errors = None if self.unseen is None else self._log_errors("unseen")
 
     def predict_step(self, batch: dict, batch_idx: int) -> dict[str, Tensor]:
         """Forecasts of a batch with the truth where it is known, in real units."""
@@ -385,6 +395,8 @@ class Forecaster(pl.LightningModule):
         if self.trainer.testing or on_test:
             self.spec.check_unseen(self.given, datamodule.first_times("test"))
         self.follow(self.given, lambda: datamodule.usual.profile())
+        strange = torch.from_numpy(self.spec.rows(self.given.vdids) < 0)
+        self.unseen = strange.nonzero().flatten() if strange.any() and not strange.all() else None
 
     on_test_start = on_predict_start = on_validation_start
 

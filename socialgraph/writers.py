@@ -28,8 +28,9 @@ class ErrorWriter(Callback):
 
     The file is ``<checkpoint>.test.json``, or ``test.json`` in the trainer's root folder if no
     checkpoint was given. Errors are per target and step, in the unit of the target, and as the two
-    averages in use (over all targets at once, and the mean of the steps). A test that was limited
-    to some batches is not written.
+    averages in use (over all targets at once, and the mean of the steps). If some detectors were
+    not in training, their errors come again alone, as ``unseen``. A test that was limited to some
+    batches is not written.
 
     Args:
         path: another place for the file.
@@ -50,9 +51,20 @@ class ErrorWriter(Callback):
             "checkpoint": checkpoint,
             **_describe_test(pl_module.given, windows, pl_module.test_errors),
         }
+        if pl_module.unseen_errors is not None:
+            report["unseen"] = {
+                "detectors": [pl_module.given.vdids[i] for i in pl_module.unseen.tolist()],
+                "targets": _by_target(pl_module.given, pl_module.unseen_errors),
+            }
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(report, indent=1) + "\n")
-        print(f"\n{_format_errors(report)}\ntest errors: {path}")
+        print(f"\n{_format_errors(report)}")
+        if "unseen" in report:
+            print(
+                f"\nthe {len(report['unseen']['detectors'])} detectors that were not in training:"
+            )
+            print(_format_errors(report | report["unseen"]))
+        print(f"test errors: {path}")
 
 
 class ForecastWriter(BasePredictionWriter):
@@ -168,10 +180,14 @@ def _describe_test(spec: DataSpec, windows: int, errors: dict[str, Tensor]) -> d
         "split": spec.split,
         "window": spec.window,
         "horizon_minutes": [step * spec.interval_minutes for step in range(1, spec.horizon + 1)],
-        "targets": {
-            name: {"unit": unit, **_errors_of(errors, i)}
-            for i, (name, unit) in enumerate(zip(spec.targets, spec.units, strict=False))
-        },
+        "targets": _by_target(spec, errors),
+    }
+
+
+def _by_target(spec: DataSpec, errors: dict[str, Tensor]) -> dict[str, dict]:
+    return {
+        name: {"unit": unit, **_errors_of(errors, i)}
+        for i, (name, unit) in enumerate(zip(spec.targets, spec.units, strict=False))
     }
 
 

@@ -51,6 +51,9 @@ class TrafficDataModule(pl.LightningDataModule):
             (:mod:`socialgraph.data.split`). A part may be empty, for instance ``[1, 0, 0]``.
         graph: builder of the graph (:mod:`socialgraph.graph`); None for no graph.
         loading: how batches are gathered.
+        held_out_detectors: detectors that take no part in training and validation, not even as
+            neighbours: their ids, or their share, drawn once and for all; None for none. ``test``
+            and ``predict`` see all detectors, and ``test`` gives the errors of these apart.
 
     Raises:
         ValueError: if an option is out of range, or a part has no windows.
@@ -67,6 +70,7 @@ class TrafficDataModule(pl.LightningDataModule):
         split: tuple[float, float, float] | Split = (0.7, 0.1, 0.2),
         graph: GraphBuilder | None = RadiusGraph(),  # noqa: B008, plain values
         loading: Loading = Loading(),  # noqa: B008, frozen
+        held_out_detectors: float | list[str] | None = None,
     ) -> None:
         super().__init__()
         _check_types(series, features, targets, windows, graph, loading)
@@ -86,6 +90,8 @@ class TrafficDataModule(pl.LightningDataModule):
         self.split = split if hasattr(split, "divide") else _shares(split)
         self.graph = graph
         self.loading = loading
+        self.held_out_detectors = held_out_detectors
+        self.whole: TrafficSeries | None = None  # with those that are held out
         self.series: TrafficSeries | None = None
         self._training: ResumableLoader | None = None
         self._resume_at = 0
@@ -96,11 +102,21 @@ class TrafficDataModule(pl.LightningDataModule):
         return str(self.given) if isinstance(self.given, str | Path) else ""
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the series, divide it and build the graph; once."""
+        """Read the series, divide it and build the graph; once for the same detectors.
+
+        Args:
+            stage: ``"fit"`` and ``"validate"`` leave out the held-out detectors.
+        """
         self._resume_at = 0
-        if self.series is not None:
+        if self.whole is None:
+            self.whole, self.num_targets = self._read()
+        series = self.whole
+        if self.held_out_detectors is not None and stage in ("fit", "validate"):
+            held_out = set(_held_out(self.held_out_detectors, series.vdids))
+            series = series.select(vdids=[v for v in series.vdids if v not in held_out])
+        if self.series is not None and self.series.vdids == series.vdids:
             return
-        series, self.num_targets = self._read()
+        self.__dict__.pop("usual", None)  # of other detectors
         starts = window_starts(series.timestamps, series.interval_minutes, self.windows.length)
         self.starts, self.train_steps = self.split.divide(
             starts, series.timestamps, series.timezone, self.windows.window, self.windows.horizon
@@ -138,6 +154,7 @@ class TrafficDataModule(pl.LightningDataModule):
             "split": self.spec.split,
             "graph": self.spec.graph,
             "loading": describe(self.loading)["init_args"],
+            "held_out_detectors": self.held_out_detectors,
         }
 
     def first_times(self, part: str) -> np.ndarray:
@@ -333,6 +350,31 @@ def _check_types(series, features, targets, windows, graph, loading) -> None:
         raise ValueError(
             f"Expected 'graph' as a builder, such as RadiusGraph(2000.0), or None (got {graph!r})."
         )
+
+
+def _held_out(chosen: float | list[str], vdids: list[str]) -> list[str]:
+    """Ids of the held-out detectors among ``vdids``."""
+    if isinstance(chosen, str) or not isinstance(chosen, int | float | Sequence):
+        raise ValueError(
+            f"Expected 'held_out_detectors' as a share or a list of ids (got {chosen!r})."
+        )
+    if isinstance(chosen, Sequence):
+        absent = sorted(set(map(str, chosen)) - set(vdids))
+        if absent:
+            raise ValueError(
+                f"Expected 'held_out_detectors' of the series (there is no {absent[:5]})."
+            )
+        ids = list(map(str, chosen))
+    else:
+        count = round(chosen * len(vdids)) if 0 < chosen < 1 else 0
+        # By a seed of its own, so that trainings with other seeds hold out the same.
+        ids = [vdids[i] for i in np.random.default_rng(0).permutation(len(vdids))[:count]]
+    if not 0 < len(set(ids)) < len(vdids):
+        raise ValueError(
+            "Expected 'held_out_detectors' that leave some for training and are not none (got "
+            f"{chosen!r} of {len(vdids)} detectors). Give null to hold out none."
+        )
+    return ids
 
 
 def _shares(split: Sequence[float]) -> ShareSplit:
