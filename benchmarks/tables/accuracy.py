@@ -4,7 +4,7 @@ import statistics
 
 from benchmarks.tables.cells import last_line, listed, markdown_table, measured_on
 
-__all__ = ["accuracy", "peers"]
+__all__ = ["accuracy", "peers", "unseen"]
 
 _MINUTES = (15, 30, 45, 60)
 
@@ -45,6 +45,22 @@ def peers(report: dict) -> str:
     return markdown_table(["model", "package", *heads], rows) + "\n\n" + note
 
 
+def unseen(report: dict) -> str:
+    """Errors on detectors that were held out, beside those of a training with them."""
+    rows = []
+    for run in report["results"]:
+        own, reference = run["mae_unseen"], run["mae_trained_on"]
+        cells = [f"{own:.3f}", f"{reference:.3f}", f"{100 * (own / reference - 1):+.1f} %"]
+        rows.append([run["model"], str(run["seed"]), *cells])
+    first, options = report["results"][0], report["configuration"]
+    note = (
+        f"MAE in {first['unit']} of {first['target']} over the same {first['detectors']} detectors "
+        f"and all test windows; {options['epochs']} epochs each. {measured_on(report)}"
+    )
+    heads = ["model", "seed", "never seen", "trained on", "difference"]
+    return markdown_table(heads, rows) + "\n\n" + note
+
+
 def _by_name(results: list[dict]) -> dict[str, list[dict]]:
     """Runs of a model with all its seeds."""
     groups = {}
@@ -56,7 +72,9 @@ def _by_name(results: list[dict]) -> dict[str, list[dict]]:
 def _with_radius(name: str, runs: list[dict]) -> str:
     if not runs[0].get("radius"):
         return name
-    options = runs[0]["configuration"]["model"]["network"]["init_args"]["pooling"]["init_args"]
+    network = runs[0]["configuration"]["model"]["network"]["init_args"]
+    part = network if "pooling" in network else network["block"]["init_args"]
+    options = part["pooling"]["init_args"]
     radii = [radius for run in runs for radius in run["radius"]]
     if not options["learn_radius"]:
         return f"{name} (radius {radii[0]:.0f} m, fixed)"
