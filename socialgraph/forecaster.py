@@ -367,6 +367,8 @@ class Forecaster(pl.LightningModule):
                 "The checkpoint has no 'profile', which its network reads. It was changed, or "
                 "written for another network: train again."
             )
+        if self.profile is not None:
+            self.profile.to(self.device)
         check_same_network(recipe_of(self.network), checkpoint["network"])
         if self._trainer is None or self.trainer.training:
             self.follow(self.given if self._trainer is not None else spec)

@@ -89,9 +89,10 @@ class ProfileSums:
     Args:
         values: readings of the period :math:`(T, N, F)`, 0 where missing.
         mask: True where observed, likewise.
-        time_of_day: share of the local day that has passed :math:`(T)`.
-        day_of_week: 0 for Monday :math:`(T)`.
-        seconds: times :math:`(T)`, ascending.
+        time_of_day: share of the local day that has passed, of the steps of the period and maybe of
+            more after it :math:`(T')`; training windows may end there.
+        day_of_week: 0 for Monday :math:`(T')`.
+        seconds: times :math:`(T')`, ascending.
         interval_minutes: distance of two readings.
     """
 
@@ -121,7 +122,8 @@ class ProfileSums:
         """Mean and deviation ``[B, L, N, F]`` at steps of the period without what was read then.
 
         Args:
-            steps: runs of neighbouring steps ``[B, L]``, without a gap in time.
+            steps: runs of neighbouring steps ``[B, L]`` that begin in the period, without a gap in
+                time.
         """
         length, half = steps.size(1), self.half
         near = steps[:, :1] + torch.arange(-half, length + half)  # [B, L + 2 * half]
@@ -164,7 +166,7 @@ class ProfileSums:
     def _by_slot(self, part: Tensor, slots: int) -> Tensor:
         """Sums around each slot ``[2, S, N, F]``."""
         table = part.new_zeros(2 * slots, *part.shape[1:])
-        table.index_add_(0, self.kind * slots + self.slot, part)
+        table.index_add_(0, (self.kind * slots + self.slot)[: len(part)], part)
         table = table.unflatten(0, (2, slots))
         shifts = {shift % slots for shift in range(-self.half, self.half + 1)}
         return sum(table.roll(shift, dims=1) for shift in sorted(shifts))

@@ -9,6 +9,7 @@ from torch import nn
 
 import socialgraph
 from socialgraph.calendar import to_local
+from socialgraph.data import ShareSplit
 from socialgraph.forecaster import Forecaster
 from socialgraph.nn import StackedSocialNet
 from tests.conftest import make_series
@@ -139,3 +140,20 @@ def test_the_profile_may_not_be_absent_from_the_checkpoint_of_a_network_that_rea
     del checkpoint["profile"]
     with pytest.raises(ValueError, match="no 'profile'"):
         Forecaster(Usual()).on_load_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize("border", ["split_first", "window_first"])
+def test_no_training_window_is_told_what_comes_after_the_training_part(tmp_path, border):
+    series = make_series(steps=288 * 3)
+    split = ShareSplit(0.7, 0.1, 0.2, border)
+    later = replace(series, values=series.values.copy())
+    told = []
+    for given in (series, later):
+        data = make_data(given, features=["speed"], split=split)
+        data.setup()
+        later.values[data.train_steps :] += 100.0
+        steps = torch.from_numpy(data.starts["train"][-3:])[:, None]
+        told.append(data.usual.around(steps + torch.arange(WINDOW + HORIZON)))
+    for first, second in zip(*told, strict=True):
+        torch.testing.assert_close(first, second)
+        assert first.isfinite().all()

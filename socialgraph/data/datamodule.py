@@ -139,9 +139,15 @@ class TrafficDataModule(pl.LightningDataModule):
     @cached_property
     def usual(self) -> ProfileSums:
         """The readings of the training part by time of the day, for profiles."""
-        steps, whole = slice(self.train_steps), self.collator
-        parts = (whole.values, whole.mask, whole.time_of_day, whole.day_of_week, whole.seconds)
-        return ProfileSums(*(part[steps] for part in parts), self.spec.interval_minutes)
+        whole = self.collator
+        return ProfileSums(
+            whole.values[: self.train_steps],
+            whole.mask[: self.train_steps],
+            whole.time_of_day,
+            whole.day_of_week,
+            whole.seconds,
+            self.spec.interval_minutes,
+        )
 
     def describe(self) -> dict:
         """The arguments of this data module as plain values, for a checkpoint."""
