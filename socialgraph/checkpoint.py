@@ -141,6 +141,10 @@ def network_of(checkpoint: dict, trust: Sequence[str] = (), sized: bool = True) 
             "The network of this checkpoint could not be written down when it was saved. Give the "
             "network: Forecaster(network=...), or on the command line with --config."
         )
+    if not isinstance(recipe, dict) or set(recipe) != {"class_path", "init_args"}:
+        raise ValueError(
+            f"Expected a class and its arguments as 'network' of the checkpoint (got {recipe!r})."
+        )
     if not sized:
         kept = {k: v for k, v in recipe["init_args"].items() if k not in _SIZES}
         recipe = {**recipe, "init_args": kept}

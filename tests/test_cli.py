@@ -356,7 +356,7 @@ HOSTILE = {  # entry of the checkpoint: what stands there, and what is said
     "no options": (("data",), ["this.Zen"], "Expected 'data'"),
     "an option of windows": (("data", "windows", "window"), {"class_path": "this.Zen"}, "plain"),
     "a network": (("network", "class_path"), "this.Zen", "names the class 'this.Zen'"),
-    "no network": (("network",), "this.Zen", ""),
+    "no network": (("network",), "this.Zen", "Expected a class and its arguments as 'network'"),
     "a specification": (("spec", "scale"), [0.0, 1.0], "cannot be right"),
 }
 
