@@ -36,7 +36,7 @@ _DATA_KINDS = {
 }
 # These options of an encoder change no number.
 _FREE_OPTIONS = ("compile", "gradient_checkpointing", "chunk_steps")
-_SIZES = ("in_channels", "out_channels", "horizon", "num_nodes", "vdids")
+_SIZES = ("in_channels", "out_channels", "window", "horizon", "num_nodes", "vdids", "max_radius")
 
 
 def read_checkpoint(path: str | Path) -> dict:

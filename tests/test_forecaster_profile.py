@@ -157,3 +157,19 @@ def test_no_training_window_is_told_what_comes_after_the_training_part(tmp_path,
     for first, second in zip(*told, strict=True):
         torch.testing.assert_close(first, second)
         assert first.isfinite().all()
+
+
+def test_a_training_starts_from_the_weights_on_other_detectors_and_their_own_usual_days(tmp_path):
+    series = make_series(steps=288 * 2)
+    forecaster = Forecaster(StackedSocialNet(), warmup_steps=5)
+    trainer = make_trainer(tmp_path)
+    trainer.fit(forecaster, make_data(series, features=["speed"], graph=None))
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    other = make_series(steps=288 * 2, nodes=3, seed=5)
+    again = Forecaster(init_from=str(tmp_path / "a.ckpt"), learning_rate=0.0)
+    data = make_data(other, features=["speed"], graph=None)
+    make_trainer(tmp_path).fit(again, data)
+    assert again.profile.mean.shape[2] == 3
+    weights = again.network.state_dict()
+    for name, weight in forecaster.network.state_dict().items():
+        assert torch.equal(weights[name], weight), name
