@@ -40,7 +40,8 @@ class StreamingForecaster:
         if not isinstance(forecaster.network, SocialGraphNet):
             raise ValueError(
                 "Expected a SocialGraphNet, whose shared encoder carries a state (got "
-                f"{type(forecaster.network).__name__})."
+                f"{type(forecaster.network).__name__}). Forecast from the last window of readings "
+                "instead: Forecaster.forecast(series), or 'socialgraph predict'."
             )
         if forecaster.spec is None:
             raise ValueError("Expected a trained forecaster: fit it, or load a checkpoint.")
