@@ -30,7 +30,7 @@ from socialgraph.writers import ErrorWriter
 
 __all__ = ["load_datamodule", "main", "measure_errors", "run_command", "run_model", "run_naive"]
 
-MODELS = ["alone", "mean", "attention", "node_embedding", "distributed"]
+MODELS = ["alone", "mean", "attention", "stacked_alone", "stacked", "stacked_identity"]
 
 
 def run_command(words: list[str]) -> tuple[float, float]:
@@ -100,7 +100,7 @@ def run_model(profile: Path, seed: int, model: str, folder: Path, options: list[
         "fit_seconds": seconds,
         "epoch_seconds": epochs,
         "peak_memory_mib": memory,
-        "radius": None if network.pooling is None else network.pooling.radius.tolist(),
+        "radius": [pooling.radius.tolist() for pooling in network.poolings],
         "configuration": yaml.safe_load((run / "config.yaml").read_text()),
         "test": json.loads(checkpoint.with_suffix(".test.json").read_text()),
     }

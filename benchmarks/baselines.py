@@ -38,7 +38,7 @@ class LastValue(nn.Module):
         self.num_targets = num_targets
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        last = last_observed(features, mask)
+        last = last_observed(features, mask).nan_to_num()
         return last[:, None, :, : self.num_targets].expand(-1, self.horizon, -1, -1)
 
 

@@ -122,8 +122,9 @@ def _two_steps(form: str, size: Size, degree: float, device: str, fuse: bool | N
     """Train; with ``fuse``, pool as at any size, or else as on a GPU, however small it is here."""
     batch = _ring_batch(size, degree, device)
     network = make_network(form, size).to(device)
-    if fuse is not None and network.pooling is not None:
-        network.pooling.fuse, network.pooling.fuse_from = fuse, 0
+    if fuse is not None:
+        for pooling in network.poolings:
+            pooling.fuse, pooling.fuse_from = fuse, 0
     step = make_training_step(network, make_optimizer(network), batch, size.precision)
     step()
     step()

@@ -27,14 +27,13 @@ def measure(size: Size, windows: list[int], repeats: int, device: str) -> list[d
         batch, _ = make_batch(own, [], device)
         network = make_network("shared", own).to(device).eval()
         runs[f"window {window}"] = torch.no_grad()(make_forward(network, batch, "float32"))
-    arguments = {name: batch[name][0, -1] for name in ("features", "mask")}
-    arguments |= {name: batch[name][0, -1] for name in ("time_of_day", "day_of_week")}
-    graph = ("positions_xy", "edge_index", "distance", "offset")
-    arguments |= {name: batch[name] for name in graph}
+    entries_of_a_step = ("features", "mask", "time_of_day", "day_of_week")
+    reading = {name: batch[name][:, -1:] for name in entries_of_a_step}
+    arguments = {name: batch[name] for name in network.entries if name in batch} | reading
     with torch.no_grad():
         _, state = network.step(network.start(size.nodes), **arguments)
     out = network.start(size.nodes)
-    runs["step"] = torch.no_grad()(partial(network.step, state, **arguments, out=out))
+    runs["step"] = torch.no_grad()(partial(network.step, state, out, **arguments))
     held = [part for block in state.encoder for part in block]
     for name, seconds in interleaved_seconds(runs, repeats, warmup=2, device=device).items():
         entries.append({"way": name, **dataclasses.asdict(size), "seconds": summary(seconds)})

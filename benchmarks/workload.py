@@ -1,7 +1,6 @@
 """Batches, networks and training steps of a given size, for scripts that measure cost."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,16 @@ from socialgraph import schema
 from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.graph import RadiusGraph
 from socialgraph.metrics import masked_loss
-from socialgraph.nn import DistributedSocialGraphNet, SocialGraphNet, SocialPooling, XLSTMEncoder
+from socialgraph.nn import (
+    Clock,
+    ContextBlock,
+    DistributedEncoder,
+    Mask,
+    Readings,
+    SocialGraphNet,
+    SocialPooling,
+    XLSTMEncoder,
+)
 
 __all__ = [
     "FORMS",
@@ -95,17 +103,21 @@ def make_network(form: str, size: Size) -> nn.Module:
         slstm_at=range(1, size.num_blocks, 2),
         gradient_checkpointing=size.gradient_checkpointing,
     )
-    pooling = None
+    if form != "shared":
+        encoder = partial(DistributedEncoder, encoder=encoder, vectorised=form == "vectorised")
+    block = None
     if size.aggr != "none":
         heads = 4 if size.aggr == "attention" else 1
         pooling = partial(SocialPooling, aggr=size.aggr, radius=size.max_radius / 2, heads=heads)
-    parts = {"encoder": encoder, "pooling": pooling}
-    if form == "shared":
-        network = SocialGraphNet(**parts)
-    else:
-        network = DistributedSocialGraphNet(**parts, vectorised=form == "vectorised")
+        block = [partial(ContextBlock, pooling=pooling)]
+    network = SocialGraphNet(
+        inputs=[Readings(), Mask(), Clock(harmonics=1, day_of_week=True, where="window")],
+        encoder=encoder,
+        block=block,
+        head_channels=2 * size.hidden_channels,
+    )
     vdids = [f"VD-{i}" for i in range(size.nodes)]
-    network.build(1, 1, size.horizon, vdids, size.max_radius)
+    network.build(1, 1, size.window, size.horizon, vdids, size.max_radius)
     return network
 
 
@@ -131,8 +143,7 @@ def make_training_step(
 
 def make_forward(network: nn.Module, batch: dict, precision: str) -> Callable[[], Tensor]:
     """Function that computes the scaled forecasts of a batch ``[B, P, N, F]``, in float32."""
-    names = inspect.signature(network.forward).parameters
-    inputs = {name: batch[name] for name in names if name in batch}
+    inputs = {name: batch[name] for name in network.entries if name in batch}
     device = batch["features"].device.type
 
     def forward() -> Tensor:

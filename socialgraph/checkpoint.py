@@ -124,13 +124,16 @@ def recipe_of(network: nn.Module) -> dict | None:
         return None
 
 
-def network_of(checkpoint: dict, trust: Sequence[str] = (), sized: bool = True) -> nn.Module:
+def network_of(
+    checkpoint: dict, trust: Sequence[str] = (), num_nodes: int | None = None
+) -> nn.Module:
     """The network of a checkpoint, made anew, without its weights.
 
     Args:
         checkpoint: its entries.
         trust: packages besides this one whose classes may be made.
-        sized: make it for the data of the training; otherwise it waits for the sizes of others.
+        num_nodes: detectors of other data, for whose sizes it waits; None to make it for the data
+            of the training.
 
     Raises:
         ValueError: if it cannot be made from the checkpoint.
@@ -145,10 +148,22 @@ def network_of(checkpoint: dict, trust: Sequence[str] = (), sized: bool = True) 
         raise ValueError(
             f"Expected a class and its arguments as 'network' of the checkpoint (got {recipe!r})."
         )
-    if not sized:
+    if num_nodes is not None:
         kept = {k: v for k, v in recipe["init_args"].items() if k not in _SIZES}
-        recipe = {**recipe, "init_args": kept}
+        recipe = {**recipe, "init_args": _for_detectors(kept, num_nodes)}
     return make(recipe, trust)
+
+
+def _for_detectors(recipe: object, num_nodes: int) -> object:
+    """The recipe of parts, of which those that know each detector are for another number."""
+    if isinstance(recipe, list):
+        return [_for_detectors(item, num_nodes) for item in recipe]
+    if not isinstance(recipe, dict):
+        return recipe
+    return {
+        name: num_nodes if name == "num_nodes" else _for_detectors(value, num_nodes)
+        for name, value in recipe.items()
+    }
 
 
 def profile_of(checkpoint: dict, spec: DataSpec) -> DailyProfile | None:

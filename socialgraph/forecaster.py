@@ -191,17 +191,19 @@ class Forecaster(pl.LightningModule):
     def rows(self, given: DataSpec) -> Tensor | None:
         """Places of the detectors of ``given`` among those of the training; None for all in order.
 
+        A stranger, which was not in training, has place -1.
+
         Raises:
-            ValueError: for detectors without training, if the network knows each by itself.
+            ValueError: for strangers, if the network has an encoder for each detector.
         """
         rows = self.spec.rows(given.vdids)
         strangers = [vdid for vdid, row in zip(given.vdids, rows, strict=True) if row < 0]
-        if strangers and getattr(self.network, "knows_nodes", False):
+        if strangers and not getattr(self.network, "serves_strangers", True):
             raise SpecError(
                 f"{len(strangers)} of {len(rows)} detectors were not in training, among them "
-                f"{strangers[:5]}, and the network knows each detector by weights of its own. "
-                "Train on them (init_from keeps the rest), or train a network without node vectors "
-                "(node_channels = 0), which forecasts detectors never seen."
+                f"{strangers[:5]}, and the network has an encoder of its own for each detector. "
+                "Train on them (init_from keeps the rest), or train a network with a shared "
+                "encoder, which forecasts detectors never seen."
             )
         in_order = self.spec.vdids == given.vdids
         return None if in_order else torch.from_numpy(rows).to(self.device)
@@ -237,9 +239,8 @@ class Forecaster(pl.LightningModule):
         check = getattr(self.network, "check_batch", None)
         if check is not None:
             check(batch.get("positions_xy"), given.vdids)
-        pooling = getattr(self.network, "pooling", None)
         edge_index = batch.get("edge_index")
-        if pooling is None or edge_index is None or len(given.vdids) < 2:
+        if not _poolings(self.network) or edge_index is None or len(given.vdids) < 2:
             return
         if edge_index.size(1) == 0:
             raise RuntimeError(
@@ -476,13 +477,13 @@ class Forecaster(pl.LightningModule):
         checkpoint = read_checkpoint(path)
         trained = check_start(checkpoint, path, spec)
         if self.network is None:
-            self.network = network_of(checkpoint, self.trust, sized=False)
+            self.network = network_of(checkpoint, self.trust, num_nodes=len(spec.vdids))
         self._adopt(spec.after(trained))
         load_start(self.network, checkpoint, path, trained, spec)
 
     def _tell_types_of_edges(self, graph: dict) -> None:
-        pooling = getattr(self.network, "pooling", None)
-        if "edge_attr" in graph and pooling is not None and not getattr(pooling, "edge_dim", 0):
+        deaf = [p for p in _poolings(self.network) if not getattr(p, "edge_dim", 0)]
+        if "edge_attr" in graph and deaf:
             types = graph["edge_attr"].size(1)
             warnings.warn(
                 f"The graph has {types} types of edges, which the pooling does not look at: a pair "
@@ -535,6 +536,11 @@ class Forecaster(pl.LightningModule):
         self.log(f"{part}/mae", (weight * errors["mae_all"]).nanmean(), prog_bar=True)
         self.log(f"{part}/rmse", (weight * errors["rmse_all"]).nanmean())
         return errors
+
+
+def _poolings(network: nn.Module) -> list[nn.Module]:
+    """The poolings of a network that names them."""
+    return getattr(network, "poolings", [])
 
 
 def _entries(network: nn.Module) -> set[str]:

@@ -12,6 +12,9 @@ __all__ = ["check_trust", "describe", "make", "make_like", "recorded"]
 
 # What a checkpoint may make; the classes of other rooms open files or run commands.
 _ROOMS = ("socialgraph.nn.", "socialgraph.graph.", "socialgraph.data.")
+_OTHER_VERSION = (
+    "If another version of this library wrote it, use that one, or train again with this one."
+)
 
 
 def recorded(init: Callable) -> Callable:
@@ -52,8 +55,7 @@ def describe(thing: object) -> dict:
         raise TypeError(f"Expected a class of a module, not one within another (got {path}).")
     kept = getattr(thing, "init_args", None)
     if kept is None:
-        names = list(inspect.signature(type(thing).__init__).parameters)[1:]
-        kept = {name: getattr(thing, name, inspect.Parameter.empty) for name in names}
+        kept = {name: getattr(thing, name, inspect.Parameter.empty) for name in _arguments(thing)}
     return {
         "class_path": path,
         "init_args": {name: _plain(thing, name, value) for name, value in kept.items()},
@@ -127,15 +129,27 @@ def _plain(owner: object, name: str, value: object) -> object:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, list | tuple | range):
-        return [_plain(owner, name, item) for item in value]
+        factories = any(callable(item) and not _is_describable(item) for item in value)
+        made = getattr(owner, name, value) if factories else value
+        return [_plain_item(owner, name, item) for item in made]
     if isinstance(value, dict):
         return {str(key): _plain(owner, name, item) for key, item in value.items()}
     made = value if _is_describable(value) else getattr(owner, name, value)
     if isinstance(made, list):  # of what a factory made
-        return [_plain(owner, name, item) for item in made]
+        return [_plain_item(owner, name, item) for item in made]
     if _is_describable(made):
         return describe(made)
-    raise TypeError(
+    raise _unwritable(owner, name, value)
+
+
+def _plain_item(owner: object, name: str, item: object) -> object:
+    if callable(item) and not _is_describable(item):
+        raise _unwritable(owner, name, item)
+    return _plain(owner, name, item)
+
+
+def _unwritable(owner: object, name: str, value: object) -> TypeError:
+    return TypeError(
         f"The argument '{name}' of {type(owner).__name__} cannot be written into a checkpoint (got "
         f"{value!r}). Its constructor must keep its arguments as attributes, or be decorated with "
         "socialgraph.recipe.recorded."
@@ -147,8 +161,15 @@ def _is_describable(thing: object) -> bool:
         return False
     if hasattr(thing, "init_args") or is_dataclass(thing):
         return True
-    names = list(inspect.signature(type(thing).__init__).parameters)[1:]
-    return all(hasattr(thing, name) for name in names)
+    return all(hasattr(thing, name) for name in _arguments(thing))
+
+
+def _arguments(thing: object) -> list[str]:
+    """Names of the arguments of its constructor."""
+    init = type(thing).__init__
+    if getattr(init, "__module__", None) == "torch.nn.modules.module":  # takes any, to refuse them
+        return []
+    return list(inspect.signature(init).parameters)[1:]
 
 
 def _make(recipe: object, trust: Sequence[str] | None) -> object:
@@ -164,7 +185,9 @@ def _make(recipe: object, trust: Sequence[str] | None) -> object:
     try:
         return made(**_make(recipe.get("init_args", {}), trust))
     except TypeError as error:
-        raise ValueError(f"Cannot make a {recipe['class_path']} ({error}).") from error
+        raise ValueError(
+            f"Cannot make a {recipe['class_path']} ({error}). {_OTHER_VERSION}"
+        ) from error
 
 
 def _find_class(path: object) -> type:
@@ -177,7 +200,7 @@ def _find_class(path: object) -> type:
         module, _, name = path.rpartition(".")
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"There is no class {path!r} ({error}).") from error
+        raise ValueError(f"There is no class {path!r} ({error}). {_OTHER_VERSION}") from error
     if not inspect.isclass(found):
         raise ValueError(f"Expected the name of a class (got {path!r}).")
     return found

@@ -12,12 +12,12 @@ from socialgraph.atomic import replacing
 from socialgraph.calendar import clock
 from socialgraph.data import graph_tensors
 from socialgraph.forecaster import Forecaster
-from socialgraph.nn import NetworkState, SocialGraphNet
+from socialgraph.nn import NetworkState
 from socialgraph.spec import DataSpec
 
 __all__ = ["StreamingForecaster"]
 
-STATE_FORMAT = 3  # counts up if the numbers of a state come to mean something else
+STATE_FORMAT = 4  # counts up if the numbers of a state come to mean something else
 
 
 class StreamingForecaster:
@@ -37,9 +37,9 @@ class StreamingForecaster:
     """
 
     def __init__(self, forecaster: Forecaster, max_gap: int = 288) -> None:
-        if not isinstance(forecaster.network, SocialGraphNet):
+        if not getattr(forecaster.network, "steps", False):
             raise ValueError(
-                "Expected a SocialGraphNet, whose shared encoder carries a state (got "
+                "Expected a network whose encoder carries a state from step to step (got "
                 f"{type(forecaster.network).__name__}). Forecast from the last window of readings "
                 "instead: Forecaster.forecast(series), or 'socialgraph predict'."
             )
@@ -219,19 +219,18 @@ class StreamingForecaster:
         mask = ~readings.isnan()
         now = clock(np.array([time]), self.spec.timezone)
         time_of_day, day_of_week = (torch.from_numpy(part)[0].to(device) for part in now)
-        forecast, state = self.network.step(
-            self._state,
-            forecaster.scaler.transform(readings, mask),
-            mask,
-            time_of_day,
-            day_of_week,
+        batch = {
+            "features": forecaster.scaler.transform(readings, mask)[None, None],
+            "mask": mask[None, None],
+            "time_of_day": time_of_day.view(1, 1),
+            "day_of_week": day_of_week.view(1, 1),
+            "node": self.node,
             **self.graph,
-            node=self.node,
-            out=self._spare,
-        )
+        }
+        forecast, state = self.network.step(self._state, self._spare, **batch)
         self._state, self._spare = state, self._state
         self.time = time
-        return forecaster.scaler.inverse(forecast.float())
+        return forecaster.scaler.inverse(forecast.float())[0]
 
     def _fingerprint(self) -> str:
         """Hash of weights, scales and interval, by which a state is known to belong to them."""

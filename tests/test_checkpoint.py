@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 from socialgraph.checkpoint import network_of, recipe_of
-from socialgraph.nn import DistributedSocialGraphNet, SocialGraphNet, SocialPooling, XLSTMEncoder
+from socialgraph.nn import DistributedEncoder, SocialPooling, XLSTMEncoder
 from socialgraph.spec import DataSpec
 from socialgraph.warm_start import adapt_weights
+from tests.networks import plain_network
 
 TRAINED = ["a", "b.c", "keys"]
 GIVEN = ["keys", "new", "a", "newer"]
-SIZES = (2, 1, 3)  # features per reading, predicted features, steps
+SIZES = (2, 1, 4, 3)  # features per reading, predicted features, window, steps
 ENCODER = partial(XLSTMEncoder, hidden_channels=8, num_blocks=1, slstm_at=(), heads=2)
 
 
@@ -42,11 +43,15 @@ def make_spec(vdids):
 
 def make_network(kind, vdids):
     if kind == "node vectors":
-        network = SocialGraphNet(encoder=ENCODER, node_channels=3)
+        network = plain_network(ENCODER, node_channels=3)
     else:
-        network = DistributedSocialGraphNet(encoder=ENCODER, vectorised=kind == "vectorised")
+        network = plain_network(distributed(kind == "vectorised"))
     network.build(*SIZES, vdids)
     return network.eval()
+
+
+def distributed(vectorised):
+    return partial(DistributedEncoder, encoder=ENCODER, vectorised=vectorised)
 
 
 def make_batch(nodes):
@@ -114,7 +119,8 @@ def test_the_same_detectors_keep_every_number_and_the_weights_at_hand_stay(kind)
 
 def test_a_network_that_knows_no_detector_takes_the_weights_as_they_are():
     specs = make_spec(TRAINED), make_spec(GIVEN)
-    shared = SocialGraphNet(*SIZES, encoder=ENCODER)
+    shared = plain_network(ENCODER)
+    shared.build(*SIZES, TRAINED)
     weights = shared.state_dict()
     assert adapt_weights(weights, shared, *specs) is weights
     foreign = nn.Linear(2, 3)
@@ -123,26 +129,25 @@ def test_a_network_that_knows_no_detector_takes_the_weights_as_they_are():
 
 def test_weights_of_another_kind_of_network_are_left_for_loading_to_refuse():
     specs = make_spec(TRAINED), make_spec(GIVEN)
-    shared = SocialGraphNet(*SIZES, encoder=ENCODER).state_dict()
+    shared = plain_network(ENCODER)
+    shared.build(*SIZES, TRAINED)
     for kind in ("node vectors", "looped", "vectorised"):
         network = make_network(kind, GIVEN)
         with pytest.raises(RuntimeError, match="Missing key"):
-            network.load_state_dict(adapt_weights(shared, network, *specs))
+            network.load_state_dict(adapt_weights(shared.state_dict(), network, *specs))
 
 
 def test_the_network_of_a_checkpoint_has_the_sizes_or_waits_for_others():
-    network = SocialGraphNet(
-        encoder=ENCODER, pooling=partial(SocialPooling, radius=500.0), node_channels=3
-    )
+    network = plain_network(ENCODER, partial(SocialPooling, radius=500.0), node_channels=3)
     network.build(*SIZES, TRAINED, 1000.0)
     checkpoint = {"network": recipe_of(network)}
     sized = network_of(checkpoint)
     sized.load_state_dict(network.state_dict())
-    waiting = network_of(checkpoint, sized=False)
+    waiting = network_of(checkpoint, num_nodes=4)
     assert waiting.in_channels is None
-    waiting.build(2, 2, 5, GIVEN, 1000.0)
+    waiting.build(2, 2, 4, 5, GIVEN, 1000.0)
     assert waiting(**make_batch(4), **make_graph()).shape == (2, 5, 4, 2)
-    assert waiting.inputs.embedding.num_nodes == 4
+    assert waiting.embedding.num_nodes == 4
     assert checkpoint["network"] == recipe_of(network)
 
 
@@ -153,13 +158,12 @@ def make_graph():
 
 @pytest.mark.parametrize("vectorised", [False, True])
 def test_the_distributed_network_of_a_checkpoint_waits_for_other_detectors(vectorised):
-    network = DistributedSocialGraphNet(encoder=ENCODER, vectorised=vectorised)
+    network = plain_network(distributed(vectorised))
     network.build(*SIZES, TRAINED)
-    waiting = network_of({"network": recipe_of(network)}, sized=False)
+    waiting = network_of({"network": recipe_of(network)}, num_nodes=4)
     with pytest.raises(RuntimeError, match="no sizes yet"):
         waiting(**make_batch(3))
     waiting.build(*SIZES, GIVEN)
-    assert waiting.vdids == GIVEN
     assert waiting(**make_batch(4)).shape == (2, 3, 4, 1)
 
 
@@ -168,7 +172,7 @@ def test_a_network_that_could_not_be_written_down_must_be_given():
         pass
 
     assert recipe_of(Local()) is None
-    assert recipe_of(SocialGraphNet(encoder=ENCODER)) is None
+    assert recipe_of(plain_network(ENCODER)) is None
     with pytest.raises(ValueError, match=r"could not be written down.*Give the network"):
         network_of({"network": None})
 

@@ -22,8 +22,9 @@ from socialgraph.schema import write
 from tests.conftest import ROOT, make_series
 
 CONFIGS = ROOT / "configs"
+ENCODER = "--model.network.init_args.encoder.init_args"
+WIDTH = {"distributed": f"{ENCODER}.encoder.init_args.hidden_channels=8", "stacked_identity": ""}
 SMALL = [
-    "--model.network.init_args.encoder.init_args.hidden_channels=8",
     "--trainer.logger=false",
     "--trainer.enable_progress_bar=false",
     "--trainer.num_sanity_val_steps=0",
@@ -43,6 +44,7 @@ def made(traffic_file, *words, model="mean"):
         "--data.features=[speed,flow]",
         "--data.windows.window=6",
         "--data.windows.horizon=4",
+        *filter(None, [WIDTH.get(model, f"{ENCODER}.hidden_channels=8")]),
         *SMALL,
         *words,
     ]
@@ -90,7 +92,7 @@ def test_every_profile_and_model_fits_and_tests(traffic_file, profile, model):
         *SMALL,
     ]
     main(["fit", *words, "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"])
-    main(["test", "--ckpt_path=checkpoints/best.ckpt", *SMALL[1:]])
+    main(["test", "--ckpt_path=checkpoints/best.ckpt", *SMALL])
     report = json.loads(Path("checkpoints/best.test.json").read_text())
     assert report["targets"]["speed"]["mae_all"] > 0
 
@@ -192,9 +194,9 @@ def forecasts(path) -> dict:
     return {(row["detector"], row["step"]): row["speed"] for row in rows}
 
 
-@pytest.mark.parametrize("model", ["distributed", "node_embedding"])
+@pytest.mark.parametrize("model", ["distributed", "stacked_identity"])
 def test_weights_of_single_detectors_serve_a_file_with_fewer_of_them(traffic_file, model):
-    alone = "--model.network.init_args.pooling=null"
+    alone = "--model.network.init_args.block=null"
     checkpoint = fit(traffic_file, alone, "--trainer.precision=bf16-mixed", model=model)
     vdids = ["VD-4", "VD-1"]
     write("fewer.h5", make_series().select(vdids=vdids))
@@ -207,7 +209,7 @@ def test_weights_of_single_detectors_serve_a_file_with_fewer_of_them(traffic_fil
 
 
 def test_the_distributed_model_runs_detector_by_detector_from_yaml(traffic_file):
-    loop = "--model.network.init_args.vectorised=false"
+    loop = f"{ENCODER}.vectorised=false"
     checkpoint = fit(traffic_file, loop, model="distributed")
     weights = torch.load(checkpoint, weights_only=True)["state_dict"]
     assert sum(name.endswith(".project.weight") and "encoders" in name for name in weights) == 6
@@ -218,8 +220,8 @@ def test_the_distributed_model_runs_detector_by_detector_from_yaml(traffic_file)
     [
         (["--data.windows.windw=3"], "window"),
         (["--trainer.max_epoch=3"], "max_epochs"),
-        (["--model.network.init_args.poolin=null"], "pooling"),
-        (["--model.network.init_args.pooling.init_args.radus=3"], "radius"),
+        (["--model.network.init_args.bloc=null"], "block"),
+        (["--model.network.init_args.block.init_args.pooling.init_args.radus=3"], "radius"),
         (["--config=data_slip.yaml"], "horizon"),
         (["--config=model_slip.yaml"], "learning_rate"),
     ],
@@ -369,7 +371,7 @@ def test_a_checkpoint_makes_no_class_of_others(traffic_file, capsys, entry, valu
         place = place[name]
     place[entry[-1]] = value
     torch.save(held, checkpoint)
-    said = refused(capsys, ["predict", f"--ckpt_path={checkpoint}", *SMALL[1:]])
+    said = refused(capsys, ["predict", f"--ckpt_path={checkpoint}", *SMALL])
     assert words in said
     assert "this" not in sys.modules
 
@@ -481,9 +483,12 @@ data:
 model:
   network:
     init_args:
-      pooling:
-        class_path: socialgraph.nn.SocialPooling
-        init_args: {aggr: attention, radius: 600.0, pos_dim: 2, edge_dim: 2}
+      block:
+        class_path: socialgraph.nn.ContextBlock
+        init_args:
+          pooling:
+            class_path: socialgraph.nn.SocialPooling
+            init_args: {aggr: attention, radius: 600.0, pos_dim: 2, edge_dim: 2}
 """
 
 
@@ -493,8 +498,8 @@ def test_roads_directions_and_types_of_edges_work_from_yaml(traffic_file):
     Path("roads.yaml").write_text(ROADS)
     checkpoint = fit(traffic_file, "--config=roads.yaml")
     loaded = socialgraph.load(checkpoint)
-    assert loaded.network.pooling.max_radius == 900
-    assert loaded.network.pooling.lin_edge.weight.abs().sum() > 0
+    assert loaded.network.poolings[0].max_radius == 900
+    assert loaded.network.poolings[0].lin_edge.weight.abs().sum() > 0
     main(["predict", f"--ckpt_path={checkpoint}", "--trainer.enable_progress_bar=false"])
     table = loaded.forecast(make_series())
     predicted = pyarrow.parquet.read_table(checkpoint.with_suffix(".forecast.parquet"))
@@ -545,3 +550,19 @@ def test_several_processes_write_one_table_and_one_report(traffic_file):
     assert reports[0]["targets"]["speed"]["mae"] == pytest.approx(
         reports[1]["targets"]["speed"]["mae"], rel=1e-5
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("other", "model"),
+    [*(("stacked_identity", model) for model in MODELS[1:]), ("distributed", MODELS[0])],
+)
+def test_a_model_that_is_swapped_leaves_nothing_behind(other, model, capsys):
+    def parsed(*models):
+        files = [f"--model={CONFIGS / 'model' / f'{name}.yaml'}" for name in models]
+        config = f"--config={CONFIGS / 'metr_la_week.yaml'}"
+        with pytest.raises(SystemExit):
+            main(["fit", config, *files, "--print_config"])
+        return yaml.safe_load(capsys.readouterr().out)["model"]
+
+    assert parsed(other, model) == parsed(model)

@@ -11,7 +11,7 @@ import socialgraph
 from socialgraph.calendar import to_local
 from socialgraph.data import ShareSplit
 from socialgraph.forecaster import Forecaster
-from socialgraph.nn import StackedSocialNet
+from socialgraph.nn import SocialGraphNet
 from tests.conftest import make_series
 from tests.test_forecaster import make_data, make_trainer
 
@@ -86,7 +86,7 @@ def test_a_training_window_is_told_the_other_days_and_a_test_window_all_of_the_t
 def test_a_checkpoint_knows_usual_days_of_detectors_of_which_it_sees_one_window(tmp_path):
     series = make_series(steps=288 * 3)
     data = make_data(series, features=["speed"], graph=None)
-    forecaster = Forecaster(StackedSocialNet(), warmup_steps=5)
+    forecaster = Forecaster(SocialGraphNet(), warmup_steps=5)
     trainer = make_trainer(tmp_path)
     trainer.fit(forecaster, data)
     trainer.save_checkpoint(tmp_path / "a.ckpt")
@@ -161,7 +161,7 @@ def test_no_training_window_is_told_what_comes_after_the_training_part(tmp_path,
 
 def test_a_training_starts_from_the_weights_on_other_detectors_and_their_own_usual_days(tmp_path):
     series = make_series(steps=288 * 2)
-    forecaster = Forecaster(StackedSocialNet(), warmup_steps=5)
+    forecaster = Forecaster(SocialGraphNet(), warmup_steps=5)
     trainer = make_trainer(tmp_path)
     trainer.fit(forecaster, make_data(series, features=["speed"], graph=None))
     trainer.save_checkpoint(tmp_path / "a.ckpt")

@@ -7,19 +7,21 @@ import pytest
 import torch
 
 from socialgraph.forecaster import Forecaster
-from socialgraph.nn import SocialBlock, SocialPooling, StackedSocialNet
+from socialgraph.nn import LinearEncoder, SocialBlock, SocialGraphNet, SocialPooling
 from socialgraph.spec import SpecError
 from socialgraph.writers import ErrorWriter
 from tests.conftest import make_series
-from tests.test_forecaster import make_data, make_network, make_trainer
+from tests.test_forecaster import make_data, make_distributed, make_trainer
 
 HELD_OUT = ["VD-4", "VD-1"]
 
 
 def make_stacked():
     pooling = partial(SocialPooling, radius=500.0)
-    return StackedSocialNet(
-        hidden_channels=8, block=partial(SocialBlock, pooling=pooling), num_blocks=1
+    return SocialGraphNet(
+        encoder=partial(LinearEncoder, out_channels=8),
+        block=partial(SocialBlock, pooling=pooling),
+        num_blocks=1,
     )
 
 
@@ -103,9 +105,9 @@ def test_what_cannot_be_held_out_is_refused(held_out, match):
         make_data(make_series(), held_out_detectors=held_out).setup("fit")
 
 
-def test_a_network_that_knows_each_detector_cannot_forecast_them(tmp_path):
+def test_a_network_with_an_encoder_for_each_detector_cannot_forecast_them(tmp_path):
     data = make_data(make_series(steps=288 * 2), held_out_detectors=HELD_OUT)
-    forecaster = Forecaster(make_network(), warmup_steps=5)
+    forecaster = make_distributed(True)
     trainer = make_trainer(tmp_path)
     trainer.fit(forecaster, data)
     with pytest.raises(SpecError, match="2 of 6 detectors were not in training"):

@@ -10,8 +10,9 @@ import torch
 
 from socialgraph.data.split import ShareSplit
 from socialgraph.graph import CombinedGraph, RadiusGraph
-from socialgraph.nn import SocialGraphNet, SocialPooling, XLSTMEncoder
+from socialgraph.nn import SocialPooling, XLSTMEncoder
 from socialgraph.recipe import check_trust, describe, make, make_like, recorded
+from tests.networks import plain_network
 
 ENCODER = functools.partial(XLSTMEncoder, hidden_channels=8, num_blocks=1, slstm_at=(), heads=2)
 POOLING = functools.partial(SocialPooling, radius=500.0)
@@ -162,12 +163,13 @@ def test_an_object_like_another_has_weights_of_its_own():
 @pytest.mark.parametrize("node_channels", [0, 3])
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_network_is_made_again_with_the_same_forecasts(given, node_channels, lazy):
-    sizes = {"in_channels": 2, "out_channels": 1, "horizon": 3}
-    parts = {"encoder": ENCODER, "pooling": None if given == "none" else POOLING}
+    sizes = {"in_channels": 2, "out_channels": 1, "window": 5, "horizon": 3}
+    parts = (ENCODER, None if given == "none" else POOLING)
     if given == "module":
-        parts = {"encoder": ENCODER(13 + node_channels), "pooling": POOLING(8, 8)}
+        width = 8 + node_channels
+        parts = (ENCODER(13), POOLING(width, width))
     told = {} if lazy else {**sizes, "num_nodes": 4}
-    network = SocialGraphNet(**told, **parts, node_channels=node_channels)
+    network = plain_network(*parts, node_channels=node_channels, **told)
     network.build(**sizes, vdids=list("abcd"), max_radius=1000.0)
     again = make(describe(network))
     assert describe(again) == describe(network)

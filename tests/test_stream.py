@@ -17,11 +17,12 @@ from socialgraph.calendar import clock
 from socialgraph.cli import main
 from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster
-from socialgraph.nn import SocialGraphNet, XLSTMEncoder, map_state
+from socialgraph.nn import XLSTMEncoder, map_state
 from socialgraph.schema import write
 from socialgraph.stream import StreamingForecaster
 from socialgraph.stream_cli import ReadingTable
 from tests.conftest import ROOT, make_series
+from tests.networks import plain_network
 
 STEPS = 30
 
@@ -37,6 +38,7 @@ def checkpoint(tmp_path_factory, series):
     write(folder / "data.h5", series)
     words = [
         *("fit", f"--config={ROOT / 'configs' / 'simulated.yaml'}"),
+        f"--model={ROOT / 'configs' / 'model' / 'attention.yaml'}",
         *(f"--data.series={folder / 'data.h5'}", "--data.features=[speed,flow]"),
         *("--data.windows.window=6", "--data.windows.horizon=4", "--data.targets=[speed]"),
         "--model.network.init_args.encoder.init_args.hidden_channels=8",
@@ -338,9 +340,7 @@ def test_a_time_that_can_follow_in_either_pass_is_refused():
 
 
 def test_two_streams_of_one_forecaster_know_their_own_detectors(tmp_path, series):
-    network = SocialGraphNet(
-        encoder=partial(XLSTMEncoder, hidden_channels=8), pooling=None, node_channels=4
-    )
+    network = plain_network(partial(XLSTMEncoder, hidden_channels=8), node_channels=4)
     forecaster = Forecaster(network)
     data = TrafficDataModule(series, windows=Windows(6, 3))
     pl.Trainer(

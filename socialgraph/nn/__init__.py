@@ -1,19 +1,22 @@
-"""Layers and networks: a shared xLSTM encoder, social pooling, fusion and regression head."""
+"""Layers and networks: a shared xLSTM encoder, social pooling, and the network of parts."""
 
-from socialgraph.nn.block import SocialBlock
-from socialgraph.nn.distributed import DistributedSocialGraphNet
+from socialgraph.nn.block import ContextBlock, SocialBlock
+from socialgraph.nn.distributed import ByDetector, DistributedEncoder
 from socialgraph.nn.embedding import NodeEmbedding
 from socialgraph.nn.encoder import XLSTMEncoder, map_state
-from socialgraph.nn.head import GatedFusion, RegressionHead
+from socialgraph.nn.encoders import GRUEncoder, LinearEncoder, SumEncoder
+from socialgraph.nn.head import RegressionHead
+from socialgraph.nn.inputs import Clock, Mask, Profile, Readings
 from socialgraph.nn.network import NetworkState, SocialGraphNet
-from socialgraph.nn.parts import Clock, Mask, Profile, Readings
 from socialgraph.nn.pooling import SocialPooling
-from socialgraph.nn.stacked import StackedSocialNet
 
 __all__ = [
+    "ByDetector",
     "Clock",
-    "DistributedSocialGraphNet",
-    "GatedFusion",
+    "ContextBlock",
+    "DistributedEncoder",
+    "GRUEncoder",
+    "LinearEncoder",
     "Mask",
     "NetworkState",
     "NodeEmbedding",
@@ -23,7 +26,7 @@ __all__ = [
     "SocialBlock",
     "SocialGraphNet",
     "SocialPooling",
-    "StackedSocialNet",
+    "SumEncoder",
     "XLSTMEncoder",
     "map_state",
 ]

@@ -1,232 +1,108 @@
-"""The baseline: one encoder per detector, then the same pooling, fusion and head."""
+"""The distributed design: an encoder per detector, and batches by the ids of detectors."""
 
+import copy
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+from torch.utils.checkpoint import checkpoint
 
-from socialgraph.nn.encoder import XLSTMEncoder
-from socialgraph.nn.encoders import LoopedEncoders, StackedEncoders
-from socialgraph.nn.head import GatedFusion, RegressionHead
-from socialgraph.nn.inputs import NodeInputs, last_observed
 from socialgraph.nn.network import SocialGraphNet
-from socialgraph.nn.positions import (
-    check_edges,
-    check_shape,
-    check_vd_positions,
-    edges_within,
-    stack_positions,
-)
-from socialgraph.nn.sizes import (
-    check_built,
-    check_encoder,
-    check_given,
-    check_reach,
-    check_sizes,
-    keep_sizes,
-    make_pooling,
-    pool,
-)
+from socialgraph.nn.positions import edges_within, stack_positions
+from socialgraph.nn.sizes import make_part
 from socialgraph.recipe import make_like, recorded
 
-__all__ = ["DistributedSocialGraphNet"]
+__all__ = ["ByDetector", "DistributedEncoder"]
 
 
-class DistributedSocialGraphNet(nn.Module):
-    r"""Forecast with an encoder of its own for every detector: the distributed baseline.
+class DistributedEncoder(nn.Module):
+    r"""An encoder of its own for every detector: the distributed baseline.
 
-    The same function as :class:`socialgraph.nn.SocialGraphNet`, except that the history of detector
-    :math:`i` is read by an encoder with weights :math:`\theta_i` instead of shared ones; with
-    :math:`\theta_i = \theta` both give the same numbers. Pooling, fusion and head are shared.
-
-    Sizes and ids that are left out are told later, by :meth:`build`.
+    The history of detector :math:`i` is read by an encoder with weights :math:`\theta_i` instead of
+    shared ones; with :math:`\theta_i = \theta` a :class:`socialgraph.nn.SocialGraphNet` gives the
+    same numbers with either.
 
     Args:
-        in_channels: features per reading; None (and no other size) to build the network later.
-        out_channels: predicted features, the first of the readings' features; None for all.
-        horizon: predicted steps.
-        vdids: ids of the detectors, each of which gets an encoder.
-        encoder: makes one encoder from its number of input channels; or an encoder like which new
-            ones are made, of whose weights none is used.
-        pooling: makes the pooling from the encoder's width; or the pooling; None for none.
-        use_mask: give the encoders the mask of observed readings.
-        use_time_of_day: give them sine and cosine of the time of day.
-        use_day_of_week: give them the day of the week, one channel per day.
-        from_last: predict the change from the last observed reading (from the mean, where a window
-            has none) instead of the reading itself.
+        in_channels: features per step.
+        encoder: makes one encoder from ``in_channels``; or an encoder like which new ones are made,
+            of whose weights none is used.
+        num_nodes: detectors, each of which gets an encoder.
         vectorised: hold the weights of all detectors in stacked tensors and evaluate them in one
-            pass, never compiled; otherwise detector by detector, compiled where the encoders say so
+            pass, never compiled; otherwise detector by detector, compiled if the encoders say so
             (once for all).
+        window: steps of a window, for encoders that take it.
 
     Shapes:
-        - **features:** scaled readings, 0 where missing: :math:`(B, T, F)` per detector in a
-          dictionary by id, or :math:`(B, T, N, F)`
-        - **mask:** True where observed, as ``features``
-        - **time_of_day:** share of the day that has passed :math:`(B, T)`, in :math:`[0, 1)`
-        - **day_of_week:** 0 for Monday :math:`(B, T)`, integer
-        - **positions:** metres :math:`(B, T, 2)` per detector, the same at every step; with a
-          tensor of features, **positions_xy:** :math:`(N, 2)`
-        - **edge_index:** :math:`(2, E)`; **distance:** metres :math:`(E)`; with a dictionary both
-          may be left out, then all pairs within the pooling's ``max_radius`` are joined; **offset**
-          and **edge_attr** as in :class:`socialgraph.nn.SocialGraphNet`
+        - **x:** :math:`(B \cdot N, T, C_{in})`, the detectors of a window next to each other
         - **node:** which encoders read the detectors :math:`(N)`; None for all in order
-        - **output:** scaled forecasts: :math:`(B, P, F)` per detector in a dictionary, or
-          :math:`(B, P, N, F)`
+        - **output:** :math:`(B \cdot N, E)`
 
     Raises:
-        ValueError: with an id twice, for detectors that have no encoder, or if a size is out of
-            range or does not fit the encoder, or only some are given.
-        RuntimeError: with pooling, if positions are missing or of another shape; in a dictionary
-            also if they are NaN, infinite or change (strict mode).
+        ValueError: without ``num_nodes``, or for a detector that has no encoder.
     """
+
+    knows_nodes = True
 
     @recorded
     def __init__(
         self,
-        in_channels: int | None = None,
-        out_channels: int | None = None,
-        horizon: int | None = None,
-        vdids: Sequence[str] | None = None,
-        encoder: Callable[[int], nn.Module] | nn.Module = XLSTMEncoder,
-        pooling: Callable[[int, int], nn.Module] | nn.Module | None = None,
-        use_mask: bool = True,
-        use_time_of_day: bool = True,
-        use_day_of_week: bool = True,
-        from_last: bool = True,
-        vectorised: bool = False,
+        in_channels: int,
+        encoder: Callable[[int], nn.Module] | nn.Module,
+        num_nodes: int | None = None,
+        vectorised: bool = True,
+        window: int | None = None,
     ) -> None:
         super().__init__()
-        # In a tuple, so that an encoder to be made alike is no part of the network.
-        self._encoder = (encoder,)
-        self.pooling = pooling
-        self.options = (use_mask, use_time_of_day, use_day_of_week)
-        self.from_last = from_last
-        self.vectorised = vectorised
-        self.in_channels = None
-        check_given(in_channels, out_channels, horizon, vdids)
-        if in_channels is not None:
-            out_channels = in_channels if out_channels is None else out_channels
-            self._build(in_channels, out_channels, horizon, vdids, None)
-
-    def build(
-        self,
-        in_channels: int,
-        out_channels: int,
-        horizon: int,
-        vdids: Sequence[str],
-        max_radius: float | None = None,
-    ) -> None:
-        """Make the layers, if the sizes were left out; otherwise compare the sizes.
-
-        Args:
-            in_channels, out_channels, horizon, vdids: as in the class.
-            max_radius: longest edge of the graph in metres, for a pooling that takes it.
-
-        Raises:
-            ValueError: if the network was made for other sizes or detectors, or with a pooling that
-                reaches further than the graph.
-        """
-        if self.in_channels is None:
-            self._build(in_channels, out_channels, horizon, vdids, max_radius)
-            sizes = (in_channels, out_channels, horizon, list(vdids))
-            keep_sizes(self, ("in_channels", "out_channels", "horizon", "vdids"), sizes)
-        own = (self.in_channels, self.out_channels, self.horizon)
-        if own != (in_channels, out_channels, horizon) or self.vdids != list(vdids):
+        if num_nodes is None or num_nodes < 1:
             raise ValueError(
-                f"The network was made for in_channels, out_channels, horizon = {own} and "
-                f"{len(self.vdids)} detectors {self.vdids[:3]} …, the data have "
-                f"{(in_channels, out_channels, horizon)} and {len(vdids)} detectors "
-                f"{list(vdids[:3])} …. Leave the sizes out, or give these."
+                f"Expected 'num_nodes' of 1 or more for an encoder per detector (got {num_nodes})."
             )
-        check_reach(self.pooling, max_radius)
+        own = isinstance(encoder, nn.Module)
+        made = [
+            make_like(encoder) if own else make_part(encoder, in_channels, window=window)
+            for _ in range(num_nodes)
+        ]
+        self.in_channels = getattr(made[0], "in_channels", in_channels)
+        self.out_channels = made[0].out_channels
+        self.num_nodes = num_nodes
+        self.vectorised = vectorised
+        self.encoders = StackedEncoders(made) if vectorised else LoopedEncoders(made)
 
-    def _build(
-        self,
-        in_channels: int,
-        out_channels: int,
-        horizon: int,
-        vdids: Sequence[str],
-        max_radius: float | None,
-    ) -> None:
-        self.vdids = _check_ids(vdids)
-        check_sizes(in_channels, out_channels, horizon)
-        pooling = self.pooling
-        # The state of an optimiser goes by the order of the weights: the same for given parts.
-        del self.pooling
-        self.inputs = NodeInputs(in_channels, *self.options)
-        encoders = [self._make_encoder() for _ in self.vdids]
-        check_encoder(encoders[0], self.inputs)
-        width = encoders[0].out_channels
-        self.encoders = StackedEncoders(encoders) if self.vectorised else LoopedEncoders(encoders)
-        self.pooling = make_pooling(pooling, width, max_radius)
-        self.fusion = GatedFusion(width, width) if self.pooling is not None else None
-        self.head = RegressionHead(width, out_channels, horizon)
-        self.in_channels, self.out_channels, self.horizon = in_channels, out_channels, horizon
-
-    def forward(
-        self,
-        features: Tensor | dict[str, Tensor],
-        mask: Tensor | dict[str, Tensor],
-        time_of_day: Tensor | None = None,
-        day_of_week: Tensor | None = None,
-        positions: dict[str, Tensor] | None = None,
-        positions_xy: Tensor | None = None,
-        edge_index: Tensor | None = None,
-        distance: Tensor | None = None,
-        offset: Tensor | None = None,
-        edge_attr: Tensor | None = None,
-        node: Tensor | None = None,
-    ) -> Tensor | dict[str, Tensor]:
-        by_detector = isinstance(features, dict)
-        if by_detector:
-            vdids = list(features)
-            features, mask = _stack(features, "features", vdids), _stack(mask, "mask", vdids)
-            node = self._rows(vdids, features.device)
-            if self.pooling is not None:
-                positions_xy = stack_positions(positions, vdids)
-                if edge_index is None:
-                    edge_index, distance = edges_within(positions_xy, self.pooling.max_radius)
-        self._check(features, node)
-        if self.pooling is not None:
-            check_shape(positions_xy, features.size(2), "positions")
-            check_edges(edge_index, distance)
-        x = self.inputs(features, mask, time_of_day, day_of_week)  # [B, T, N, C]
-        state = self.encoders(x.permute(2, 0, 1, 3), node).transpose(0, 1)  # [B, N, E]
-        if self.pooling is not None:
-            context = pool(self.pooling, state, edge_index, distance, offset, edge_attr)
-            state = self.fusion(state, context)
-        forecast = self.head(state)  # [B, P, N, F]
-        if self.from_last:
-            last = last_observed(features, mask)[:, None, :, : self.out_channels]
-            forecast = forecast + last
-        return dict(zip(vdids, forecast.unbind(2), strict=True)) if by_detector else forecast
-
-    def check_batch(self, positions_xy: Tensor | None, vdids: Sequence[str]) -> None:
-        """Refuse positions that pooling cannot work with, once before a batch is read.
-
-        Raises:
-            RuntimeError: with pooling, if positions are missing or invalid (strict mode).
-        """
-        if self.pooling is not None:
-            check_vd_positions(positions_xy, vdids)
+    def forward(self, x: Tensor, node: Tensor | None = None) -> Tensor:
+        if node is not None and (node < 0).any():
+            raise ValueError(
+                "Expected detectors that were in training, as each has an encoder of its own (got "
+                f"{int((node < 0).sum())} others)."
+            )
+        count = self.num_nodes if node is None else len(node)
+        own = x.unflatten(0, (-1, count)).transpose(0, 1)  # [N, B, T, C]
+        return self.encoders(own, node).transpose(0, 1).flatten(0, 1)
 
     @property
-    def encoder(self) -> Callable[[int], nn.Module] | nn.Module:
-        """What makes the encoders; once they are made, one that is made as they are."""
-        if self.in_channels is None:
-            return self._encoder[0]
+    def encoder(self) -> nn.Module:
+        """An encoder that is made as the detectors' are."""
         return self.encoders.encoder if self.vectorised else self.encoders[0]
 
-    @property
-    def knows_nodes(self) -> bool:
-        """Whether it has weights of its own for each detector."""
-        return True
+    def copy_shared(self, encoder: nn.Module) -> None:
+        """Give every detector the weights of one encoder, where a fine-tuning can start.
+
+        Raises:
+            ValueError: if it has other sizes.
+        """
+        lead = int(self.vectorised)  # the axis of detectors
+        own = {name: tuple(w.shape[lead:]) for name, w in self.encoder.named_parameters()}
+        given = {name: tuple(w.shape) for name, w in encoder.named_parameters()}
+        odd = [name for name in {**own, **given} if own.get(name) != given.get(name)]
+        if odd:
+            raise ValueError(
+                f"Expected an encoder with the sizes of this network's (got '{odd[0]}' of "
+                f"{given.get(odd[0])} for {own.get(odd[0])})."
+            )
+        self.encoders.copy_shared(encoder)
 
     def node_weights(self, num_nodes: int) -> dict[str, list[str]]:
-        """Names in ``state_dict`` of weights with a row for each of ``num_nodes`` detectors.
-
-        A weight that is kept in parts, one for each detector, comes with their names.
-        """
+        """As :meth:`socialgraph.nn.SocialGraphNet.node_weights`, names within the encoder."""
         if self.vectorised:
             return {name: [] for name, _ in self.encoders.named_parameters(prefix="encoders")}
         names = [name for name, _ in self.encoders[0].named_parameters()]
@@ -235,76 +111,158 @@ class DistributedSocialGraphNet(nn.Module):
             for name in names
         }
 
-    def copy_shared(self, network: SocialGraphNet) -> None:
-        """Give every detector the encoder of a shared network, and take over all other weights.
-
-        The two then forecast the same, which is also where a fine-tuning by detector can start.
-
-        Raises:
-            ValueError: where the other network pools and this one does not, or their sizes differ.
-        """
-        if (self.pooling is None) != (network.pooling is None):
-            raise ValueError("Expected both networks with pooling, or both without.")
-        if self.from_last != network.from_last:
-            raise ValueError(f"Expected a network with 'from_last' = {self.from_last}.")
-        for name in ("inputs", "pooling", "fusion", "head"):
-            if getattr(self, name) is not None:
-                getattr(self, name).load_state_dict(getattr(network, name).state_dict())
-        self.encoders.copy_shared(network.encoder)
-
     def no_weight_decay(self) -> set[str]:
         """Names of the weights that are vectors in each encoder, though stacked to matrices."""
-        if isinstance(self.encoders, LoopedEncoders):
+        if not self.vectorised:
             return set()
         named = self.encoders.named_parameters(prefix="encoders")
         return {name for name, weight in named if weight.ndim == 2}
 
-    def _make_encoder(self) -> nn.Module:
-        (encoder,) = self._encoder
-        if isinstance(encoder, nn.Module):
-            return make_like(encoder)
-        return encoder(self.inputs.out_channels)
 
-    def _check(self, features: Tensor, node: Tensor | None) -> None:
-        check_built(self)
-        expected = len(self.vdids) if node is None else len(node)
-        if features.size(2) != expected:
-            raise ValueError(
-                f"Expected readings of {expected} detectors, as 'node' or the network has them "
-                f"(got features {tuple(features.shape)}, [batch, window, detectors, features])."
-            )
+class ByDetector(nn.Module):
+    """Serves batches that hold what belongs to a detector under its id, as the distributed design.
+
+    Args:
+        network: the network.
+        vdids: ids of the detectors that it was trained on, in their order; with weights of its own
+            for each of them, it serves these alone.
+
+    Shapes:
+        - **features, mask**, and any other entry by detector: :math:`(B, T, F)` each, in a
+          dictionary by id
+        - **positions:** metres :math:`(B, T, 2)` each, the same at every step
+        - **edge_index:** :math:`(2, E)`, detectors numbered as ``features`` lists them;
+          **distance:** metres :math:`(E)`; if both are left out, all pairs within the pooling's
+          ``max_radius`` are joined; other entries as in :class:`socialgraph.nn.SocialGraphNet`
+        - **output:** scaled forecasts :math:`(B, P, F)` each, in a dictionary by id
+
+    Raises:
+        ValueError: with an id twice, or if a detector lacks readings or, if needed, weights.
+        RuntimeError: with pooling, if positions are missing, NaN, infinite, of another shape, or
+            change (strict mode).
+    """
+
+    def __init__(self, network: SocialGraphNet, vdids: Sequence[str]) -> None:
+        super().__init__()
+        self.network = network
+        self.vdids = list(vdids)
+        if len(set(self.vdids)) < len(self.vdids):
+            twice = sorted({vdid for vdid in self.vdids if self.vdids.count(vdid) > 1})
+            raise ValueError(f"Expected each id once in 'vdids' (got twice: {twice[:5]}).")
+
+    def forward(
+        self,
+        features: dict[str, Tensor],
+        positions: dict[str, Tensor] | None = None,
+        **batch: Tensor | dict[str, Tensor],
+    ) -> dict[str, Tensor]:
+        vdids = list(features)
+        whole = {
+            name: _stack(entry, name, vdids) if isinstance(entry, dict) else entry
+            for name, entry in {"features": features, **batch}.items()
+        }
+        whole["node"] = self._rows(vdids, whole["features"].device)
+        if self.network.poolings:
+            pos = whole["positions_xy"] = stack_positions(positions, vdids)
+            if whole.get("edge_index") is None:
+                reach = max(pooling.max_radius for pooling in self.network.poolings)
+                whole["edge_index"], whole["distance"] = edges_within(pos, reach)
+        return dict(zip(vdids, self.network(**whole).unbind(2), strict=True))
 
     def _rows(self, vdids: list[str], device: torch.device) -> Tensor | None:
-        """Encoders of the detectors, None for all in order."""
+        """Rows of the detectors, None for all in order."""
         if vdids == self.vdids:
             return None
         row = {vdid: i for i, vdid in enumerate(self.vdids)}
         strangers = [vdid for vdid in vdids if vdid not in row]
-        if strangers:
+        if strangers and not self.network.serves_strangers:
             raise ValueError(
                 f"{len(strangers)} of {len(vdids)} detectors have no encoder, among them "
-                f"{strangers[:5]}. Train on them, or train a SocialGraphNet, whose one encoder "
+                f"{strangers[:5]}. Train on them, or train a network with a shared encoder, which "
                 "serves detectors never seen."
             )
-        return torch.tensor([row[vdid] for vdid in vdids], device=device)
+        return torch.tensor([row.get(vdid, -1) for vdid in vdids], device=device)
 
 
-def _check_ids(vdids: Sequence[str] | None) -> list[str]:
-    vdids = list(vdids or [])
-    if not vdids:
-        raise ValueError(
-            "Expected 'vdids', the ids of the detectors that get an encoder each (got none). Leave "
-            "out all sizes to take them from the data."
-        )
-    if len(set(vdids)) < len(vdids):
-        twice = sorted({vdid for vdid in vdids if vdids.count(vdid) > 1})
-        raise ValueError(f"Expected each id once in 'vdids' (got twice: {twice[:5]}).")
-    return vdids
+class LoopedEncoders(nn.ModuleList):
+    """One encoder per detector, evaluated one after the other.
+
+    Shapes:
+        - **x:** :math:`(N, B, T, C_{in})`
+        - **rows:** which encoders read them :math:`(N)`; None for all in order
+        - **output:** :math:`(N, B, C)`
+    """
+
+    def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        encoders = self if rows is None else [self[row] for row in rows.tolist()]
+        return torch.stack([encoder(own) for encoder, own in zip(encoders, x, strict=True)])
+
+    def copy_shared(self, encoder: nn.Module) -> None:
+        """Give every detector the weights of one encoder."""
+        for own in self:
+            own.load_state_dict(encoder.state_dict())
 
 
-def _stack(readings: dict[str, Tensor], name: str, vdids: list[str]) -> Tensor:
-    """Readings or masks of all detectors ``[B, T, N, F]``."""
-    absent = [vdid for vdid in vdids if not isinstance(readings, dict) or vdid not in readings]
+class StackedEncoders(nn.Module):
+    """One encoder per detector, evaluated together on weights with a leading axis of detectors.
+
+    The encoder runs once under :func:`torch.func.vmap`, which turns its matrix products into
+    batched ones. With ``gradient_checkpointing`` it runs in :attr:`chunks` groups of detectors,
+    whose activations are computed again in the backward pass.
+
+    Args:
+        encoders: the encoders whose weights are stacked.
+
+    Shapes:
+        - **x:** :math:`(N, B, T, C_{in})`
+        - **rows:** which encoders read them :math:`(N)`; None for all in order
+        - **output:** :math:`(N, B, C)`
+    """
+
+    chunks = 8
+
+    def __init__(self, encoders: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.encoder = copy.deepcopy(encoders[0])
+        parts = [p for p in self.encoder.modules() if hasattr(p, "gradient_checkpointing")]
+        self.gradient_checkpointing = any(part.gradient_checkpointing for part in parts)
+        for part in parts:
+            # Inside vmap a checkpoint would keep tensors that are gone after it.
+            part.gradient_checkpointing = False
+            part.compile_blocks = False  # compiled code has no rule for vmap
+        stacked, _ = stack_module_state(list(encoders))
+        for name, weight in stacked.items():
+            module, _, last = name.rpartition(".")
+            setattr(self.encoder.get_submodule(module), last, nn.Parameter(weight.detach()))
+
+    def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        weights = dict(self.encoder.named_parameters())
+        if rows is not None:
+            weights = {name: weight[rows] for name, weight in weights.items()}
+        if not (self.gradient_checkpointing and self.training):
+            return self._encode(weights, x)
+        parts = {name: weight.chunk(self.chunks) for name, weight in weights.items()}
+        states = []
+        for i, own in enumerate(x.chunk(self.chunks)):
+            part = {name: weights[i] for name, weights in parts.items()}
+            states.append(checkpoint(self._encode, part, own, use_reentrant=False))
+        return torch.cat(states)
+
+    def copy_shared(self, encoder: nn.Module) -> None:
+        """Give every detector the weights of one encoder."""
+        with torch.no_grad():
+            for stacked, own in zip(self.encoder.parameters(), encoder.parameters(), strict=True):
+                stacked.copy_(own)
+
+    def _encode(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
+        return vmap(
+            lambda weights, x: functional_call(self.encoder, weights, (x,)), randomness="different"
+        )(weights, x)
+
+
+def _stack(entry: dict[str, Tensor], name: str, vdids: list[str]) -> Tensor:
+    """An entry of all detectors ``[B, T, N, F]``."""
+    absent = [vdid for vdid in vdids if vdid not in entry]
     if absent:
         raise ValueError(f"Expected '{name}' for each VD, by its id (none for {absent[:5]}).")
-    return torch.stack([readings[vdid] for vdid in vdids], dim=2)
+    return torch.stack([entry[vdid] for vdid in vdids], dim=2)

@@ -19,6 +19,7 @@ from xlstm import (
 )
 
 from socialgraph.nn.mlstm import MLSTMState, mlstm_block, mlstm_start
+from socialgraph.nn.patches import to_patches
 from socialgraph.nn.slstm import SLSTMState, slstm_block, slstm_start
 from socialgraph.recipe import recorded
 
@@ -46,10 +47,13 @@ class XLSTMEncoder(nn.Module):
     Args:
         in_channels: features per step.
         hidden_channels: width of the state; a multiple of ``heads``.
+        out_channels: width of the result, a linear map of the state; None for the state itself.
         num_blocks: how many blocks are stacked.
         slstm_at: positions (from 0) of the sLSTM blocks; the others are mLSTM blocks.
         heads: memory heads per block.
         dropout: share of a block's output that is dropped in training.
+        patch: steps that are read at once, so that a long history costs little; the first patch
+            begins with zeros if they do not divide the steps.
         gradient_checkpointing: compute each block's activations again in the backward pass instead
             of keeping them: less memory, about a third more time.
         backend: ``"fused"``, or ``"package"`` for the package's own forward, as a reference.
@@ -66,8 +70,9 @@ class XLSTMEncoder(nn.Module):
           the state after the last step
 
     Raises:
-        ValueError: where a size is out of range, ``x`` is empty, a state has other rows, the
-            package's forward is to go on from a state, or ``out`` is given where a gradient is.
+        ValueError: if a size is out of range, ``x`` is empty, a state has other rows, the package's
+            forward or one that reads patches is to go on from a state, or ``out`` is given while a
+            gradient is wanted.
     """
 
     @recorded
@@ -79,6 +84,8 @@ class XLSTMEncoder(nn.Module):
         slstm_at: Sequence[int] = (1,),
         heads: int = 4,
         dropout: float = 0.0,
+        out_channels: int | None = None,
+        patch: int = 1,
         gradient_checkpointing: bool = False,
         backend: Literal["fused", "package"] = "fused",
         compile: bool = False,
@@ -90,23 +97,31 @@ class XLSTMEncoder(nn.Module):
             raise ValueError(f"Expected 'backend' as 'fused' or 'package' (got {backend!r}).")
         if chunk_steps is not None and chunk_steps < 1:
             raise ValueError(f"Expected 'chunk_steps' of 1 or more, or None (got {chunk_steps}).")
+        if patch < 1 or (out_channels is not None and out_channels < 1):
+            raise ValueError(
+                "Expected 'patch' and 'out_channels' of 1 or more (got "
+                f"{patch} and {out_channels})."
+            )
         self.in_channels = in_channels
-        self.out_channels = hidden_channels
+        self.hidden_channels = hidden_channels
+        self.out_channels = hidden_channels if out_channels is None else out_channels
+        self.patch = patch
         self.gradient_checkpointing = gradient_checkpointing
         self.backend = backend
         self.compile_blocks = compile
         self.chunk_steps = chunk_steps
-        self.project = nn.Linear(in_channels, hidden_channels)
+        self.project = nn.Linear(patch * in_channels, hidden_channels)
         self.stack = _build_stack(hidden_channels, num_blocks, list(slstm_at), heads, dropout)
+        mapped = out_channels is not None
+        self.map_out = nn.Linear(hidden_channels, out_channels) if mapped else nn.Identity()
 
     def forward(
         self, x: Tensor, state: EncoderState | None = None, out: EncoderState | None = None
     ) -> Tensor | tuple[Tensor, EncoderState]:
-        if self.backend == "package":
-            if state is not None or out is not None:
-                raise ValueError("Expected backend='fused' to go on from a state (got 'package').")
-            return self.stack(self.project(x))[:, -1]
         self._check(x, state, out)
+        x = to_patches(x, self.patch)
+        if self.backend == "package":
+            return self.map_out(self.stack(self.project(x))[:, -1])
         rows = self._rows_at_once(x, state)
         if rows >= x.size(0) and out is None:
             embedding, state = self._encode(x, state)
@@ -146,6 +161,11 @@ class XLSTMEncoder(nn.Module):
             raise ValueError(
                 f"Expected 'x' of shape [rows, steps, channels] (got {tuple(x.shape)})."
             )
+        if (state is not None or out is not None) and (self.backend, self.patch) != ("fused", 1):
+            raise ValueError(
+                "Expected backend='fused' and patch=1 to go on from a state (got "
+                f"{self.backend!r} and {self.patch})."
+            )
         if state is not None and state[0].top.size(0) != x.size(0):
             raise ValueError(
                 f"Expected a state of {x.size(0)} rows, as 'x' has them (got "
@@ -168,13 +188,13 @@ class XLSTMEncoder(nn.Module):
             return x.size(0)
         numbers = 0 if state is None else max(part[:1].numel() for block in state for part in block)
         # A step keeps several numbers per channel.
-        return max(1, self.chunk_steps // max(x.size(1), numbers // (4 * self.out_channels)))
+        return max(1, self.chunk_steps // max(x.size(1), numbers // (4 * self.hidden_channels)))
 
     def _encode(self, x: Tensor, state: EncoderState | None) -> tuple[Tensor, EncoderState | None]:
         run = _compiled_run() if self.compile_blocks and not is_compiling() else _run
         saving = self.gradient_checkpointing and self.training
         x, state = run(self.stack.blocks, self.project(x), state, saving)
-        return self.stack.post_blocks_norm(x[:, -1]), state
+        return self.map_out(self.stack.post_blocks_norm(x[:, -1])), state
 
 
 def map_state(function: Callable[[Tensor], Tensor], state: EncoderState) -> EncoderState:

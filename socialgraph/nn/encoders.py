@@ -1,92 +1,117 @@
-"""Many encoders with weights of their own: evaluated one by one, or stacked and all at once."""
+"""Encoders besides the xLSTM, ``[R, T, C] -> [R, E]``, and the sum of several."""
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
-from torch.utils.checkpoint import checkpoint
 
-from socialgraph.nn.encoder import XLSTMEncoder
+from socialgraph.nn.patches import to_patches
+from socialgraph.nn.sizes import check_encoder, make_part
+from socialgraph.recipe import recorded
 
-__all__ = ["LoopedEncoders", "StackedEncoders"]
-
-
-class LoopedEncoders(nn.ModuleList):
-    """One encoder per detector, evaluated one after the other.
-
-    Shapes:
-        - **x:** :math:`(N, B, T, C_{in})`
-        - **rows:** which encoders read them :math:`(N)`; None for all in order
-        - **output:** :math:`(N, B, C)`
-    """
-
-    def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
-        encoders = self if rows is None else [self[row] for row in rows.tolist()]
-        return torch.stack([encoder(own) for encoder, own in zip(encoders, x, strict=True)])
-
-    def copy_shared(self, encoder: XLSTMEncoder) -> None:
-        """Give every detector the weights of one encoder."""
-        for own in self:
-            own.load_state_dict(encoder.state_dict())
+__all__ = ["GRUEncoder", "LinearEncoder", "SumEncoder"]
 
 
-class StackedEncoders(nn.Module):
-    """One encoder per detector, evaluated together on weights with a leading axis of detectors.
-
-    The encoder runs once under :func:`torch.func.vmap`, which turns its matrix products into
-    batched ones. With ``gradient_checkpointing`` it runs in :attr:`chunks` groups of detectors,
-    whose activations are computed again in the backward pass.
+class LinearEncoder(nn.Module):
+    """A linear map of the whole window.
 
     Args:
-        encoders: the encoders whose weights are stacked.
+        in_channels: features per step.
+        out_channels: width of the result.
+        window: steps of a window.
 
     Shapes:
-        - **x:** :math:`(N, B, T, C_{in})`
-        - **rows:** which encoders read them :math:`(N)`; None for all in order
-        - **output:** :math:`(N, B, C)`
+        - **x:** :math:`(R, T, C_{in})`
+        - **output:** :math:`(R, C)`
+
+    Raises:
+        ValueError: if ``window`` is not known, or a sequence has other steps.
     """
 
-    chunks = 8
-
-    def __init__(self, encoders: Sequence[XLSTMEncoder]) -> None:
+    def __init__(self, in_channels: int, out_channels: int = 64, window: int | None = None) -> None:
         super().__init__()
-        self.encoder = copy.deepcopy(encoders[0])
-        self.gradient_checkpointing = getattr(self.encoder, "gradient_checkpointing", False)
-        # Inside vmap a checkpoint would keep tensors that are gone after it.
-        self.encoder.gradient_checkpointing = False
-        self.encoder.compile_blocks = False  # compiled code has no rule for vmap
-        stacked, _ = stack_module_state(list(encoders))
-        for name, weight in stacked.items():
-            module, _, last = name.rpartition(".")
-            setattr(self.encoder.get_submodule(module), last, nn.Parameter(weight.detach()))
+        if window is None or window < 1:
+            raise ValueError(f"Expected 'window' of 1 or more for a LinearEncoder (got {window}).")
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.window = window
+        self.linear = nn.Linear(window * in_channels, out_channels)
 
-    def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
-        weights = dict(self.encoder.named_parameters())
-        if rows is not None:
-            weights = {name: weight[rows] for name, weight in weights.items()}
-        if not (self.gradient_checkpointing and self.training):
-            return self._encode(weights, x)
-        parts = {name: weight.chunk(self.chunks) for name, weight in weights.items()}
-        states = []
-        for i, own in enumerate(x.chunk(self.chunks)):
-            part = {name: weights[i] for name, weights in parts.items()}
-            states.append(checkpoint(self._encode, part, own, use_reentrant=False))
-        return torch.cat(states)
+    def forward(self, x: Tensor) -> Tensor:
+        if x.size(1) != self.window:
+            raise ValueError(
+                f"Expected windows of {self.window} steps, for which the LinearEncoder was made "
+                f"(got {x.size(1)})."
+            )
+        return self.linear(x.flatten(1))
 
-    def copy_shared(self, encoder: XLSTMEncoder) -> None:
-        """Give every detector the weights of one encoder."""
-        with torch.no_grad():
-            for stacked, own in zip(self.encoder.parameters(), encoder.parameters(), strict=True):
-                if stacked.shape[1:] != own.shape:
-                    raise ValueError(
-                        f"Expected an encoder with the sizes of this network's (got a weight "
-                        f"{tuple(own.shape)} for {tuple(stacked.shape[1:])})."
-                    )
-                stacked.copy_(own)
 
-    def _encode(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
-        return vmap(
-            lambda weights, x: functional_call(self.encoder, weights, (x,)), randomness="different"
-        )(weights, x)
+class GRUEncoder(nn.Module):
+    """State of a GRU after the last step (:class:`torch.nn.GRU`).
+
+    Args:
+        in_channels: features per step.
+        out_channels: width of the state.
+        num_layers: GRUs on top of each other.
+        patch: steps that are read at once.
+
+    Shapes:
+        - **x:** :math:`(R, T, C_{in})`, of any length
+        - **output:** :math:`(R, C)`
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int = 64, num_layers: int = 1, patch: int = 1
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.num_layers = num_layers
+        self.patch = patch
+        self.gru = nn.GRU(patch * in_channels, out_channels, num_layers, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gru(to_patches(x, self.patch))[1][-1]
+
+
+class SumEncoder(nn.Module):
+    """The sum of what several encoders say of the same sequence.
+
+    Args:
+        in_channels: features per step.
+        encoders: what makes each from ``in_channels``, or the encoders; all of one
+            ``out_channels``.
+        window: steps of a window, for encoders that take it.
+
+    Shapes:
+        - **x:** :math:`(R, T, C_{in})`
+        - **output:** :math:`(R, C)`
+
+    Raises:
+        ValueError: if there is none, or they do not fit each other or the input.
+    """
+
+    @recorded
+    def __init__(
+        self,
+        in_channels: int,
+        encoders: Sequence[Callable[[int], nn.Module] | nn.Module],
+        window: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not encoders:
+            raise ValueError("Expected one encoder or more (got none).")
+        made = [make_part(encoder, in_channels, window=window) for encoder in encoders]
+        for encoder in made:
+            check_encoder(encoder, in_channels)
+        widths = [encoder.out_channels for encoder in made]
+        if len(set(widths)) > 1:
+            raise ValueError(
+                f"Expected encoders of one 'out_channels', to be added (got {widths})."
+            )
+        self.in_channels = in_channels
+        self.out_channels = widths[0]
+        self.encoders = nn.ModuleList(made)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([encoder(x) for encoder in self.encoders]).sum(dim=0)

@@ -1,61 +1,38 @@
-"""From embeddings to forecasts: fusion of own and pooled state, and the regression head."""
+"""From the state of a detector to its forecast."""
 
-import torch
 from torch import Tensor, nn
 
-__all__ = ["GatedFusion", "RegressionHead"]
-
-
-class GatedFusion(nn.Module):
-    r"""Own state plus as much of the context as a gate lets through.
-
-    .. math::
-        \mathbf{h}_i = \mathbf{x}_i + \sigma(\mathbf{W}_g [\mathbf{x}_i \,\|\, \mathbf{s}_i] +
-        \mathbf{b}_g) \odot \mathbf{W}_s \mathbf{s}_i
-
-    A zero context leaves the own state as it is.
-
-    Args:
-        channels: width of the own state.
-        context_channels: width of the context.
-
-    Shapes:
-        - **own:** :math:`(*, C)`
-        - **context:** :math:`(*, C_s)`
-        - **output:** :math:`(*, C)`
-    """
-
-    def __init__(self, channels: int, context_channels: int) -> None:
-        super().__init__()
-        self.gate = nn.Linear(channels + context_channels, channels)
-        self.project = nn.Linear(context_channels, channels, bias=False)
-
-    def forward(self, own: Tensor, context: Tensor) -> Tensor:
-        gate = torch.sigmoid(self.gate(torch.cat([own, context], dim=-1)))
-        return own + gate * self.project(context)
+__all__ = ["RegressionHead"]
 
 
 class RegressionHead(nn.Module):
-    r"""Two-layer perceptron from a node's state to its next ``horizon`` readings.
+    r"""Linear map from a node's state to its next ``horizon`` readings, or a perceptron.
 
     Args:
         in_channels: width of the state.
         out_channels: predicted features.
         horizon: predicted steps.
+        hidden_channels: width inside a perceptron of two layers; None for one linear map.
 
     Shapes:
         - **x:** :math:`(B, N, C)`
         - **output:** :math:`(B, P, N, F)`
     """
 
-    def __init__(self, in_channels: int, out_channels: int, horizon: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, horizon: int, hidden_channels: int | None = None
+    ) -> None:
         super().__init__()
         self.shape = (horizon, out_channels)
-        self.layers = nn.Sequential(
-            nn.Linear(in_channels, 2 * in_channels),
-            nn.GELU(),
-            nn.Linear(2 * in_channels, horizon * out_channels),
-        )
+        total = horizon * out_channels
+        if hidden_channels is None:
+            self.layers = nn.Linear(in_channels, total)
+        else:
+            self.layers = nn.Sequential(
+                nn.Linear(in_channels, hidden_channels),
+                nn.GELU(),
+                nn.Linear(hidden_channels, total),
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).unflatten(-1, self.shape).transpose(1, 2)  # [B, P, N, F]

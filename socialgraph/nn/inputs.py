@@ -1,89 +1,151 @@
-"""What an encoder reads at each step: readings, mask, clock and identity of a detector."""
+"""What a network knows at each step of a window, one part each.
+
+A part names the entries of a batch that it reads, and tells how many channels it gives; its
+``where`` says what for:
+
+============  ====================  ============================================================
+``"window"``  :math:`(B, T, N, C)`  what the encoder reads at each step
+``"ahead"``   as well               :math:`(B, T + P, N, C)`, as it is also known of the targets
+``"node"``    :math:`(B, N, C)`     what is the same for a whole window
+============  ====================  ============================================================
+
+An axis that a part does not look at, such as that of the detectors for a clock, may be 1.
+"""
 
 import math
+from typing import Literal, Protocol, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from socialgraph.nn.embedding import NodeEmbedding
+__all__ = ["Clock", "InputPart", "Mask", "Profile", "Readings", "last_observed"]
 
-__all__ = ["NodeInputs", "last_observed"]
+Where = Literal["window", "ahead", "node"]
 
 
-class NodeInputs(nn.Module):
-    """Readings of every detector, joined with what else is known at each step.
+class InputPart(Protocol):
+    """Something that a network is told."""
+
+    where: Where
+    entries: tuple[str, ...]
+
+    def channels(self, in_channels: int) -> int:
+        """Channels that it gives for readings of ``in_channels`` features."""
+
+    def __call__(self, batch: dict[str, Tensor]) -> Tensor:
+        """Read it from a batch."""
+
+
+class Readings(nn.Module):
+    """The scaled readings, 0 where missing."""
+
+    where, entries = "window", ("features",)
+
+    def channels(self, in_channels: int) -> int:
+        """One per feature."""
+        return in_channels
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return batch["features"]
+
+
+class Mask(nn.Module):
+    """1 where a reading was observed, else 0."""
+
+    where, entries = "window", ("mask", "features")
+
+    def channels(self, in_channels: int) -> int:
+        """One per feature."""
+        return in_channels
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return batch["mask"].to(batch["features"].dtype)
+
+
+class Profile(nn.Module):
+    """What the detector usually reads at each step of the window and of the targets.
 
     Args:
-        in_channels: features per reading.
-        use_mask: add the mask of observed readings.
-        use_time_of_day: add sine and cosine of the time of day.
-        use_day_of_week: add the day of the week, one channel per day.
-        node_channels: width of a learned embedding per detector; 0 for none.
-        num_nodes: detectors in training; only needed for ``node_channels`` above 0.
+        deviation: add how far its readings usually are from that.
+    """
 
-    Shapes:
-        - **features, mask:** :math:`(B, T, N, F)`
-        - **time_of_day, day_of_week:** :math:`(B, T)`
-        - **node:** rows of the detectors :math:`(N)`; only needed for ``node_channels`` above 0
-        - **output:** :math:`(B, T, N, C)`, with :math:`C` as :attr:`out_channels`
+    where, entries = "ahead", ("profile", "profile_deviation")
+
+    def __init__(self, deviation: bool = True) -> None:
+        super().__init__()
+        self.deviation = deviation
+
+    def channels(self, in_channels: int) -> int:
+        """One or two per feature."""
+        return in_channels * (1 + self.deviation)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        if not self.deviation:
+            return batch["profile"]
+        return torch.cat([batch["profile"], batch["profile_deviation"]], dim=-1)
+
+
+class Clock(nn.Module):
+    r"""The local time.
+
+    .. math:: \sin(2 \pi k \tau), \; \cos(2 \pi k \tau), \qquad k = 1 \dots K
+
+    of the share :math:`\tau` of the day that has passed.
+
+    Args:
+        harmonics: :math:`K`.
+        day_of_week: add the day of the week, one channel per day.
+        where: ``"node"`` for the time of the last reading, from which all others follow;
+            ``"window"`` for that of each reading; ``"ahead"`` for that of the targets too.
 
     Raises:
-        ValueError: if there are vectors of another number of detectors than there are readings.
+        ValueError: if ``harmonics`` is below 0, there is neither time nor day, or ``where`` is
+            another.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        use_mask: bool,
-        use_time_of_day: bool,
-        use_day_of_week: bool,
-        node_channels: int = 0,
-        num_nodes: int = 0,
+        self, harmonics: int = 2, day_of_week: bool = False, where: Where = "node"
     ) -> None:
         super().__init__()
-        self.in_channels = in_channels
-        self.use_mask = use_mask
-        self.use_time_of_day = use_time_of_day
-        self.use_day_of_week = use_day_of_week
-        self.embedding = NodeEmbedding(num_nodes, node_channels) if node_channels else None
-        covariates = 2 * use_time_of_day + 7 * use_day_of_week + node_channels
-        self.out_channels = in_channels * (1 + use_mask) + covariates
+        if harmonics < 0 or not (harmonics or day_of_week) or where not in get_args(Where):
+            raise ValueError(
+                "Expected 'harmonics' of 1 or more, or 'day_of_week', and 'where' as one of "
+                f"{get_args(Where)} (got {harmonics}, {day_of_week} and {where!r})."
+            )
+        self.harmonics = harmonics
+        self.day_of_week = day_of_week
+        self.where = where
+        clocks = ("time_of_day",) * (harmonics > 0) + ("day_of_week",) * day_of_week
+        ahead = clocks if where == "ahead" else ()
+        self.entries = clocks + tuple(f"target_{name}" for name in ahead)
 
-    def forward(
-        self,
-        features: Tensor,
-        mask: Tensor,
-        time_of_day: Tensor | None = None,
-        day_of_week: Tensor | None = None,
-        node: Tensor | None = None,
-    ) -> Tensor:
-        batch, window, nodes, _ = features.shape
-        parts = [features]
-        if self.use_mask:
-            parts.append(mask.to(features.dtype))
-        shared = []
-        if self.use_time_of_day:
-            angle = 2 * math.pi * time_of_day.to(features.dtype)
-            shared += [torch.stack([angle.sin(), angle.cos()], dim=-1)]
-        if self.use_day_of_week:
-            shared += [F.one_hot(day_of_week.long(), 7).to(features.dtype)]
-        parts += [part[:, :, None].expand(-1, -1, nodes, -1) for part in shared]
-        if self.embedding is not None:
-            vectors = self.embedding(node, batch)  # [B, N, C]
-            if vectors.size(1) != nodes:
-                raise ValueError(
-                    f"Expected readings of {vectors.size(1)} detectors, as 'node' or the network "
-                    f"has them (got features {tuple(features.shape)}, [batch, window, detectors, "
-                    "features])."
-                )
-            parts.append(vectors[:, None].expand(-1, window, -1, -1))
-        return torch.cat(parts, dim=-1)
+    def channels(self, in_channels: int) -> int:
+        """Two per harmonic, and seven for the days."""
+        return 2 * self.harmonics + 7 * self.day_of_week
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        parts = []
+        if self.harmonics:
+            time = self._read(batch, "time_of_day").unsqueeze(-1)  # [B, L, 1]
+            angle = 2 * math.pi * time * torch.arange(1, self.harmonics + 1, device=time.device)
+            parts += [angle.sin(), angle.cos()]
+        if self.day_of_week:
+            day = nn.functional.one_hot(self._read(batch, "day_of_week").long(), 7)
+            parts.append(day.to(parts[0].dtype if parts else torch.get_default_dtype()))
+        clock = torch.cat(parts, dim=-1)  # [B, L, C]
+        return clock if self.where == "node" else clock.unsqueeze(2)
+
+    def _read(self, batch: dict[str, Tensor], name: str) -> Tensor:
+        if self.where == "node":
+            return batch[name][:, -1:]
+        if self.where == "window":
+            return batch[name]
+        return torch.cat([batch[name], batch[f"target_{name}"]], dim=1)
 
 
 def last_observed(features: Tensor, mask: Tensor) -> Tensor:
-    """Last observed reading of each window ``[B, N, F]``, 0 where it has none."""
+    """Last observed reading of each window ``[B, N, F]``, NaN where it has none."""
     steps = torch.arange(1, features.size(1) + 1, device=features.device).view(1, -1, 1, 1)
     last = (steps * mask).amax(dim=1, keepdim=True) - 1  # [B, 1, N, F]
-    value = features.gather(1, last.clamp(min=0)).squeeze(1)
-    return value * (last.squeeze(1) >= 0)
+    value = features.gather(1, last.clamp(min=0))
+    return torch.where(last >= 0, value, torch.nan).squeeze(1)

@@ -1,15 +1,19 @@
-"""The whole network: encoder, pooling, fusion, head."""
+"""The whole network: input parts, encoder, identity, blocks, and a head around anchors."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from socialgraph.nn.block import SocialBlock
+from socialgraph.nn.embedding import NodeEmbedding
 from socialgraph.nn.encoder import EncoderState, XLSTMEncoder
-from socialgraph.nn.head import GatedFusion, RegressionHead
-from socialgraph.nn.inputs import NodeInputs, last_observed
-from socialgraph.nn.positions import check_edges, check_positions, check_shape
+from socialgraph.nn.encoders import LinearEncoder, SumEncoder
+from socialgraph.nn.head import RegressionHead
+from socialgraph.nn.inputs import Clock, Mask, Profile, Readings, last_observed
+from socialgraph.nn.positions import check_edges, check_positions, check_shape, check_vd_positions
 from socialgraph.nn.sizes import (
     check_built,
     check_encoder,
@@ -17,12 +21,17 @@ from socialgraph.nn.sizes import (
     check_reach,
     check_sizes,
     keep_sizes,
-    make_pooling,
-    pool,
+    make_part,
 )
 from socialgraph.recipe import recorded
 
 __all__ = ["NetworkState", "SocialGraphNet"]
+
+_PATCHES = partial(
+    XLSTMEncoder, hidden_channels=32, num_blocks=1, slstm_at=(), out_channels=64, patch=3
+)
+_ENCODER = partial(SumEncoder, encoders=(_PATCHES, LinearEncoder))
+_GRAPH = ("edge_index", "distance", "offset", "edge_attr")
 
 
 class NetworkState(NamedTuple):
@@ -30,7 +39,7 @@ class NetworkState(NamedTuple):
 
     Args:
         encoder: state of the encoder, one row per detector.
-        last: last observed scaled readings :math:`(N, F)`, 0 before the first.
+        last: last observed scaled readings :math:`(N, F)`, NaN before the first.
     """
 
     encoder: EncoderState
@@ -41,49 +50,61 @@ class SocialGraphNet(nn.Module):
     r"""Forecast of every detector from its own history and its neighbours' states.
 
     One encoder with shared weights reads all histories at once,
-    :math:`(B, T, N, C) \to (B \cdot N, T, C) \to (B, N, E)`; social pooling adds the context of
-    each detector; a head regresses the next steps. Readings are scaled (zero mean, unit deviation)
-    on the way in and out.
+    :math:`(B, T, N, C) \to (B \cdot N, T, C) \to (B, N, E)`; blocks of social pooling add the
+    context of each detector; a linear map of both regresses the next steps around anchors, the
+    last reading and what the detector usually reads at the target:
 
-    Sizes that are left out are told later, by :meth:`build`; a
-    :class:`socialgraph.forecaster.Forecaster` does that when it meets its data.
+    .. math::
+        \mathbf{h} = \mathrm{encoder}(\mathbf{x}_{t - T + 1 \dots t}) + \mathbf{W}_a
+        \mathbf{x}_{t + 1 \dots t + P} + \mathbf{W}_n \mathbf{x}_{node}, \qquad
+        \mathbf{h}, \mathbf{g}_l \leftarrow \mathrm{block}_l(\mathbf{h})
 
-    A stream is followed reading by reading with :meth:`start` and :meth:`step`, at a cost that does
-    not grow with the history, and with the forecasts that ``forward`` gives for all of it.
+        \hat{\mathbf{y}}_p = \mathbf{W}_p [\mathbf{h} \,\|\, \textstyle\sum_l \mathbf{g}_l] +
+        \mathbf{b}_p + \beta_p \, \mathbf{x}_{last} + \alpha_p \, \mathrm{profile}_p
+
+    with :math:`\alpha, \beta` learned for each step and feature. Readings are scaled (zero mean,
+    unit deviation) on the way in and out. Sizes that are left out are told later, by
+    :meth:`build`.
+
+    A network whose encoder has ``start`` and ``step`` follows a stream reading by reading at a cost
+    that does not grow with the history, with the forecasts that ``forward`` gives for all of it.
 
     Args:
         in_channels: features per reading; None (and no other size) to build the network later.
         out_channels: predicted features, the first of the readings' features; None for all.
+        window: input steps; only needed for encoders that take it.
         horizon: predicted steps.
-        num_nodes: detectors in training; only needed for ``node_channels`` above 0.
-        encoder: makes the encoder from its number of input channels; or the encoder.
-        pooling: makes the pooling from the encoder's width (as ``in_channels`` and
-            ``out_channels``); or the pooling; None for none, then no positions are needed and the
-            context is zero.
-        use_mask: give the encoder the mask of observed readings.
-        use_time_of_day: give it sine and cosine of the time of day.
-        use_day_of_week: give it the day of the week, one channel per day.
-        node_channels: width of a learned embedding per detector; 0 for none, then the network also
-            serves detectors that it has never seen.
-        from_last: predict the change from the last observed reading (from the mean, if a window
-            has none) instead of the reading itself.
+        num_nodes: detectors in training; only needed for ``node_channels`` above 0 and an encoder
+            that takes it.
+        inputs: what the network is told (:mod:`socialgraph.nn.inputs`); None for readings, mask,
+            profile and clock. Without a profile the last reading is the only anchor.
+        encoder: makes the encoder from its number of input channels; or the encoder:
+            :math:`(R, T, C) \to (R, E)`, with ``out_channels``. By default an xLSTM of one mLSTM
+            block of width 32 over patches of 3 steps, and a linear map of the window.
+        node_channels: width of a learned vector per detector; 0 for none.
+        block: makes a block from the width of the state: state and graph to state and context (or
+            None); a list of such, or of blocks; None for none.
+        num_blocks: how many; ignored for a list.
+        head_channels: width inside the head; None for one linear map.
+        mask_silent: take detectors without a reading in the window out of the pooling.
+        max_radius: longest edge of the graph in metres, told to the pooling if it is not known.
 
     Shapes:
         - **features:** scaled readings :math:`(B, T, N, F)`, 0 where missing
-        - **mask:** True where observed :math:`(B, T, N, F)`
-        - **time_of_day:** share of the day that has passed :math:`(B, T)`, in :math:`[0, 1)`
-        - **day_of_week:** 0 for Monday :math:`(B, T)`, integer
-        - **positions_xy:** metres :math:`(N, 2)`
-        - **edge_index:** :math:`(2, E)`; **distance:** metres :math:`(E)`; **offset:** east and
-          north in metres :math:`(E, 2)`, for a pooling with ``pos_dim``; **edge_attr:**
-          :math:`(E, D)`, for a pooling with ``edge_dim``
-        - **node:** rows of the detectors among those of training :math:`(N)`, for
-          ``node_channels`` above 0; None for all in order
+        - **mask:** True where observed, as ``features``
+        - **profile, profile_deviation:** scaled :math:`(B, T + P, N, F)`
+        - **time_of_day:** share of the day that has passed :math:`(B, T)`; **day_of_week:** 0 for
+          Monday, likewise; **target_time_of_day, target_day_of_week:** :math:`(B, P)`
+        - **positions_xy:** metres :math:`(N, 2)`; **edge_index:** :math:`(2, E)`; **distance:**
+          metres :math:`(E)`; **offset:** east and north :math:`(E, 2)`; **edge_attr:**
+          :math:`(E, D)`
+        - **node:** rows of the detectors among those of training :math:`(N)`, -1 for a stranger;
+          None for all in order
         - **output:** scaled forecasts :math:`(B, P, N, F)`
 
     Raises:
         ValueError: if a size is out of range or does not fit the encoder, only some are given, or
-            ``node_channels`` is above 0 and ``node`` or ``num_nodes`` tells of other detectors.
+            an entry of the batch that a part reads is missing.
         RuntimeError: with pooling, if positions are missing or of another shape (strict mode;
             :meth:`check_batch` looks at their values too).
     """
@@ -93,32 +114,45 @@ class SocialGraphNet(nn.Module):
         self,
         in_channels: int | None = None,
         out_channels: int | None = None,
+        window: int | None = None,
         horizon: int | None = None,
         num_nodes: int | None = None,
-        encoder: Callable[[int], nn.Module] | nn.Module = XLSTMEncoder,
-        pooling: Callable[[int, int], nn.Module] | nn.Module | None = None,
-        use_mask: bool = True,
-        use_time_of_day: bool = True,
-        use_day_of_week: bool = True,
+        inputs: list[nn.Module] | None = None,
+        encoder: Callable[[int], nn.Module] | nn.Module = _ENCODER,
         node_channels: int = 0,
-        from_last: bool = True,
+        block: Callable[[int], nn.Module]
+        | Sequence[Callable[[int], nn.Module] | nn.Module]
+        | None = SocialBlock,
+        num_blocks: int = 4,
+        head_channels: int | None = None,
+        mask_silent: bool = False,
+        max_radius: float | None = None,
     ) -> None:
         super().__init__()
+        if num_blocks < 1 or node_channels < 0:
+            raise ValueError(
+                "Expected 'num_blocks' of 1 or more and 'node_channels' of 0 or more (got "
+                f"{num_blocks} and {node_channels})."
+            )
+        parts = [Readings(), Mask(), Profile(), Clock()] if inputs is None else inputs
+        self.inputs = nn.ModuleList(parts)
         self.encoder = encoder
-        self.pooling = pooling
-        self.options = (use_mask, use_time_of_day, use_day_of_week)
+        listed = block is None or isinstance(block, Sequence)
+        self._block = list(block or []) if listed else [block] * num_blocks
         self.node_channels = node_channels
-        self.from_last = from_last
+        self.head_channels = head_channels
+        self.mask_silent = mask_silent
         self.in_channels = None
-        check_given(in_channels, out_channels, horizon, num_nodes)
+        check_given(in_channels, out_channels, window, horizon, num_nodes)
         if in_channels is not None:
             out_channels = in_channels if out_channels is None else out_channels
-            self._build(in_channels, out_channels, horizon, num_nodes or 0, None)
+            self._build(in_channels, out_channels, window, horizon, num_nodes or 0, max_radius)
 
     def build(
         self,
         in_channels: int,
         out_channels: int,
+        window: int,
         horizon: int,
         vdids: Sequence[str],
         max_radius: float | None = None,
@@ -126,7 +160,7 @@ class SocialGraphNet(nn.Module):
         """Make the layers, if the sizes were left out; otherwise compare the sizes.
 
         Args:
-            in_channels, out_channels, horizon: as in the class.
+            in_channels, out_channels, window, horizon: as in the class.
             vdids: ids of the detectors in training.
             max_radius: longest edge of the graph in metres, for a pooling that takes it.
 
@@ -134,67 +168,104 @@ class SocialGraphNet(nn.Module):
             ValueError: if the network was made for other sizes, for another number of detectors and
                 knows each of them, or with a pooling that reaches further than the graph.
         """
+        names = ("in_channels", "out_channels", "window", "horizon", "num_nodes")
+        sizes = dict(
+            zip(names, (in_channels, out_channels, window, horizon, len(vdids)), strict=True)
+        )
         if self.in_channels is None:
-            self._build(in_channels, out_channels, horizon, len(vdids), max_radius)
-            sizes = (in_channels, out_channels, horizon, len(vdids))
-            keep_sizes(self, ("in_channels", "out_channels", "horizon", "num_nodes"), sizes)
-        own = (self.in_channels, self.out_channels, self.horizon)
-        if own != (in_channels, out_channels, horizon):
+            self._build(*sizes.values(), max_radius)
+            keep_sizes(self, sizes | {"max_radius": max_radius})
+        compared = names if self.knows_nodes else names[:-1]
+        own, given = ({name: part[name] for name in compared} for part in (vars(self), sizes))
+        if self.window is None:
+            own["window"] = given["window"]
+        if own != given:
             raise ValueError(
-                f"The network was made for in_channels, out_channels, horizon = {own}, the data "
-                f"have {(in_channels, out_channels, horizon)}. Leave the sizes out, or give these."
+                f"The network was made for {own}, the data have {given}. Leave the sizes out, give "
+                "these, or start from its weights with 'init_from'."
             )
-        known = self.inputs.embedding.num_nodes if self.knows_nodes else len(vdids)
-        if known != len(vdids):
-            raise ValueError(
-                f"The network has vectors of {known} detectors ('node_channels' above 0), the data "
-                f"have {len(vdids)}. Leave the sizes out, or start from its weights with "
-                "'init_from'."
-            )
-        check_reach(self.pooling, max_radius)
+        for pooling in self.poolings:
+            check_reach(pooling, max_radius)
 
     def _build(
         self,
         in_channels: int,
         out_channels: int,
-        horizon: int,
+        window: int | None,
+        horizon: int | None,
         num_nodes: int,
         max_radius: float | None,
     ) -> None:
         check_sizes(in_channels, out_channels, horizon)
-        encoder, pooling = self.encoder, self.pooling
+        encoder = self.encoder
         # The state of an optimiser goes by the order of the weights: the same for given parts.
-        del self.encoder, self.pooling
-        self.inputs = NodeInputs(in_channels, *self.options, self.node_channels, num_nodes)
-        made = isinstance(encoder, nn.Module)
-        self.encoder = encoder if made else encoder(self.inputs.out_channels)
-        check_encoder(self.encoder, self.inputs)
-        width = self.encoder.out_channels
-        self.pooling = make_pooling(pooling, width, max_radius)
-        self.fusion = GatedFusion(width, width) if self.pooling is not None else None
-        self.head = RegressionHead(width, out_channels, horizon)
-        self.in_channels, self.out_channels, self.horizon = in_channels, out_channels, horizon
+        del self.encoder
+        told = dict.fromkeys(("window", "ahead", "node"), 0)
+        for part in self.inputs:
+            told[part.where] += part.channels(in_channels)
+        step = told["window"] + told["ahead"]
+        self.encoder = make_part(encoder, step, window=window, num_nodes=num_nodes)
+        check_encoder(self.encoder, step)
+        channels = self.encoder.out_channels
+        self.from_ahead = _map(horizon * told["ahead"], channels)
+        self.from_node = _map(told["node"], channels)
+        self.embedding = (
+            NodeEmbedding(num_nodes, self.node_channels) if self.node_channels else None
+        )
+        channels += self.node_channels
+        self.blocks = nn.ModuleList(
+            make_part(block, channels, max_radius=max_radius) for block in self._block
+        )
+        width = 2 * channels if self.poolings else channels
+        self.head = RegressionHead(width, out_channels, horizon, self.head_channels)
+        usual = any(isinstance(part, Profile) for part in self.inputs)
+        self.last_weight = _anchor(0.3 if usual else 1.0, horizon, out_channels)
+        self.register_parameter(
+            "profile_weight", _anchor(0.5, horizon, out_channels) if usual else None
+        )
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.window, self.horizon, self.num_nodes = window, horizon, num_nodes
 
-    def forward(
-        self,
-        features: Tensor,
-        mask: Tensor,
-        time_of_day: Tensor | None = None,
-        day_of_week: Tensor | None = None,
-        positions_xy: Tensor | None = None,
-        edge_index: Tensor | None = None,
-        distance: Tensor | None = None,
-        offset: Tensor | None = None,
-        edge_attr: Tensor | None = None,
-        node: Tensor | None = None,
-    ) -> Tensor:
-        batch, window, nodes, _ = features.shape
-        self._check(nodes, positions_xy, edge_index, distance)
-        x = self.inputs(features, mask, time_of_day, day_of_week, node)  # [B, T, N, C]
-        x = x.transpose(1, 2).reshape(batch * nodes, window, -1)  # [B * N, T, C]
-        state = self.encoder(x).view(batch, nodes, -1)  # [B, N, E]
-        last = last_observed(features, mask)
-        return self._decode(state, last, edge_index, distance, offset, edge_attr)
+    def forward(self, **batch: Tensor) -> Tensor:
+        self._check(batch)
+        told = self._read(batch)
+        state = self._encode(told["step"].flatten(0, 1), batch.get("node"))
+        last = last_observed(batch["features"], batch["mask"])
+        return self._decode(state.unflatten(0, told["step"].shape[:2]), told, last, batch)
+
+    def start(self, num_nodes: int) -> NetworkState:
+        """State of detectors before their first reading.
+
+        Raises:
+            RuntimeError: if the network has no sizes yet.
+        """
+        check_built(self)
+        last = self.last_weight.new_full((num_nodes, self.in_channels), torch.nan)
+        return NetworkState(self.encoder.start(num_nodes), last.detach())
+
+    def step(
+        self, state: NetworkState, out: NetworkState | None = None, **batch: Tensor
+    ) -> tuple[Tensor, NetworkState]:
+        """Forecast after one more reading of every detector.
+
+        Args:
+            state: what was before.
+            out: a state of as many detectors, in whose memory the encoder's is returned; without
+                gradients.
+            batch: as in ``forward``, one window of one step; a reading that is missing still lets
+                time pass.
+
+        Returns:
+            Scaled forecasts ``[1, P, N, F]``, and the state after the reading.
+
+        Raises:
+            ValueError, RuntimeError: as ``forward`` does.
+        """
+        self._check(batch)
+        told = self._read(batch)
+        own, encoder = self.encoder.step(told["step"][0, :, 0], state.encoder, out and out.encoder)
+        last = torch.where(batch["mask"][0, 0], batch["features"][0, 0], state.last)
+        return self._decode(own[None], told, last[None], batch), NetworkState(encoder, last)
 
     def check_batch(self, positions_xy: Tensor | None, vdids: Sequence[str]) -> None:
         """Refuse positions that pooling cannot work with, once before a batch is read.
@@ -206,88 +277,134 @@ class SocialGraphNet(nn.Module):
         Raises:
             RuntimeError: with pooling, if positions are missing or invalid (strict mode).
         """
-        if self.pooling is not None:
-            check_positions(positions_xy, vdids)
+        if self.poolings:
+            check = check_positions if self.serves_strangers else check_vd_positions
+            check(positions_xy, vdids)
+
+    @property
+    def entries(self) -> set[str]:
+        """Names of the entries of a batch that it reads."""
+        parts = {entry for part in self.inputs for entry in part.entries}
+        return parts | {"features", "mask", "positions_xy", "node", *_GRAPH}
+
+    @property
+    def block(self) -> list[Callable[[int], nn.Module] | nn.Module]:
+        """What makes each block; once they are made, the blocks."""
+        return self._block if self.in_channels is None else list(self.blocks)
+
+    @property
+    def poolings(self) -> list[nn.Module]:
+        """The poolings of all blocks that have one."""
+        found = (getattr(block, "pooling", None) for block in getattr(self, "blocks", ()))
+        return [pooling for pooling in found if pooling is not None]
+
+    @property
+    def steps(self) -> bool:
+        """Whether it can follow a stream from a state that its encoder carries."""
+        return hasattr(self.encoder, "step") and getattr(self.encoder, "patch", 1) == 1
 
     @property
     def knows_nodes(self) -> bool:
         """Whether it has weights of its own for each detector."""
-        return self.node_channels > 0
+        return self.node_channels > 0 or not self.serves_strangers
+
+    @property
+    def serves_strangers(self) -> bool:
+        """Whether it forecasts detectors that were not in training."""
+        return not getattr(self.encoder, "knows_nodes", False)
 
     def node_weights(self, num_nodes: int) -> dict[str, list[str]]:
-        """Names in ``state_dict`` of weights with a row for each detector; of each, its parts."""
-        return {"inputs.embedding.weight": []} if self.knows_nodes else {}
+        """Names in ``state_dict`` of weights with a row for each of ``num_nodes`` detectors.
 
-    def start(self, num_nodes: int) -> NetworkState:
-        """State of detectors before their first reading.
-
-        Raises:
-            RuntimeError: if the network has no sizes yet.
+        A weight that is kept in parts, one for each detector, comes with their names.
         """
+        named = {"embedding.weight": []} if self.node_channels else {}
+        if not self.serves_strangers:
+            named |= {
+                f"encoder.{name}": [f"encoder.{part}" for part in parts]
+                for name, parts in self.encoder.node_weights(num_nodes).items()
+            }
+        return named
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the anchors' weights, whose rest is not 0, and of stacked vectors."""
+        stacked = set() if self.serves_strangers else self.encoder.no_weight_decay()
+        return {"last_weight", "profile_weight", *(f"encoder.{name}" for name in stacked)}
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
         check_built(self)
-        last = self.encoder.project.weight.new_zeros(num_nodes, self.inputs.in_channels)
-        return NetworkState(self.encoder.start(num_nodes), last)
+        wanted = {"features", "mask", *(entry for part in self.inputs for entry in part.entries)}
+        absent = sorted(name for name in wanted if batch.get(name) is None)
+        if absent:
+            raise ValueError(
+                f"Expected {absent} in the batch, which 'inputs' of the network read. Take the "
+                "part out of 'inputs', or give the entries."
+            )
+        nodes, node = batch["features"].size(2), batch.get("node")
+        known = self.num_nodes if node is None else len(node)
+        if self.knows_nodes and nodes != known:
+            raise ValueError(
+                f"Expected readings of {known} detectors, as 'node' or the network has them (got "
+                f"features {tuple(batch['features'].shape)}, [batch, window, detectors, features])."
+            )
+        if self.poolings:
+            check_shape(batch.get("positions_xy"), nodes)
+            check_edges(batch.get("edge_index"), batch.get("distance"))
 
-    def step(
-        self,
-        state: NetworkState,
-        features: Tensor,
-        mask: Tensor,
-        time_of_day: Tensor | None = None,
-        day_of_week: Tensor | None = None,
-        positions_xy: Tensor | None = None,
-        edge_index: Tensor | None = None,
-        distance: Tensor | None = None,
-        offset: Tensor | None = None,
-        edge_attr: Tensor | None = None,
-        node: Tensor | None = None,
-        out: NetworkState | None = None,
-    ) -> tuple[Tensor, NetworkState]:
-        """Forecast after one more reading of every detector.
+    def _read(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the parts say: of each ``step`` ``[B, N, T, C]``, ``ahead`` and of each ``node``."""
+        size, window, nodes, _ = batch["features"].shape
+        told = {"window": [], "ahead": [], "node": []}
+        for part in self.inputs:
+            whole = part(batch)
+            axes = whole.shape[1:-2] if part.where != "node" else ()
+            told[part.where].append(whole.expand(size, *axes, nodes, -1))
+        steps = [*told["window"], *(part[:, :window] for part in told["ahead"])]
+        read = {"step": torch.cat(steps, dim=-1).transpose(1, 2)}
+        if told["ahead"]:
+            ahead = torch.cat([part[:, window:] for part in told["ahead"]], dim=-1)
+            read["ahead"] = ahead.transpose(1, 2).flatten(2)  # [B, N, P * C]
+        if told["node"]:
+            read["node"] = torch.cat(told["node"], dim=-1)  # [B, N, C]
+        return read
 
-        Args:
-            state: what was before.
-            features: scaled readings ``[N, F]``, 0 where missing.
-            mask: True where observed ``[N, F]``; a reading that is missing still lets time pass.
-            time_of_day: share of the day that has passed, no axes.
-            day_of_week: 0 for Monday, no axes.
-            positions_xy, edge_index, distance, offset, edge_attr, node: as in ``forward``.
-            out: a state of as many detectors, in whose memory the encoder's is returned; without
-                gradients.
+    def _encode(self, x: Tensor, node: Tensor | None) -> Tensor:
+        """States ``[B * N, E]`` of sequences ``[B * N, T, C]``."""
+        return self.encoder(x) if self.serves_strangers else self.encoder(x, node)
 
-        Returns:
-            Scaled forecasts ``[P, N, F]``, and the state after the reading.
+    def _decode(
+        self, h: Tensor, told: dict[str, Tensor], last: Tensor, batch: dict[str, Tensor]
+    ) -> Tensor:
+        """Forecasts from states ``[B, N, E]`` and last readings ``[B, N, F]``."""
+        if self.from_ahead is not None:
+            h = h + self.from_ahead(told["ahead"])
+        if self.from_node is not None:
+            h = h + self.from_node(told["node"])
+        if self.embedding is not None:
+            h = torch.cat([h, self.embedding(batch.get("node"), len(h))], dim=-1)
+        graph = {name: batch.get(name) for name in _GRAPH}
+        graph["mask"] = batch["mask"].any(dim=3).any(dim=1) if self.mask_silent else None
+        contexts = []
+        for block in self.blocks:
+            h, context = block(h, **graph)
+            contexts += [] if context is None else [context]
+        if contexts:
+            h = torch.cat([h, sum(contexts)], dim=-1)
+        return self.head(h) + self._anchors(last, batch)
 
-        Raises:
-            RuntimeError: with pooling, if positions are missing or of another shape.
-        """
-        self._check(len(features), positions_xy, edge_index, distance)
-        clock = [None if part is None else part.view(1, 1) for part in (time_of_day, day_of_week)]
-        x = self.inputs(features[None, None], mask[None, None], *clock, node)[0, 0]  # [N, C]
-        embedding, encoder = self.encoder.step(x, state.encoder, out and out.encoder)
-        last = torch.where(mask, features, state.last)
-        forecast = self._decode(
-            embedding[None], last[None], edge_index, distance, offset, edge_attr
-        )
-        return forecast[0], NetworkState(encoder, last)
+    def _anchors(self, last: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        channels, window = slice(self.out_channels), batch["features"].size(1)
+        last = last[..., channels]
+        if self.profile_weight is None:
+            return self.last_weight * last.nan_to_num().unsqueeze(1)
+        profile = batch["profile"][..., channels]
+        last = torch.where(last.isnan(), profile[:, window - 1], last)
+        return self.last_weight * last.unsqueeze(1) + self.profile_weight * profile[:, window:]
 
-    def _check(
-        self,
-        nodes: int,
-        positions_xy: Tensor | None,
-        edge_index: Tensor | None,
-        distance: Tensor | None,
-    ) -> None:
-        check_built(self)
-        if self.pooling is not None:
-            check_shape(positions_xy, nodes)
-            check_edges(edge_index, distance)
 
-    def _decode(self, state: Tensor, last: Tensor, *graph: Tensor | None) -> Tensor:
-        """Forecasts ``[B, P, N, F]`` from embeddings ``[B, N, E]`` and last readings."""
-        if self.pooling is not None:
-            state = self.fusion(state, pool(self.pooling, state, *graph))
-        forecast = self.head(state)  # [B, P, N, F]
-        if self.from_last:
-            forecast = forecast + last[:, None, :, : self.out_channels]
-        return forecast
+def _map(width: int, channels: int) -> nn.Linear | None:
+    return nn.Linear(width, channels, bias=False) if width else None
+
+
+def _anchor(start: float, horizon: int, channels: int) -> nn.Parameter:
+    return nn.Parameter(torch.full((horizon, 1, channels), start))

@@ -2,11 +2,9 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from torch import Tensor, nn
-
-from socialgraph.nn.inputs import NodeInputs
+from torch import nn
 
 __all__ = [
     "check_built",
@@ -15,9 +13,8 @@ __all__ = [
     "check_reach",
     "check_sizes",
     "keep_sizes",
-    "make_pooling",
-    "pool",
-    "wants",
+    "make_part",
+    "takes",
 ]
 
 
@@ -46,17 +43,17 @@ def check_sizes(in_channels: int, out_channels: int, horizon: int | None) -> Non
         )
 
 
-def check_encoder(encoder: nn.Module, inputs: NodeInputs) -> None:
+def check_encoder(encoder: nn.Module, channels: int) -> None:
     """Refuse an encoder that reads another number of channels than it is given.
 
     Raises:
         ValueError: if it does.
     """
-    reads = getattr(encoder, "in_channels", inputs.out_channels)
-    if reads != inputs.out_channels:
+    reads = getattr(encoder, "in_channels", channels)
+    if reads != channels:
         raise ValueError(
-            f"Expected an encoder of {inputs.out_channels} input channels: readings with mask, "
-            f"clock and node vector, as far as they are used (got one of {reads})."
+            f"Expected an encoder of {channels} input channels, as many as 'inputs' give at each "
+            f"step (got one of {reads})."
         )
 
 
@@ -70,34 +67,23 @@ def check_built(network: nn.Module) -> None:
         raise RuntimeError("The network has no sizes yet. Give them, or call its 'build'.")
 
 
-def keep_sizes(network: nn.Module, names: Sequence[str], sizes: Sequence) -> None:
+def keep_sizes(network: nn.Module, sizes: dict[str, object]) -> None:
     """Keep sizes that were told later among the arguments that a checkpoint holds, if it can."""
-    getattr(network, "init_args", {}).update(zip(names, sizes, strict=True))
+    getattr(network, "init_args", {}).update(sizes)
 
 
-def make_pooling(
-    pooling: Callable[[int, int], nn.Module] | nn.Module | None,
-    width: int,
-    max_radius: float | None = None,
-    out_width: int | None = None,
-) -> nn.Module | None:
-    """The pooling of states of a ``width``, told the reach of the graph if it takes one.
+def make_part(factory: Callable | nn.Module, *widths: int, **known: object) -> nn.Module:
+    """A part of a network from its factory, or the part itself, if it is one.
 
     Args:
-        pooling: a factory, the pooling itself, or None.
-        width: channels of the states.
-        max_radius: longest edge of the graph, in metres; None if it is not known.
-        out_width: channels of what is pooled; None for as many.
-
-    Raises:
-        ValueError: if the pooling reaches further than the graph.
+        factory: what makes it, or the part.
+        widths: its channels, by place.
+        known: what else is known; the factory is told what it takes and was not given.
     """
-    if pooling is not None and not isinstance(pooling, nn.Module):
-        takes_reach = max_radius is not None and wants(pooling, "max_radius")
-        out_width = width if out_width is None else out_width
-        pooling = pooling(width, out_width, **({"max_radius": max_radius} if takes_reach else {}))
-    check_reach(pooling, max_radius)
-    return pooling
+    if isinstance(factory, nn.Module):
+        return factory
+    told = {n: value for n, value in known.items() if value is not None and takes(factory, n)}
+    return factory(*widths, **told)
 
 
 def check_reach(pooling: nn.Module | None, max_radius: float | None) -> None:
@@ -118,27 +104,10 @@ def check_reach(pooling: nn.Module | None, max_radius: float | None) -> None:
         )
 
 
-def wants(factory: Callable, name: str) -> bool:
+def takes(factory: Callable, name: str) -> bool:
     """Whether a factory takes an argument that was not given to it."""
     if isinstance(factory, functools.partial):
         if name in factory.keywords:
             return factory.keywords[name] is None
-        return wants(factory.func, name)
+        return takes(factory.func, name)
     return name in inspect.signature(factory).parameters
-
-
-def pool(
-    pooling: nn.Module,
-    x: Tensor,
-    edge_index: Tensor,
-    distance: Tensor,
-    offset: Tensor | None = None,
-    edge_attr: Tensor | None = None,
-) -> Tensor:
-    """Context ``[B, N, C]`` of states ``x`` ``[B, N, C]``, with what the pooling looks at."""
-    looks = {}
-    if getattr(pooling, "pos_dim", 0):
-        looks["offset"] = offset
-    if getattr(pooling, "edge_dim", 0):
-        looks["edge_attr"] = edge_attr
-    return pooling(x, edge_index, distance=distance, **looks)

@@ -55,7 +55,7 @@ def test_the_data_of_a_profile_are_those_of_the_command_line(traffic_file):
     assert data.spec.features == ["speed"]
     assert data.split.border == "window_first"
     assert (data.windows.window, data.loading.batch_size) == (12, 32)
-    assert data.graph.max_radius == 2000.0
+    assert data.graph.max_radius == 5000.0
 
 
 def test_the_table_holds_the_numbers_of_the_result(result):

@@ -170,8 +170,27 @@ def test_the_package_can_be_chosen_and_has_no_states():
     package.load_state_dict(fused.state_dict())
     x = torch.randn(4, 12, 3)
     torch.testing.assert_close(package(x), fused(x))
-    with pytest.raises(ValueError, match="backend='fused' to go on from a state"):
+    with pytest.raises(ValueError, match="backend='fused' and patch=1 to go on from a state"):
         package(x, fused.start(4))
+
+
+@pytest.mark.parametrize("backend", ["fused", "package"])
+def test_patches_are_steps_read_at_once_and_the_state_is_mapped(backend):
+    encoder = make_encoder(patch=3, out_channels=5, backend=backend)
+    plain = XLSTMEncoder(9, 16, num_blocks=2, heads=4, backend=backend)
+    weights = encoder.state_dict()
+    mapped = {name: weights.pop(f"map_out.{name}") for name in ("weight", "bias")}
+    plain.load_state_dict(weights)
+    x = torch.randn(4, 7, 3)
+    patches = torch.cat([torch.zeros(4, 2, 3), x], dim=1).reshape(4, 3, 9)
+    expected = plain(patches) @ mapped["weight"].T + mapped["bias"]
+    torch.testing.assert_close(encoder(x), expected)
+    assert encoder.out_channels == 5
+    with pytest.raises(ValueError, match="patch=1 to go on from a state"):
+        encoder(x, encoder.start(4))
+    for wrong in ({"patch": 0}, {"out_channels": 0}):
+        with pytest.raises(ValueError, match="'patch' and 'out_channels' of 1 or more"):
+            make_encoder(**wrong)
 
 
 @pytest.mark.slow
