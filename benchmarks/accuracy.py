@@ -100,7 +100,7 @@ def run_model(profile: Path, seed: int, model: str, folder: Path, options: list[
         "fit_seconds": seconds,
         "epoch_seconds": epochs,
         "peak_memory_mib": memory,
-        "radius": [pooling.radius.tolist() for pooling in network.poolings],
+        "radius": [r for pooling in network.poolings for r in pooling.radius.tolist()] or None,
         "configuration": yaml.safe_load((run / "config.yaml").read_text()),
         "test": json.loads(checkpoint.with_suffix(".test.json").read_text()),
     }

@@ -166,10 +166,10 @@ def _is_describable(thing: object) -> bool:
 
 def _arguments(thing: object) -> list[str]:
     """Names of the arguments of its constructor."""
-    init = type(thing).__init__
-    if getattr(init, "__module__", None) == "torch.nn.modules.module":  # takes any, to refuse them
+    owner = next(base for base in type(thing).__mro__ if "__init__" in vars(base))
+    if owner.__module__ == "torch.nn.modules.module":  # takes any, to refuse them
         return []
-    return list(inspect.signature(init).parameters)[1:]
+    return list(inspect.signature(owner.__init__).parameters)[1:]
 
 
 def _make(recipe: object, trust: Sequence[str] | None) -> object:

@@ -39,7 +39,8 @@ class DistributedEncoder(nn.Module):
         - **output:** :math:`(B \cdot N, E)`
 
     Raises:
-        ValueError: without ``num_nodes``, or for a detector that has no encoder.
+        ValueError: without ``num_nodes``, for a detector that has no encoder, or if a GRU or LSTM
+            of PyTorch is to be vectorised.
     """
 
     knows_nodes = True
@@ -63,6 +64,11 @@ class DistributedEncoder(nn.Module):
             make_like(encoder) if own else make_part(encoder, in_channels, window=window)
             for _ in range(num_nodes)
         ]
+        if vectorised and any(isinstance(part, nn.RNNBase) for part in made[0].modules()):
+            raise ValueError(
+                f"PyTorch cannot evaluate a {type(made[0]).__name__} for all detectors in one "
+                "pass. Give vectorised=False."
+            )
         self.in_channels = getattr(made[0], "in_channels", in_channels)
         self.out_channels = made[0].out_channels
         self.num_nodes = num_nodes
@@ -149,6 +155,11 @@ class ByDetector(nn.Module):
         if len(set(self.vdids)) < len(self.vdids):
             twice = sorted({vdid for vdid in self.vdids if self.vdids.count(vdid) > 1})
             raise ValueError(f"Expected each id once in 'vdids' (got twice: {twice[:5]}).")
+        if network.knows_nodes and network.num_nodes != len(self.vdids):
+            raise ValueError(
+                f"Expected the ids of the {network.num_nodes} detectors that the network knows "
+                f"(got {len(self.vdids)})."
+            )
 
     def forward(
         self,

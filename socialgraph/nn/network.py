@@ -206,6 +206,12 @@ class SocialGraphNet(nn.Module):
         step = told["window"] + told["ahead"]
         self.encoder = make_part(encoder, step, window=window, num_nodes=num_nodes)
         check_encoder(self.encoder, step)
+        own = getattr(self.encoder, "num_nodes", num_nodes)
+        if own != num_nodes:
+            raise ValueError(
+                f"The encoder was made for {own} detectors, the network is for {num_nodes}. Give "
+                "what makes the encoder instead."
+            )
         channels = self.encoder.out_channels
         self.from_ahead = _map(horizon * told["ahead"], channels)
         self.from_node = _map(told["node"], channels)
@@ -237,9 +243,14 @@ class SocialGraphNet(nn.Module):
         """State of detectors before their first reading.
 
         Raises:
-            RuntimeError: if the network has no sizes yet.
+            RuntimeError: if the network has no sizes yet, or its encoder carries no state.
         """
         check_built(self)
+        if not self.steps:
+            raise RuntimeError(
+                f"The encoder carries no state from step to step ({type(self.encoder).__name__}, "
+                f"patch = {getattr(self.encoder, 'patch', 1)}). Give 'forward' the last window."
+            )
         last = self.last_weight.new_full((num_nodes, self.in_channels), torch.nan)
         return NetworkState(self.encoder.start(num_nodes), last.detach())
 

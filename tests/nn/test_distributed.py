@@ -11,6 +11,7 @@ from socialgraph.nn import (
     Clock,
     ContextBlock,
     DistributedEncoder,
+    GRUEncoder,
     LinearEncoder,
     Mask,
     Readings,
@@ -563,6 +564,26 @@ def test_a_graph_numbers_the_detectors_of_a_dictionary_as_it_lists_them():
         forecast = network(**parts | {"features": turned} | given)
         forecast = torch.stack([forecast[vdid] for vdid in IDS], 2)
         torch.testing.assert_close(forecast, shared(**batch | truth))
+
+
+def test_encoders_for_another_number_of_detectors_are_refused():
+    four = DistributedEncoder(13, make_encoder(), NODES - 1)
+    with pytest.raises(ValueError, match=r"made for 4 detectors, the network is for 5"):
+        SocialGraphNet(*SIZES, NODES, **make_parts() | {"encoder": four})
+    with pytest.raises(ValueError, match=r"ids of the 5 detectors .*got 4"):
+        ByDetector(make_distributed(), IDS[:4])
+
+
+def test_encoders_that_cannot_be_vectorised_are_looped():
+    with pytest.raises(ValueError, match=r"a GRUEncoder .* vectorised=False"):
+        DistributedEncoder(13, GRUEncoder, NODES)
+    looped = DistributedEncoder(13, GRUEncoder, NODES, vectorised=False)
+    assert looped(torch.randn(2 * NODES, 6, 13)).shape == (2 * NODES, 64)
+
+
+def test_a_network_that_carries_no_state_says_so():
+    with pytest.raises(RuntimeError, match=r"carries no state .*DistributedEncoder"):
+        make_distributed().start(NODES)
 
 
 def test_all_pairs_up_to_the_radius_are_joined():
