@@ -154,13 +154,15 @@ class Forecaster(pl.LightningModule):
 
     def forward(self, batch: dict) -> Tensor:
         """Forecasts ``[B, P, N, F]`` in real units for a batch in real units."""
+        return self.scaler.inverse(self.network(**self.inputs(batch)).float())
+
+    def inputs(self, batch: dict) -> dict:
+        """What the network reads of a batch in real units: scaled, with what is usual."""
         features = self.scaler.transform(batch["features"], batch["mask"])
         inputs = {**batch, "features": features, "node": self.node}
         if self.wants_profile:
             inputs |= self._profile_entries(batch)
-        names = _entries(self.network)
-        forecast = self.network(**{name: inputs[name] for name in names if name in inputs})
-        return self.scaler.inverse(forecast.float())
+        return {name: inputs[name] for name in _entries(self.network) if name in inputs}
 
     @property
     def wants_profile(self) -> bool:

@@ -12,47 +12,54 @@ from socialgraph.atomic import replacing
 from socialgraph.calendar import clock
 from socialgraph.data import graph_tensors
 from socialgraph.forecaster import Forecaster
-from socialgraph.nn import NetworkState
+from socialgraph.memory import KINDS, Kind
 from socialgraph.spec import DataSpec
 
 __all__ = ["StreamingForecaster"]
 
-STATE_FORMAT = 4  # counts up if the numbers of a state come to mean something else
+STATE_FORMAT = 5  # counts up if the numbers of a state come to mean something else
 
 
 class StreamingForecaster:
     """Follows the readings of all detectors and forecasts after each of them.
 
-    After every reading it gives the forecasts that the network gives for the whole history since
-    the start, gaps included, at the cost of one step. Detectors come and go by their ids, and the
-    state is saved and restored.
+    With ``memory="window"`` it forecasts from the last window of readings, gaps included: the
+    numbers of ``socialgraph predict`` and ``test``. With ``"state"`` it carries the state of the
+    encoder from reading to reading and gives the forecasts of the whole history since the start, at
+    the cost of one step. Detectors come and go by their ids, and the memory is saved and restored.
+
+    What a detector usually reads is that of the training; a detector that was not in it is told the
+    mean of the others.
 
     Args:
-        forecaster: a trained forecaster of a :class:`socialgraph.nn.SocialGraphNet`, as
-            :func:`socialgraph.load` gives it.
+        forecaster: a trained forecaster, as :func:`socialgraph.load` gives it.
         max_gap: missing steps in a row that are read as such; after a longer gap it starts anew.
+        memory: ``"window"`` or ``"state"``.
 
     Raises:
-        ValueError: for a forecaster without training, or a network that cannot stream.
+        ValueError: for a forecaster without training, a memory of another name, or one that the
+            network cannot have.
     """
 
-    def __init__(self, forecaster: Forecaster, max_gap: int = 288) -> None:
-        if not getattr(forecaster.network, "steps", False):
-            raise ValueError(
-                "Expected a network whose encoder carries a state from step to step (got "
-                f"{type(forecaster.network).__name__}). Forecast from the last window of readings "
-                "instead: Forecaster.forecast(series), or 'socialgraph predict'."
-            )
+    def __init__(self, forecaster: Forecaster, max_gap: int = 288, memory: Kind = "window") -> None:
+        if memory not in KINDS:
+            raise ValueError(f"Expected 'memory' as one of {list(KINDS)} (got {memory!r}).")
         if forecaster.spec is None:
             raise ValueError("Expected a trained forecaster: fit it, or load a checkpoint.")
+        if memory == "state" and not getattr(forecaster.network, "steps", False):
+            raise ValueError(
+                "Expected a network whose encoder carries a state from step to step, for "
+                f"memory='state' (got a {type(forecaster.network).__name__} that does not). Use "
+                "memory='window'."
+            )
         self.forecaster = forecaster.eval()
         self.network = forecaster.network
         self.trained_on = forecaster.spec
         self.max_gap = max_gap
+        self.kind = memory
         self.time: np.datetime64 | None = None
         self.readings: Tensor | None = None
-        self._state = self.network.start(0)
-        self._spare: NetworkState | None = None  # memory for the next state
+        self.memory = KINDS[memory](forecaster, self._make_batch)
         self._follow(self.trained_on, held=[])
 
     @property
@@ -121,11 +128,13 @@ class StreamingForecaster:
             raise ValueError(
                 f"Expected finite readings, or NaN where missing (got inf of {names})."
             )
+        if self.forecaster.given is not self.spec:  # another stream has used it
+            self._tell_forecaster()
         for missed in self._missed(time):
-            self._step(missed, torch.full_like(readings, torch.nan))
-        forecast = self._step(time, readings)
-        self.readings = readings
-        return forecast
+            self.memory.push(missed, torch.full_like(readings, torch.nan))
+        self.memory.push(time, readings)
+        self.time, self.readings = time, readings
+        return self.memory.forecast(time)
 
     def save(self, path: str | Path, extra: dict | None = None) -> None:
         """Write the state, whole or not at all.
@@ -134,7 +143,6 @@ class StreamingForecaster:
             path: file to write.
             extra: plain values to keep with it.
         """
-        encoder = [tuple(block) for block in self._state.encoder]
         time = None if self.time is None else str(self.time)
         with replacing(path) as temporary:
             torch.save(
@@ -144,8 +152,7 @@ class StreamingForecaster:
                     "vdids": self.vdids,
                     "lat": self.spec.lat.tolist(),
                     "lon": self.spec.lon.tolist(),
-                    "encoder": encoder,
-                    "last": self._state.last,
+                    "memory": self.memory.state(),
                     "weights": self._fingerprint(),
                     "extra": extra or {},
                 },
@@ -160,43 +167,44 @@ class StreamingForecaster:
         """
         try:
             saved = torch.load(path, map_location=self.forecaster.device, weights_only=True)
-            kinds = map(type, self._state.encoder)
-            blocks = zip(kinds, saved["encoder"], strict=True)
-            state = NetworkState(tuple(kind(*block) for kind, block in blocks), saved["last"])
             time = None if saved["time"] is None else np.datetime64(saved["time"])
             readings, weights, extra = (saved[name] for name in ("readings", "weights", "extra"))
             detectors = [saved[name] for name in ("vdids", "lat", "lon")]
+            memory = saved["memory"]
         except Exception as error:
             raise ValueError(f"'{path}' is no state of a stream: {error}. Remove it.") from error
         if weights != self._fingerprint():
             raise ValueError(
-                f"'{path}' is the state of a network with other weights or scales, or of another "
-                "version of this library. Remove it to start anew, or give the checkpoint that it "
-                "belongs to."
+                f"'{path}' is the state of a network with other weights or scales, of another "
+                "kind of memory, or of another version of this library. Remove it to start anew, "
+                "or give the checkpoint that it belongs to."
             )
         self.set_detectors(*detectors)
-        self.time, self.readings, self._state = time, readings, state
+        self.memory.restore(memory)
+        self.time, self.readings = time, readings
         return extra
 
     def _follow(self, spec: DataSpec, held: list[str]) -> None:
         """Follow the detectors of ``spec``; those that were ``held`` keep their state."""
-        node = self.forecaster.rows(spec)
         graph = graph_tensors(self.forecaster.build_graph(), spec)
         self.forecaster.check_batch(graph, spec)
         place = {vdid: row for row, vdid in enumerate(held)}
-        rows = [place.get(vdid, len(held) + i) for i, vdid in enumerate(spec.vdids)]
-        index = torch.tensor(rows)
-        self._state = _map(
-            lambda old, new: torch.cat([old, new]).index_select(0, index.to(old.device)),
-            self._state,
-            self.network.start(len(rows)),
-        )
-        self._spare = None
+        rows = torch.tensor([place.get(vdid, -1) for vdid in spec.vdids])
+        before, self.spec = getattr(self, "spec", spec), spec
+        try:
+            self._tell_forecaster()
+        except ValueError:
+            self.spec = before
+            raise
+        self.memory.take(rows)
         if spec.vdids != held:
             self.readings = None
-        self.spec, self.node = spec, node
         device = self.forecaster.device
         self.graph = {name: part.to(device) for name, part in graph.items()}
+
+    def _tell_forecaster(self) -> None:
+        with torch.inference_mode(False):  # weights that can be trained later
+            self.forecaster.follow(self.spec)
 
     def _missed(self, time: np.datetime64) -> list[np.datetime64]:
         """Times between the last and this one, none at the start or after a gap too long."""
@@ -209,41 +217,36 @@ class StreamingForecaster:
                 f"(got {time})."
             )
         if steps - 1 > self.max_gap:
-            self._state = self.network.start(len(self.vdids))
+            self.memory.forget(len(self.vdids))
             return []
         return [self.time + k * self.spec.step for k in range(1, int(steps))]
 
-    def _step(self, time: np.datetime64, readings: Tensor) -> Tensor:
-        forecaster, device = self.forecaster, self.forecaster.device
-        readings = readings.to(device)
+    def _make_batch(self, times: np.ndarray, readings: Tensor) -> dict[str, Tensor]:
+        """A batch of one window from its times ``[T]`` and readings ``[T, N, F]``."""
+        readings = readings.to(self.forecaster.device)
         mask = ~readings.isnan()
-        now = clock(np.array([time]), self.spec.timezone)
-        time_of_day, day_of_week = (torch.from_numpy(part)[0].to(device) for part in now)
-        batch = {
-            "features": forecaster.scaler.transform(readings, mask)[None, None],
-            "mask": mask[None, None],
-            "time_of_day": time_of_day.view(1, 1),
-            "day_of_week": day_of_week.view(1, 1),
-            "node": self.node,
+        clocks = zip(
+            ("", "target_"),
+            (clock(part, self.spec.timezone) for part in (times, self.spec.times(times[-1:])[0])),
+            strict=True,
+        )
+        entries = {
+            f"{target}{name}": torch.from_numpy(part)[None].to(readings.device)
+            for target, parts in clocks
+            for name, part in zip(("time_of_day", "day_of_week"), parts, strict=True)
+        }
+        return {
+            "features": torch.where(mask, readings, 0.0)[None],
+            "mask": mask[None],
+            **entries,
             **self.graph,
         }
-        forecast, state = self.network.step(self._state, self._spare, **batch)
-        self._state, self._spare = state, self._state
-        self.time = time
-        return forecaster.scaler.inverse(forecast.float())[0]
 
     def _fingerprint(self) -> str:
         """Hash of weights, scales and interval, by which a state is known to belong to them."""
-        words = f"{STATE_FORMAT} {self.spec.features} {self.spec.step}"
+        words = f"{STATE_FORMAT} {self.kind} {self.spec.features} {self.spec.step}"
         digest = hashlib.sha256(words.encode())
         tensors = [*self.network.parameters(), *self.forecaster.scaler.buffers()]
         for tensor in tensors:
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
-
-
-def _map(function, state: NetworkState, other: NetworkState) -> NetworkState:
-    """A function of every pair of tensors of two states."""
-    pairs = zip(state.encoder, other.encoder, strict=True)
-    encoder = tuple(type(block)(*map(function, block, own)) for block, own in pairs)
-    return NetworkState(encoder, function(state.last, other.last))

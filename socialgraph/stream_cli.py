@@ -17,6 +17,7 @@ from torch import Tensor
 
 from socialgraph.calendar import check_years, format_local, read_stamps, to_utc
 from socialgraph.forecaster import load
+from socialgraph.memory import KINDS
 from socialgraph.spec import DataSpec
 from socialgraph.stream import StreamingForecaster
 
@@ -213,7 +214,9 @@ def _run(options: argparse.Namespace) -> None:
     output = None if str(options.output) == "-" else options.output
     if output is not None and output.resolve() == options.input.resolve():
         raise ValueError(f"--output is the file that is read, '{options.input}'.")
-    stream = StreamingForecaster(load(options.ckpt_path, options.device), options.max_gap)
+    stream = StreamingForecaster(
+        load(options.ckpt_path, options.device), options.max_gap, options.memory
+    )
     path = options.state or options.ckpt_path.with_suffix(".stream.pt")
     mark = stream.load(path) if path.is_file() else {}
     if options.detectors:
@@ -362,6 +365,8 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--output", type=Path, default="-", help="CSV to append forecasts to; '-': standard output")
     add("--state", type=Path, help="file of the state; by default beside the checkpoint")
     add("--detectors", type=Path, help="CSV with vdid, lat, lon of those to follow from now on")
+    add("--memory", choices=list(KINDS), default="window", help="the last window, read again; or "
+        "the state of an encoder that carries one")  # fmt: skip
     add("--max_gap", type=int, default=288, help="missing steps after which it starts anew")
     add("--save_every", type=int, default=1, help="lines after which the state is kept")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="'cpu' or 'cuda'")

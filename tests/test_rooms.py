@@ -122,15 +122,17 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.calendar",
             "socialgraph.data",
             "socialgraph.forecaster",
-            "socialgraph.nn",
+            "socialgraph.memory",
             "socialgraph.spec",
         },
         {"torch"},
     ),
+    "socialgraph/memory.py": ({"socialgraph.forecaster", "socialgraph.nn"}, {"torch"}),
     "socialgraph/stream_cli.py": (
         {
             "socialgraph.calendar",
             "socialgraph.forecaster",
+            "socialgraph.memory",
             "socialgraph.spec",
             "socialgraph.stream",
         },

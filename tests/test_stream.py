@@ -15,7 +15,7 @@ import torch
 import socialgraph
 from socialgraph.calendar import clock
 from socialgraph.cli import main
-from socialgraph.data import TrafficDataModule, Windows
+from socialgraph.data import TrafficDataModule, Windows, graph_tensors
 from socialgraph.forecaster import Forecaster
 from socialgraph.nn import XLSTMEncoder, map_state
 from socialgraph.schema import write
@@ -34,14 +34,31 @@ def series():
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory, series):
-    folder = tmp_path_factory.mktemp("stream")
+    """Of a network whose encoder carries a state."""
+    small = "--model.network.init_args.encoder.init_args.hidden_channels=8"
+    return train(tmp_path_factory.mktemp("stream"), series, "attention", small)
+
+
+@pytest.fixture(scope="module")
+def stacked(tmp_path_factory):
+    """Of the default network, which reads a window, and a series with gaps."""
+    series = make_series(steps=288 * 3)
+    series = dataclasses.replace(
+        series,
+        values=np.delete(series.values, slice(750, 760), axis=0),
+        timestamps=np.delete(series.timestamps, slice(750, 760)),
+    )
+    return train(tmp_path_factory.mktemp("stacked"), series, "stacked_identity"), series
+
+
+def train(folder, series, model, *more):
     write(folder / "data.h5", series)
     words = [
         *("fit", f"--config={ROOT / 'configs' / 'simulated.yaml'}"),
-        f"--model={ROOT / 'configs' / 'model' / 'attention.yaml'}",
+        f"--model={ROOT / 'configs' / 'model' / f'{model}.yaml'}",
         *(f"--data.series={folder / 'data.h5'}", "--data.features=[speed,flow]"),
         *("--data.windows.window=6", "--data.windows.horizon=4", "--data.targets=[speed]"),
-        "--model.network.init_args.encoder.init_args.hidden_channels=8",
+        *more,
         *("--trainer.max_epochs=1", "--trainer.limit_train_batches=5", "--trainer.logger=false"),
         *("--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={folder}"),
     ]
@@ -55,7 +72,7 @@ def stream(checkpoint):
 
 
 def make_stream(checkpoint, **options):
-    return StreamingForecaster(socialgraph.load(checkpoint), **options)
+    return StreamingForecaster(socialgraph.load(checkpoint), **{"memory": "state", **options})
 
 
 def follow(stream, series, steps, rows=slice(None)):
@@ -87,6 +104,92 @@ def test_every_reading_gives_the_forecast_of_the_whole_history(stream, series):
         expected = whole(stream, series.values[past], series.timestamps[past])
         assert forecast.shape == (4, 6, 1)
         torch.testing.assert_close(forecast, expected, rtol=1e-5, atol=1e-4)
+
+
+def windows_of(checkpoint, series, starts):
+    """Forecasts as ``test`` scores them, of windows by their first step."""
+    data = TrafficDataModule(series, ["speed", "flow"], ["speed"], windows=Windows(6, 4))
+    data.setup("test")
+    forecaster = socialgraph.load(checkpoint)
+    forecaster.follow(data.spec)
+    with torch.no_grad():
+        batch = data.collator(list(starts))
+        return forecaster({**batch, **graph_tensors(forecaster.build_graph(), data.spec)})
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_window_gives_the_forecasts_that_the_test_scores(stacked, tmp_path, broken):
+    # Cases from outside: stream-as-tested.
+    checkpoint, series = stacked
+    stream = make_stream(checkpoint, memory="window")
+    truth = windows_of(checkpoint, series, range(730, 735))
+    found = []
+    for step in range(700, 740):
+        if broken and step == 737:  # in the middle of the windows
+            stream.save(tmp_path / "state.pt")
+            stream = make_stream(checkpoint, memory="window")
+            stream.load(tmp_path / "state.pt")
+        found.append(follow(stream, series, [step]))
+    torch.testing.assert_close(torch.stack(found[-5:]), truth, rtol=1e-5, atol=1e-4)
+
+
+def test_a_window_with_a_gap_is_one_with_missing_readings(stacked):
+    checkpoint, series = stacked
+    stream = make_stream(checkpoint, memory="window")
+    forecast = follow(stream, series, [*range(700, 735), 737, 739])
+    holes = dataclasses.replace(series, values=series.values.copy())
+    holes.values[[735, 736, 738]] = np.nan
+    (truth,) = windows_of(checkpoint, holes, [734])
+    torch.testing.assert_close(forecast, truth, rtol=1e-5, atol=1e-4)
+    forecast = follow(stream, series, range(740, 756))  # over the gap of the series
+    later = follow(make_stream(checkpoint, memory="window"), series, range(750, 756))
+    torch.testing.assert_close(forecast, later, rtol=1e-5, atol=1e-4)
+
+
+def test_a_window_goes_with_its_detector_and_a_stranger_has_none(stacked):
+    checkpoint, series = stacked
+    stream, other = (make_stream(checkpoint, memory="window") for _ in range(2))
+    follow(stream, series, range(700, 720))
+    follow(other, series, range(700, 720))
+    order = [4, 1, 0]
+    places = (np.append(series.lat[order], 25.001), np.append(series.lon[order], 121.5))
+    stream.set_detectors([*(series.vdids[i] for i in order), "VD-new"], *places)
+    remembered = stream.memory.readings
+    assert torch.equal(remembered[:, :3].nan_to_num(), other.memory.readings[:, order].nan_to_num())
+    assert remembered[:, 3].isnan().all()
+    values = np.concatenate([series.values[720][order], series.values[720][:1]])
+    assert stream.update(series.timestamps[720], values).isfinite().all()
+    stream.set_detectors(series.vdids[:2], series.lat[:2], series.lon[:2])
+    assert stream.memory.readings.shape == (6, 2, 2)
+
+
+def test_two_streams_of_one_forecaster_with_profiles_do_not_mix(stacked):
+    checkpoint, series = stacked
+    forecaster = socialgraph.load(checkpoint)
+    first, second = (StreamingForecaster(forecaster) for _ in range(2))
+    second.set_detectors(series.vdids[3:5], series.lat[3:5], series.lon[3:5])
+    alone = make_stream(checkpoint, memory="window")
+    for step in range(700, 710):
+        forecast = follow(first, series, [step])
+        follow(second, series, [step], rows=slice(3, 5))
+    torch.testing.assert_close(forecast, follow(alone, series, range(700, 710)))
+    weight = next(forecaster.parameters())
+    (weight.sum() * forecaster.usual.mean.sum()).backward()  # no tensors of inference
+
+
+@pytest.mark.parametrize("memory", ["window", "state", "both"])
+def test_the_memory_is_one_that_the_network_can_have(stacked, checkpoint, tmp_path, memory):
+    if memory == "both":
+        with pytest.raises(ValueError, match=r"'memory' as one of \['window', 'state'\]"):
+            make_stream(checkpoint, memory=memory)
+        return
+    make_stream(checkpoint, memory=memory).save(tmp_path / "state.pt")
+    other = "window" if memory == "state" else "state"
+    with pytest.raises(ValueError, match="another kind of memory"):
+        make_stream(checkpoint, memory=other).load(tmp_path / "state.pt")
+    if memory == "state":
+        with pytest.raises(ValueError, match=r"memory='state'.*memory='window'"):
+            make_stream(stacked[0], memory=memory)
 
 
 def test_updates_inside_and_outside_of_inference_mode_are_the_same(stream, checkpoint, series):
@@ -130,10 +233,11 @@ def test_detectors_leave_join_and_keep_their_memory_by_id(checkpoint, series):
     order = [4, 1, 0]
     places = (np.append(series.lat[order], 25.001), np.append(series.lon[order], 121.5))
     stream.set_detectors([*(series.vdids[i] for i in order), "VD-new"], *places)
-    known = map_state(lambda part: part[order], other._state.encoder)
-    torch.testing.assert_close(map_state(lambda part: part[:3], stream._state.encoder), known)
+    own, before = (s.memory.network_state.encoder for s in (stream, other))
+    known = map_state(lambda part: part[order], before)
+    torch.testing.assert_close(map_state(lambda part: part[:3], own), known)
     fresh = stream.network.encoder.start(1)
-    torch.testing.assert_close(map_state(lambda part: part[3:], stream._state.encoder), fresh)
+    torch.testing.assert_close(map_state(lambda part: part[3:], own), fresh)
     values = np.concatenate([series.values[10][order], np.full((1, 2), np.nan)])
     assert stream.update(series.timestamps[10], values.astype(np.float32)).isfinite().all()
     with pytest.raises(ValueError, match="every id once"):
@@ -184,6 +288,7 @@ def lines_of(series, steps):
 def command(checkpoint, folder, *words):
     return [
         *(sys.executable, "-m", "socialgraph", "stream", "--ckpt_path", str(checkpoint)),
+        *("--memory", "state"),
         *("--state", str(folder / "state.pt"), *map(str, words)),
     ]
 
