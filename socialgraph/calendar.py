@@ -7,7 +7,7 @@ the calendar (time of day, weekday) and for texts alone.
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ __all__ = [
     "ClockError",
     "RepeatedHour",
     "absent_hour",
+    "check_holidays",
     "check_years",
     "check_zone",
     "clock",
@@ -238,21 +239,59 @@ def check_years(times: np.ndarray) -> np.ndarray:
     return times
 
 
-def clock(times: np.ndarray, zone: str) -> tuple[np.ndarray, np.ndarray]:
+def clock(
+    times: np.ndarray, zone: str, holidays: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Share of the local day that has passed, float32 in [0, 1), and the weekday, 0 for Monday.
 
     Args:
         times: UTC ``[R]``.
         zone: IANA name.
+        holidays: region whose public holidays count as Sundays, see :func:`check_holidays`.
 
     Returns:
         Two arrays ``[R]``, the second int64.
+
+    Raises:
+        ValueError: if there is no such zone or region.
     """
     local = to_local(times, zone)
     days = local.astype("datetime64[D]")
     seconds = (local - days).astype("timedelta64[s]").astype(np.int64)
     weekday = (days.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
+    if holidays is not None and len(days):
+        years = np.unique(days.astype("datetime64[Y]").astype(int) + 1970)
+        free = [day for year in years.tolist() for day in _public_holidays(holidays, year)]
+        weekday[np.isin(days, np.array(free, dtype="datetime64[D]"))] = 6
     return (seconds / 86400).astype(np.float32), weekday
+
+
+def check_holidays(region: str | None) -> None:
+    """Refuse a region whose public holidays are not known.
+
+    Args:
+        region: ISO 3166 code of a country or of a part of one, such as ``"DK"`` or ``"US-CA"``, as
+            the `holidays package <https://holidays.readthedocs.io>`_ knows them; None for none.
+
+    Raises:
+        ValueError: if it is not known.
+    """
+    if region is not None:
+        _public_holidays(region, 2024)
+
+
+@lru_cache(maxsize=256)
+def _public_holidays(region: str, year: int) -> tuple[date, ...]:
+    from holidays import country_holidays  # takes a tenth of a second
+
+    country, _, part = str(region).partition("-")
+    try:
+        return tuple(country_holidays(country, subdiv=part or None, years=year))
+    except NotImplementedError as error:
+        raise ValueError(
+            f"Expected 'holidays' as a country or a part of one, such as 'DK' or 'US-CA' (got "
+            f"{region!r})."
+        ) from error
 
 
 @lru_cache

@@ -33,6 +33,9 @@ _DATA_KINDS = {
     "graph": (dict, type(None)),
     "loading": (dict,),
     "held_out_detectors": (float, list, type(None)),
+    "known": (list,),
+    "attributes": (list,),
+    "holidays": (str, type(None)),
 }
 # These options of an encoder change no number.
 _FREE_OPTIONS = ("compile", "gradient_checkpointing", "chunk_steps")

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -109,6 +110,7 @@ class Forecaster(pl.LightningModule):
         self.usual: DailyProfile | None = None  # of the given ones
         self.unseen: Tensor | None = None  # places of given detectors that were not in training
         self.graph: GraphBuilder | None = None
+        self.attributes: Tensor | None = None  # of the given detectors, scaled
         self.node: Tensor | None = None  # places of the given detectors among the trained ones
         self._step_mean = StepMean()
         self._random_state: dict | None = None
@@ -162,6 +164,10 @@ class Forecaster(pl.LightningModule):
         inputs = {**batch, "features": features, "node": self.node}
         if self.wants_profile:
             inputs |= self._profile_entries(batch)
+        if "known" in batch:
+            inputs["known"] = self._scale_known(batch["known"])
+        if self.attributes is not None:
+            inputs["attributes"] = self.attributes
         return {name: inputs[name] for name in _entries(self.network) if name in inputs}
 
     @property
@@ -220,6 +226,7 @@ class Forecaster(pl.LightningModule):
         """
         self.node = self.rows(given)
         self.given = given
+        self.attributes = self._scale_attributes(given)
         self.usual = self.profile
         if self.profile is not None and given.vdids != self.spec.vdids:
             rows = torch.from_numpy(self.spec.rows(given.vdids)).to(self.device)
@@ -526,6 +533,22 @@ class Forecaster(pl.LightningModule):
             mean, deviation = self.usual(*clocks)
         mean = self.scaler.transform(mean, mean.new_ones((), dtype=torch.bool))
         return {"profile": mean, "profile_deviation": deviation / self.scaler.scale}
+
+    def _scale_known(self, known: Tensor) -> Tensor:
+        places = [self.spec.features.index(name) for name in self.spec.known]
+        loc, scale = (part[places] for part in (self.scaler.loc, self.scaler.scale))
+        return ((known - loc) / scale).nan_to_num()
+
+    def _scale_attributes(self, given: DataSpec) -> Tensor | None:
+        """Attributes ``[N, A]`` by their mean and deviation in training, 0 where unknown."""
+        if not self.spec.attributes:
+            return None
+        own = self.spec.attribute_values
+        deviation = np.nanstd(own, axis=0)
+        scaled = (given.attribute_values - np.nanmean(own, axis=0)) / np.where(
+            deviation > 0, deviation, 1.0
+        )
+        return torch.from_numpy(np.nan_to_num(scaled)).float().to(self.device)
 
     def _target_weight(self) -> Tensor:
         scale = self.scaler.scale[: self.spec.num_targets]

@@ -38,12 +38,15 @@ def forecast_series(forecaster: "Forecaster", series: TrafficSeries) -> "pd.Data
         windows=Windows(spec.window, spec.horizon),
         split=(1.0, 0.0, 0.0),
         graph=forecaster.build_graph(),
+        known=spec.known,
+        attributes=spec.attributes,
+        holidays=spec.holidays,
     )
     data.setup()
     spec.check_form(data.spec)
     (batch,) = data.predict_dataloader()
     batch = {name: part.to(forecaster.device) for name, part in batch.items()}
-    before = (forecaster.given, forecaster.node, forecaster.usual)
+    before = (forecaster.given, forecaster.node, forecaster.usual, forecaster.attributes)
     modes = [(module, module.training) for module in forecaster.modules()]
     try:
         forecaster.follow(data.spec, lambda: data.usual.profile().to(forecaster.device))
@@ -51,7 +54,7 @@ def forecast_series(forecaster: "Forecaster", series: TrafficSeries) -> "pd.Data
         forecaster.check_batch(batch)
         prediction = {"forecast": forecaster(batch), "issued": batch["issued"]}
     finally:  # a callback may forecast in the middle of a training
-        forecaster.given, forecaster.node, forecaster.usual = before
+        forecaster.given, forecaster.node, forecaster.usual, forecaster.attributes = before
         for module, mode in modes:
             module.training = mode
     return forecast_table(prediction, data.spec, observed=False).to_pandas()

@@ -1,11 +1,11 @@
 """What a forecaster is made for: one record, made by the data module and kept in the checkpoint."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from socialgraph.calendar import check_zone, format_local, same_clock
+from socialgraph.calendar import check_holidays, check_zone, format_local, same_clock
 from socialgraph.series import RoadDistances
 
 __all__ = ["DataSpec", "SpecError"]
@@ -17,6 +17,9 @@ _FORM = {  # what must be the same, and where it is said
     "interval_minutes": "an interval in the file",
     "window": "data.windows.window",
     "horizon": "data.windows.horizon",
+    "known": "data.known",
+    "attributes": "data.attributes",
+    "holidays": "data.holidays",
     "graph": "data.graph",
 }
 _PERIOD = ("vdids", "lat", "lon", "train_start", "train_end")
@@ -52,6 +55,10 @@ class DataSpec:
         limit: bound of scaled readings, or None.
         train_start, train_end: first and last time (UTC) of the targets of training and
             validation; None without a training.
+        known: features that are known ahead, at the forecast steps too.
+        attributes: names of what is known of each detector once and for all.
+        attribute_values: those ``[N, A]``, NaN where unknown.
+        holidays: region whose public holidays count as Sundays, or None.
         earlier: detectors, positions and times of trainings before this one, from whose weights it
             started, each as a dictionary of the five.
     """
@@ -78,7 +85,16 @@ class DataSpec:
     limit: float | None = None
     train_start: np.datetime64 | None = None
     train_end: np.datetime64 | None = None
+    known: list[str] = field(default_factory=list)
+    attributes: list[str] = field(default_factory=list)
+    attribute_values: np.ndarray | None = None
+    holidays: str | None = None
     earlier: tuple[dict, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.attribute_values is None:
+            unknown = np.full((len(self.vdids), len(self.attributes)), np.nan)
+            object.__setattr__(self, "attribute_values", unknown)
 
     @property
     def num_targets(self) -> int:
@@ -202,7 +218,10 @@ class DataSpec:
                 index = np.array(edges[0], dtype=np.int64).reshape(2, -1)
                 edges = RoadDistances(index, np.array(edges[1], dtype=np.float64))
             earlier = tuple({**period, **_period(period)} for period in kept["earlier"])
-            spec = cls(**{**kept, **_period(kept), "edges": edges, "earlier": earlier})
+            values = np.array(kept["attribute_values"], dtype=np.float64)
+            values = values.reshape(len(kept["vdids"]), len(kept["attributes"]))
+            parts = {"edges": edges, "earlier": earlier, "attribute_values": values}
+            spec = cls(**{**kept, **_period(kept), **parts})
             spec._check()
         except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
             raise SpecError(
@@ -213,6 +232,7 @@ class DataSpec:
     def _check(self) -> None:
         """Refuse parts that do not fit each other."""
         names = (*self.features, *self.targets, *self.units, *self.vdids)
+        names += (*self.known, *self.attributes)
         if not all(isinstance(name, str) for name in names):
             raise ValueError("Expected names as text")
         nodes, channels = len(self.vdids), len(self.features)
@@ -225,6 +245,8 @@ class DataSpec:
             np.isfinite([*self.loc, *self.scale]).all() and min(self.scale) > 0
         ):
             raise ValueError("Expected finite 'loc', and finite 'scale' above 0")
+        if not set(self.known) <= set(self.features) - set(self.targets):
+            raise ValueError("Expected 'known' among the features that are no targets")
         if self.targets != self.features[: len(self.targets)] or not self.targets:
             raise ValueError("Expected the targets as the first features")
         if (self.train_start is None) != (self.train_end is None):
@@ -248,12 +270,15 @@ class DataSpec:
             if start is not None and not start <= end:
                 raise ValueError("Expected times of a training in order")
         check_zone(self.timezone)
+        check_holidays(self.holidays)
 
     def with_detectors(
         self, vdids: list[str], lat: np.ndarray, lon: np.ndarray, edges: RoadDistances | None
     ) -> "DataSpec":
-        """The same for other detectors."""
-        return replace(self, vdids=vdids, lat=lat, lon=lon, edges=edges)
+        """The same for other detectors; the attributes of those that are not known here are NaN."""
+        rows = self.rows(vdids)
+        values = np.where((rows >= 0)[:, None], self.attribute_values[rows], np.nan)
+        return replace(self, vdids=vdids, lat=lat, lon=lon, edges=edges, attribute_values=values)
 
 
 def _shared(period: dict, given: DataSpec) -> bool:

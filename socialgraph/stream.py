@@ -46,6 +46,11 @@ class StreamingForecaster:
             raise ValueError(f"Expected 'memory' as one of {list(KINDS)} (got {memory!r}).")
         if forecaster.spec is None:
             raise ValueError("Expected a trained forecaster: fit it, or load a checkpoint.")
+        if forecaster.spec.known:
+            raise ValueError(
+                f"The forecaster reads {forecaster.spec.known}, which are known ahead, and a "
+                "stream does not bring them. Forecast with 'socialgraph predict', or train without."
+            )
         if memory == "state" and not getattr(forecaster.network, "steps", False):
             raise ValueError(
                 "Expected a network whose encoder carries a state from step to step, for "
@@ -227,7 +232,10 @@ class StreamingForecaster:
         mask = ~readings.isnan()
         clocks = zip(
             ("", "target_"),
-            (clock(part, self.spec.timezone) for part in (times, self.spec.times(times[-1:])[0])),
+            (
+                clock(part, self.spec.timezone, self.spec.holidays)
+                for part in (times, self.spec.times(times[-1:])[0])
+            ),
             strict=True,
         )
         entries = {

@@ -354,7 +354,7 @@ HOSTILE = {  # entry of the checkpoint: what stands there, and what is said
         "no list of texts in 'graph'",
     ),
     "a split": (("data", "split"), "this.Zen", "Expected 'split'"),
-    "another option": (("data", "path"), "x", "to hold ['features'"),
+    "another option": (("data", "path"), "x", "to hold ['attributes', 'features'"),
     "no options": (("data",), ["this.Zen"], "Expected 'data'"),
     "an option of windows": (("data", "windows", "window"), {"class_path": "this.Zen"}, "plain"),
     "a network": (("network", "class_path"), "this.Zen", "names the class 'this.Zen'"),

@@ -40,7 +40,7 @@ def test_a_record_is_kept_whole_as_plain_values(tmp_path, case):
         if field.name == "edges" and ours is not None:
             np.testing.assert_array_equal(ours.edge_index, theirs.edge_index)
             np.testing.assert_array_equal(ours.distance, theirs.distance)
-        elif field.name in ("lat", "lon"):
+        elif field.name in ("lat", "lon", "attribute_values"):
             np.testing.assert_array_equal(ours, theirs)
         else:
             assert ours == theirs, field.name

@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from socialgraph import schema
+from socialgraph.calendar import check_holidays
 from socialgraph.data.graph import graph_tensors
 from socialgraph.data.loading import Loading, ResumableLoader, ordered_loader, training_loader
 from socialgraph.data.split import ShareSplit, Split
@@ -54,6 +55,13 @@ class TrafficDataModule(pl.LightningDataModule):
         held_out_detectors: detectors that take no part in training and validation, not even as
             neighbours: their ids, or their share, drawn once and for all; None for none. ``test``
             and ``predict`` see all detectors, and ``test`` gives the errors of these apart.
+        known: features that are known ahead, such as a forecast of the weather: no targets, and
+            read at the forecast steps too. ``predict`` then needs a series that goes on with them
+            for ``horizon`` steps after its last targets.
+        attributes: numbers that the series knows of each detector, such as lanes or a limit of
+            speed, by name.
+        holidays: region whose public holidays count as Sundays (``"DK"``, ``"US-CA"``); None for
+            none.
 
     Raises:
         ValueError: if an option is out of range, or a part has no windows.
@@ -71,6 +79,9 @@ class TrafficDataModule(pl.LightningDataModule):
         graph: GraphBuilder | None = RadiusGraph(),  # noqa: B008, plain values
         loading: Loading = Loading(),  # noqa: B008, frozen
         held_out_detectors: float | list[str] | None = None,
+        known: list[str] | None = None,
+        attributes: list[str] | None = None,
+        holidays: str | None = None,
     ) -> None:
         super().__init__()
         _check_types(series, features, targets, windows, graph, loading)
@@ -91,6 +102,10 @@ class TrafficDataModule(pl.LightningDataModule):
         self.graph = graph
         self.loading = loading
         self.held_out_detectors = held_out_detectors
+        self.known = list(known or [])
+        self.attributes = list(attributes or [])
+        check_holidays(holidays)
+        self.holidays = holidays
         self.whole: TrafficSeries | None = None  # with those that are held out
         self.series: TrafficSeries | None = None
         self._training: ResumableLoader | None = None
@@ -161,6 +176,9 @@ class TrafficDataModule(pl.LightningDataModule):
             "graph": self.spec.graph,
             "loading": describe(self.loading)["init_args"],
             "held_out_detectors": self.held_out_detectors,
+            "known": self.known,
+            "attributes": self.attributes,
+            "holidays": self.holidays,
         }
 
     def first_times(self, part: str) -> np.ndarray:
@@ -238,6 +256,10 @@ class TrafficDataModule(pl.LightningDataModule):
         features = series.feature_names if self.features is None else self.features
         targets = features if self.targets is None else self.targets
         others = [name for name in features if name not in targets]
+        if odd := sorted(set(self.known) - set(others)):
+            raise ValueError(
+                f"Expected 'known' among the features that are no targets, {others} (got {odd})."
+            )
         return series.select([*targets, *others]), len(targets)
 
     def _specify(self, series: TrafficSeries) -> DataSpec:
@@ -260,6 +282,10 @@ class TrafficDataModule(pl.LightningDataModule):
             scaling=self.scaling,
             source=self.path,
             dataset_name=series.dataset_name,
+            known=self.known,
+            attributes=self.attributes,
+            attribute_values=_attributes(series, self.attributes),
+            holidays=self.holidays,
             train_start=start,
             train_end=end,
         )
@@ -280,11 +306,15 @@ class TrafficDataModule(pl.LightningDataModule):
             self.windows,
             self.num_targets,
             self.graph_tensors,
+            [self.series.feature_names.index(name) for name in self.known],
+            self.holidays,
         )
 
     def _latest(self) -> WindowCollator:
         """Gathers the one window at the end of the series, whose targets are not known."""
         series, window = self.series, self.windows.window
+        if self.known:
+            return self._known_ahead()
         times = series.timestamps[-window:]
         if not len(window_starts(times, series.interval_minutes, window)):
             raise ValueError(
@@ -296,6 +326,20 @@ class TrafficDataModule(pl.LightningDataModule):
         future = last.new_full((self.windows.horizon, *last.shape[1:]), torch.nan)
         after = self.spec.times(times[-1:])[0]
         return self._collate(torch.cat([last, future]), np.concatenate([times, after]))
+
+    def _known_ahead(self) -> WindowCollator:
+        """Gathers the window before the last steps, at which features are known ahead alone."""
+        series, windows = self.series, self.windows
+        values, times = (part[-windows.length :] for part in (series.values, series.timestamps))
+        whole = len(window_starts(times, series.interval_minutes, windows.length))
+        if not whole or not np.isnan(values[windows.window :, :, : self.num_targets]).all():
+            raise ValueError(
+                f"Expected {self._name()} to go on for {windows.horizon} steps with {self.known}, "
+                "which are known ahead, and without targets, and no gap in its last "
+                f"{windows.length} steps."
+            )
+        self._report_silent(torch.from_numpy(np.isnan(values[: windows.window]).all(axis=(0, 2))))
+        return self._collate(torch.from_numpy(values), times)
 
     def _report_silent(self, silent: torch.Tensor) -> None:
         names = [vdid for vdid, s in zip(self.series.vdids, silent.tolist(), strict=True) if s]
@@ -356,6 +400,26 @@ def _check_types(series, features, targets, windows, graph, loading) -> None:
         raise ValueError(
             f"Expected 'graph' as a builder, such as RadiusGraph(2000.0), or None (got {graph!r})."
         )
+
+
+def _attributes(series: TrafficSeries, names: list[str]) -> np.ndarray:
+    """Numbers that a series knows of its detectors ``[N, A]``, NaN where unknown."""
+    values = np.full((len(series.vdids), len(names)), np.nan)
+    for row, vdid in enumerate(series.vdids):
+        for column, name in enumerate(names):
+            value = series.vd_info.get(vdid, {}).get(name)
+            try:
+                values[row, column] = np.nan if value is None else float(value)
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"Expected numbers as 'attributes' of detectors ('{name}' of '{vdid}' is "
+                    f"{value!r}). Leave it out, or write it as numbers."
+                ) from error
+    unknown = [name for name, known in zip(names, values.T, strict=True) if np.isnan(known).all()]
+    if unknown:
+        held = sorted({name for known in series.vd_info.values() for name in known})
+        raise ValueError(f"No detector of the series has {unknown}; there are {held}.")
+    return values
 
 
 def _held_out(chosen: float | list[str], vdids: list[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Windows by index: which there are, and how a batch of them is gathered."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,6 +80,8 @@ class WindowCollator:
         windows: what a window is.
         num_targets: how many features, from the first, are targets.
         graph: what every batch carries besides, the same for all.
+        known: places of the features that are known ahead.
+        holidays: region whose public holidays count as Sundays, or None.
         usual: readings of the training, from which a training window is told what is usual without
             its own; None for windows that are not of the training.
 
@@ -87,6 +90,8 @@ class WindowCollator:
         - **targets, target_mask:** :math:`(B, P, N, F)`; 0 and False where missing
         - **time_of_day, day_of_week:** of the input steps, local clock :math:`(B, T)`
         - **target_time_of_day, target_day_of_week:** of the target steps :math:`(B, P)`
+        - **known:** features that are known ahead, of input and target steps, NaN where missing
+          :math:`(B, T + P, N, K)`; only if there are some
         - **profile, profile_deviation:** with ``usual``, in the units of the readings
           :math:`(B, T + P, N, F)`
         - **issued:** time of the last input step :math:`(B)`, seconds since 1970, UTC
@@ -100,15 +105,20 @@ class WindowCollator:
         windows: Windows,
         num_targets: int,
         graph: dict[str, Tensor],
+        known: Sequence[int] = (),
+        holidays: str | None = None,
         usual: ProfileSums | None = None,
     ) -> None:
         self.values = values.nan_to_num(nan=0.0)
         self.mask = ~values.isnan()
-        self.time_of_day, self.day_of_week = map(torch.from_numpy, clock(timestamps, timezone))
+        self.time_of_day, self.day_of_week = map(
+            torch.from_numpy, clock(timestamps, timezone, holidays)
+        )
         self.seconds = torch.from_numpy(timestamps.astype("datetime64[s]").astype(np.int64))
         self.windows = windows
         self.num_targets = num_targets
         self.graph = graph
+        self.ahead = values[..., list(known)] if known else None
         self.usual = usual
 
     def __call__(self, starts: list[int]) -> dict[str, Tensor]:
@@ -117,10 +127,10 @@ class WindowCollator:
         targets, target_mask = (
             _gather(series[..., : self.num_targets], outputs) for series in (self.values, self.mask)
         )
-        usual = {}
+        more = {} if self.ahead is None else {"known": _gather(self.ahead, first)}
         if self.usual is not None:
             pair = self.usual.around(first)
-            usual = dict(zip(("profile", "profile_deviation"), pair, strict=True))
+            more |= dict(zip(("profile", "profile_deviation"), pair, strict=True))
         return {
             "features": _gather(self.values, inputs),
             "mask": _gather(self.mask, inputs),
@@ -131,7 +141,7 @@ class WindowCollator:
             "target_time_of_day": self.time_of_day[outputs],
             "target_day_of_week": self.day_of_week[outputs],
             "issued": self.seconds[inputs[:, -1]],
-            **usual,
+            **more,
             **self.graph,
         }
 

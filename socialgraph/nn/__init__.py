@@ -6,16 +6,18 @@ from socialgraph.nn.embedding import NodeEmbedding
 from socialgraph.nn.encoder import XLSTMEncoder, map_state
 from socialgraph.nn.encoders import GRUEncoder, LinearEncoder, SumEncoder
 from socialgraph.nn.head import RegressionHead
-from socialgraph.nn.inputs import Clock, Mask, Profile, Readings
+from socialgraph.nn.inputs import Attributes, Clock, KnownAhead, Mask, Profile, Readings
 from socialgraph.nn.network import NetworkState, SocialGraphNet
 from socialgraph.nn.pooling import SocialPooling
 
 __all__ = [
+    "Attributes",
     "ByDetector",
     "Clock",
     "ContextBlock",
     "DistributedEncoder",
     "GRUEncoder",
+    "KnownAhead",
     "LinearEncoder",
     "Mask",
     "NetworkState",

@@ -18,7 +18,16 @@ from typing import Literal, Protocol, get_args
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Clock", "InputPart", "Mask", "Profile", "Readings", "last_observed"]
+__all__ = [
+    "Attributes",
+    "Clock",
+    "InputPart",
+    "KnownAhead",
+    "Mask",
+    "Profile",
+    "Readings",
+    "last_observed",
+]
 
 Where = Literal["window", "ahead", "node"]
 
@@ -85,6 +94,48 @@ class Profile(nn.Module):
         return torch.cat([batch["profile"], batch["profile_deviation"]], dim=-1)
 
 
+class Attributes(nn.Module):
+    """What is known of a detector once and for all, such as lanes or a limit of speed.
+
+    Args:
+        num_attributes: how many, as in ``data.attributes``.
+    """
+
+    where, entries = "node", ("attributes",)
+
+    def __init__(self, num_attributes: int) -> None:
+        super().__init__()
+        self.num_attributes = num_attributes
+
+    def channels(self, in_channels: int) -> int:
+        """One each."""
+        return self.num_attributes
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return _checked(batch["attributes"], self.num_attributes, "attributes").unsqueeze(0)
+
+
+class KnownAhead(nn.Module):
+    """Features that are known at the forecast steps too, such as a forecast of the weather.
+
+    Args:
+        num_known: how many, as in ``data.known``.
+    """
+
+    where, entries = "ahead", ("known",)
+
+    def __init__(self, num_known: int) -> None:
+        super().__init__()
+        self.num_known = num_known
+
+    def channels(self, in_channels: int) -> int:
+        """One each."""
+        return self.num_known
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return _checked(batch["known"], self.num_known, "known")
+
+
 class Clock(nn.Module):
     r"""The local time.
 
@@ -149,3 +200,12 @@ def last_observed(features: Tensor, mask: Tensor) -> Tensor:
     last = (steps * mask).amax(dim=1, keepdim=True) - 1  # [B, 1, N, F]
     value = features.gather(1, last.clamp(min=0))
     return torch.where(last >= 0, value, torch.nan).squeeze(1)
+
+
+def _checked(entry: Tensor, channels: int, name: str) -> Tensor:
+    if entry.size(-1) != channels:
+        raise ValueError(
+            f"Expected 'num_{name}' = {entry.size(-1)}, as many as 'data.{name}' has (got "
+            f"{channels})."
+        )
+    return entry

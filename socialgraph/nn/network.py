@@ -95,6 +95,7 @@ class SocialGraphNet(nn.Module):
         - **profile, profile_deviation:** scaled :math:`(B, T + P, N, F)`
         - **time_of_day:** share of the day that has passed :math:`(B, T)`; **day_of_week:** 0 for
           Monday, likewise; **target_time_of_day, target_day_of_week:** :math:`(B, P)`
+        - **attributes:** scaled :math:`(N, A)`; **known:** scaled :math:`(B, T + P, N, K)`
         - **positions_xy:** metres :math:`(N, 2)`; **edge_index:** :math:`(2, E)`; **distance:**
           metres :math:`(E)`; **offset:** east and north :math:`(E, 2)`; **edge_attr:**
           :math:`(E, D)`
