@@ -28,9 +28,10 @@ from socialgraph.recipe import recorded
 __all__ = ["NetworkState", "SocialGraphNet"]
 
 _PATCHES = partial(
-    XLSTMEncoder, hidden_channels=32, num_blocks=1, slstm_at=(), out_channels=64, patch=3
+    XLSTMEncoder, hidden_channels=16, num_blocks=1, slstm_at=(), out_channels=64, patch=3
 )
 _ENCODER = partial(SumEncoder, encoders=(_PATCHES, LinearEncoder))
+_BLOCK = partial(SocialBlock, hidden_channels=256)
 _GRAPH = ("edge_index", "distance", "offset", "edge_attr")
 
 
@@ -80,10 +81,10 @@ class SocialGraphNet(nn.Module):
             profile and clock. Without a profile the last reading is the only anchor.
         encoder: makes the encoder from its number of input channels; or the encoder:
             :math:`(R, T, C) \to (R, E)`, with ``out_channels``. By default an xLSTM of one mLSTM
-            block of width 32 over patches of 3 steps, and a linear map of the window.
+            block of width 16 over patches of 3 steps, and a linear map of the window.
         node_channels: width of a learned vector per detector; 0 for none.
         block: makes a block from the width of the state: state and graph to state and context (or
-            None); a list of such, or of blocks; None for none.
+            None); a list of such, or of blocks; None for none. By default one without pooling.
         num_blocks: how many; ignored for a list.
         head_channels: width inside the head; None for one linear map.
         mask_silent: take detectors without a reading in the window out of the pooling.
@@ -123,8 +124,8 @@ class SocialGraphNet(nn.Module):
         node_channels: int = 0,
         block: Callable[[int], nn.Module]
         | Sequence[Callable[[int], nn.Module] | nn.Module]
-        | None = SocialBlock,
-        num_blocks: int = 4,
+        | None = _BLOCK,
+        num_blocks: int = 2,
         head_channels: int | None = None,
         mask_silent: bool = False,
         max_radius: float | None = None,
