@@ -61,6 +61,8 @@ VARIANTS: dict[str, tuple[str, dict, dict]] = {
     "without direction": ("stacked", _pooling(pos_dim=0), {}),
     "silent neighbours masked": ("stacked", {"mask_silent": True}, {}),
     "four blocks": ("stacked", {"num_blocks": 4}, {}),
+    "plain, attention": ("attention", {}, {}),
+    "plain, without pooling": ("alone", {}, {}),
 }
 for window, patch in ((48, 12), (96, 12), (288, 24)):
     data = {"windows.window": window}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks.tables.accuracy import accuracy, peers, unseen
+from benchmarks.tables.accuracy import accuracy, outages, peers, unseen
 from benchmarks.tables.cost import (
     batch_size,
     data_loading,
@@ -17,7 +17,16 @@ __all__ = ["TABLES"]
 TABLES: dict[str, Callable[[dict], str]] = {
     function.__name__: function
     for function in (
-        *(accuracy, peers, unseen, shared_vs_distributed, data_loading, graph_building, plan),
+        *(
+            accuracy,
+            peers,
+            unseen,
+            outages,
+            shared_vs_distributed,
+            data_loading,
+            graph_building,
+            plan,
+        ),
         *(batch_size, pooling, encoder, streaming),
     )
 }

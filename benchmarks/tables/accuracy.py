@@ -4,7 +4,7 @@ import statistics
 
 from benchmarks.tables.cells import last_line, listed, markdown_table, measured_on
 
-__all__ = ["accuracy", "peers", "unseen"]
+__all__ = ["accuracy", "outages", "peers", "unseen"]
 
 _MINUTES = (15, 30, 45, 60)
 
@@ -59,6 +59,18 @@ def unseen(report: dict) -> str:
     )
     heads = ["model", "seed", "never seen", "trained on", "difference"]
     return markdown_table(heads, rows) + "\n\n" + note
+
+
+def outages(report: dict) -> str:
+    """MAE of each model with a share of its input taken away."""
+    shares = list(dict.fromkeys((run["kind"], run["share"]) for run in report["results"]))
+    rows = [
+        [name, *(f"{run['mae']:.3f}" for run in report["results"] if run["model"] == name)]
+        for name in dict.fromkeys(run["model"] for run in report["results"])
+    ]
+    heads = ["nothing silent", *(f"{share:.0%} of {kind}" for kind, share in shares[1:])]
+    note = f"MAE over all steps and test windows, in the unit of the target. {measured_on(report)}"
+    return markdown_table(["model", *heads], rows) + "\n\n" + note
 
 
 def _by_name(results: list[dict]) -> dict[str, list[dict]]:
