@@ -1,8 +1,8 @@
 """How well does a model forecast while detectors are silent?
 
 ``python -m benchmarks.outages --config configs/metr_la_week.yaml --checkpoints a.ckpt --names a``
-tests trained models, the last value and the mean of the time of day on the test windows, from which a
-share of the input is taken away: single readings, whole detectors for the window, or all detectors
+tests trained models, the last value and the mean of the time of day on the test windows, from which
+a share of the input is taken away: single readings, whole detectors for the window, or all of them
 for the window (an hour, at twelve steps of five minutes). The truth stays.
 """
 
