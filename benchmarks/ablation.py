@@ -20,12 +20,16 @@ def _part(name: str, **options: object) -> dict:
     return {"class_path": f"socialgraph.nn.{name}", "init_args": options}
 
 
+def _network(**options: object) -> dict:
+    return {f"model.network.init_args.{name}": value for name, value in options.items()}
+
+
 def _inputs(*parts: dict) -> dict:
-    return {"inputs": [_part("Readings"), _part("Mask"), *parts]}
+    return _network(inputs=[_part("Readings"), _part("Mask"), *parts])
 
 
 def _encoder(*parts: dict) -> dict:
-    return {"encoder": _part("SumEncoder", encoders=list(parts))}
+    return _network(encoder=_part("SumEncoder", encoders=list(parts)))
 
 
 def _xlstm(patch: int = 3, slstm_at: tuple = ()) -> dict:
@@ -42,34 +46,36 @@ def _gru(patch: int = 3) -> dict:
 
 
 def _pooling(**options: object) -> dict:
-    return {f"block.init_args.pooling.init_args.{name}": value for name, value in options.items()}
+    pooling = "block.init_args.pooling.init_args"
+    return _network(**{f"{pooling}.{name}": value for name, value in options.items()})
 
 
-# Model, options of the network, options of the data.
-VARIANTS: dict[str, tuple[str, dict, dict]] = {
-    "stacked": ("stacked", {}, {}),
-    "without pooling": ("stacked_alone", {}, {}),
-    "with a vector for each detector": ("stacked_identity", {}, {}),
-    "without profile": ("stacked", _inputs(_CLOCK), {}),
-    "without its deviation": ("stacked", _inputs(_part("Profile", deviation=False), _CLOCK), {}),
-    "without clock": ("stacked", _inputs(_part("Profile")), {}),
-    "without xLSTM": ("stacked", _encoder(_LINEAR), {}),
-    "without linear map": ("stacked", _encoder(_xlstm()), {}),
-    "GRU for xLSTM": ("stacked", _encoder(_gru(), _LINEAR), {}),
-    "sLSTM for mLSTM": ("stacked", _encoder(_xlstm(slstm_at=(0,)), _LINEAR), {}),
-    "fixed radius": ("stacked", _pooling(learn_radius=False), {}),
-    "without direction": ("stacked", _pooling(pos_dim=0), {}),
-    "silent neighbours masked": ("stacked", {"mask_silent": True}, {}),
-    "four blocks": ("stacked", {"num_blocks": 4}, {}),
-    "plain, attention": ("attention", {}, {}),
-    "plain, without pooling": ("alone", {}, {}),
+# Model, and what is changed of it.
+VARIANTS: dict[str, tuple[str, dict]] = {
+    "stacked": ("stacked", {}),
+    "without pooling": ("stacked_alone", {}),
+    "with a vector for each detector": ("stacked_identity", {}),
+    "without profile": ("stacked", _inputs(_CLOCK)),
+    "without its deviation": ("stacked", _inputs(_part("Profile", deviation=False), _CLOCK)),
+    "without clock": ("stacked", _inputs(_part("Profile"))),
+    "without xLSTM": ("stacked", _encoder(_LINEAR)),
+    "without linear map": ("stacked", _encoder(_xlstm())),
+    "GRU for xLSTM": ("stacked", _encoder(_gru(), _LINEAR)),
+    "sLSTM for mLSTM": ("stacked", _encoder(_xlstm(slstm_at=(0,)), _LINEAR)),
+    "fixed radius": ("stacked", _pooling(learn_radius=False)),
+    "without direction": ("stacked", _pooling(pos_dim=0)),
+    "silent neighbours masked": ("stacked", _network(mask_silent=True)),
+    "four blocks": ("stacked", _network(num_blocks=4)),
+    "trained with silence": ("stacked", {"model.silence": 0.5}),
+    "plain, attention": ("attention", {}),
+    "plain, without pooling": ("alone", {}),
 }
 for window, patch in ((48, 12), (96, 12), (288, 24)):
-    data = {"windows.window": window}
+    data = {"data.windows.window": window}
     VARIANTS |= {
-        f"window {window}": ("stacked", _encoder(_xlstm(patch), _LINEAR), data),
-        f"window {window}, without xLSTM": ("stacked", _encoder(_LINEAR), data),
-        f"window {window}, GRU for xLSTM": ("stacked", _encoder(_gru(patch), _LINEAR), data),
+        f"window {window}": ("stacked", _encoder(_xlstm(patch), _LINEAR) | data),
+        f"window {window}, without xLSTM": ("stacked", _encoder(_LINEAR) | data),
+        f"window {window}, GRU for xLSTM": ("stacked", _encoder(_gru(patch), _LINEAR) | data),
     }
 
 
@@ -88,12 +94,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _run(args: argparse.Namespace, variant: str, seed: int) -> dict:
-    model, network, data = VARIANTS[variant]
+    model, changes = VARIANTS[variant]
     options = [f"--trainer.max_epochs={args.epochs}"]
     options += ["--trainer.limit_train_batches=2"] if args.quick else []
     options += [f"--data.series={args.data}"] if args.data else []
-    options += [f"--model.network.init_args.{n}={json.dumps(v)}" for n, v in network.items()]
-    options += [f"--data.{name}={json.dumps(value)}" for name, value in data.items()]
+    options += [f"--{name}={json.dumps(value)}" for name, value in changes.items()]
     folder = Path(args.runs) / args.config.stem / variant.replace(" ", "_").replace(",", "")
     folder.mkdir(parents=True, exist_ok=True)
     return run_model(args.config, seed, model, folder, options) | {"model": variant}

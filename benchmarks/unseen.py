@@ -1,6 +1,6 @@
 """How well are detectors forecast that the training never saw?
 
-``python -m benchmarks.unseen --config configs/metr_la_week_stacked.yaml --model stacked`` trains a
+``python -m benchmarks.unseen --config configs/metr_la_week.yaml --model stacked`` trains a
 model twice for each seed, on all detectors and without a share of them (not even as neighbours),
 and compares the errors on just these detectors, over the same test windows, where all report.
 """

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Forecaster", "load"]
 
 _NO_NETWORK = "Expected a network: Forecaster(network=...), or a checkpoint of one."
-_OPTIONS = ("loss", "huber_delta", "learning_rate", "weight_decay", "warmup_steps")
+_OPTIONS = ("loss", "huber_delta", "learning_rate", "weight_decay", "warmup_steps", "silence")
 
 
 class Forecaster(pl.LightningModule):
@@ -74,6 +74,9 @@ class Forecaster(pl.LightningModule):
             network names in ``no_weight_decay()``, if it has that method.
         warmup_steps: steps of linear rise to the peak; after them a cosine falls to 1 % at the last
             step (constant, if training has no last step).
+        silence: largest share of the input that is taken away in training, so that a network learns
+            to forecast without it: of each window a random share up to this of its detectors, and
+            another of the readings of the rest.
         init_from: checkpoint whose weights a training starts from. Scales and detectors are those
             of the new data; what the network knows of a detector goes by its id, and a stranger
             gets the mean. Without ``network`` its network is taken too.
@@ -88,6 +91,7 @@ class Forecaster(pl.LightningModule):
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-4,
         warmup_steps: int = 50,
+        silence: float = 0.0,
         init_from: str | None = None,
         trust: Sequence[str] = (),
     ) -> None:
@@ -100,6 +104,9 @@ class Forecaster(pl.LightningModule):
         self.learning_rate = float(learning_rate)
         self.weight_decay = float(weight_decay)
         self.warmup_steps = int(warmup_steps)
+        self.silence = float(silence)
+        if not 0 <= self.silence <= 1:
+            raise ValueError(f"Expected 'silence' as a share from 0 to 1 (got {silence}).")
         self.init_from = init_from
         self.trust = [trust] if isinstance(trust, str) else list(trust)
         self.save_hyperparameters({name: getattr(self, name) for name in _OPTIONS})
@@ -262,7 +269,7 @@ class Forecaster(pl.LightningModule):
         """Loss of a batch per window; :meth:`on_before_optimizer_step` brings it to the mean."""
         weight = self._target_weight()
         total, count = masked_loss(
-            weight * self(batch),
+            weight * self(self._silenced(batch)),
             weight * batch["targets"],
             batch["target_mask"],
             self.loss,
@@ -549,6 +556,17 @@ class Forecaster(pl.LightningModule):
             deviation > 0, deviation, 1.0
         )
         return torch.from_numpy(np.nan_to_num(scaled)).float().to(self.device)
+
+    def _silenced(self, batch: dict) -> dict:
+        """A batch without a random part of its input."""
+        if self.silence == 0:
+            return batch
+        mask = batch["mask"]
+        windows, steps, nodes, _ = mask.shape
+        for shape in ((windows, 1, nodes, 1), (windows, steps, nodes, 1)):
+            share = self.silence * torch.rand(windows, 1, 1, 1, device=mask.device)
+            mask = mask & (torch.rand(shape, device=mask.device) >= share)
+        return {**batch, "mask": mask, "features": torch.where(mask, batch["features"], 0.0)}
 
     def _target_weight(self) -> Tensor:
         scale = self.scaler.scale[: self.spec.num_targets]

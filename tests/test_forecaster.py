@@ -967,3 +967,26 @@ def test_two_processes_train_to_the_weights_of_one():
         assert lines, run.stderr[-2000:]
         found.append([float(word) for word in lines[0].split()[1:]])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+
+
+def test_a_training_takes_input_away_and_a_test_does_not(traffic_file, tmp_path):
+    forecaster, _, path = train(tmp_path, make_data(traffic_file), make_forecaster(silence=0.6))
+    mask = torch.ones(400, 6, 20, 2, dtype=torch.bool)
+    batch = {"mask": mask, "features": torch.ones(400, 6, 20, 2), "targets": mask}
+    silenced = forecaster._silenced(batch)
+    heard = silenced["mask"]
+    assert torch.equal(silenced["features"], heard.float())
+    assert silenced["targets"] is mask
+    assert torch.equal(heard[..., 0], heard[..., 1])
+    detectors = heard.any(dim=3).any(dim=1).float().mean(dim=1)  # of each window
+    assert 0.65 < detectors.mean() < 0.75  # 0.3 are silent in the mean
+    assert detectors.min() < 0.5
+    assert detectors.max() == 1
+    assert 0.45 < heard.float().mean() < 0.53  # 0.7 of 0.7
+    whole = forecaster.forecast(make_series())
+    assert whole.equals(forecaster.forecast(make_series()))
+    assert socialgraph.load(path).silence == 0.6
+    assert make_forecaster()._silenced(batch) is batch
+    for silence in (-0.1, 1.1):
+        with pytest.raises(ValueError, match="'silence' as a share"):
+            make_forecaster(silence=silence)
