@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.accuracy import run_model
 from benchmarks.environment import result_path, write_result
 
-__all__ = ["VARIANTS", "main"]
+__all__ = ["VARIANTS", "changes", "main"]
 
 
 def _part(name: str, **options: object) -> dict:
@@ -94,14 +94,18 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _run(args: argparse.Namespace, variant: str, seed: int) -> dict:
-    model, changes = VARIANTS[variant]
-    options = [f"--trainer.max_epochs={args.epochs}"]
+    options = [f"--trainer.max_epochs={args.epochs}", *changes(variant)]
     options += ["--trainer.limit_train_batches=2"] if args.quick else []
     options += [f"--data.series={args.data}"] if args.data else []
-    options += [f"--{name}={json.dumps(value)}" for name, value in changes.items()]
     folder = Path(args.runs) / args.config.stem / variant.replace(" ", "_").replace(",", "")
     folder.mkdir(parents=True, exist_ok=True)
+    model, _ = VARIANTS[variant]
     return run_model(args.config, seed, model, folder, options) | {"model": variant}
+
+
+def changes(variant: str) -> list[str]:
+    """What a variant changes of its model, as words of the command line."""
+    return [f"--{name}={json.dumps(value)}" for name, value in VARIANTS[variant][1].items()]
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
