@@ -85,7 +85,8 @@ def main(argv: list[str] | None = None) -> None:
     output = args.output or result_path(f"ablation_{args.config.stem}", args.quick)
     configuration = {**vars(args), "profile": args.config.stem}
     runs = itertools.product(args.variants, args.seeds)
-    results = []
+    results = [entry for path in args.add for entry in json.loads(path.read_text())["results"]]
+    write_result(output, "accuracy", configuration, results)
     with ThreadPoolExecutor(args.jobs) as executor:
         for result in executor.map(lambda run: _run(args, *run), runs):
             print(f"{result['model']}, seed {result['seed']}", flush=True)
@@ -112,14 +113,18 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.ablation", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="profile with trainer and data")
     parser.add_argument("--data", help="another HDF5 file than the profile's")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), help="default: all")
+    parser.add_argument("--add", type=Path, nargs="*", default=[], help="results to put first")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once")
     parser.add_argument("--runs", default="runs/ablation", help="folder of the trainings")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--quick", action="store_true", help="two batches: does it run?")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if unknown := set(args.variants) - set(VARIANTS):
+        parser.error(f"there are no variants {sorted(unknown)}, but {list(VARIANTS)}.")
+    return args
 
 
 if __name__ == "__main__":
