@@ -245,13 +245,14 @@ class SocialGraphNet(nn.Module):
         """State of detectors before their first reading.
 
         Raises:
-            RuntimeError: if the network has no sizes yet, or its encoder carries no state.
+            RuntimeError: if the network has no sizes yet, or it carries no state (:attr:`steps`).
         """
         check_built(self)
         if not self.steps:
             raise RuntimeError(
-                f"The encoder carries no state from step to step ({type(self.encoder).__name__}, "
-                f"patch = {getattr(self.encoder, 'patch', 1)}). Give 'forward' the last window."
+                f"The network carries no state from step to step ({type(self.encoder).__name__}, "
+                f"patch = {getattr(self.encoder, 'patch', 1)}, mask_silent = {self.mask_silent}). "
+                "Give 'forward' the last window."
             )
         last = self.last_weight.new_full((num_nodes, self.in_channels), torch.nan)
         return NetworkState(self.encoder.start(num_nodes), last.detach())
@@ -314,7 +315,8 @@ class SocialGraphNet(nn.Module):
     @property
     def steps(self) -> bool:
         """Whether it can follow a stream from a state that its encoder carries."""
-        return hasattr(self.encoder, "step") and getattr(self.encoder, "patch", 1) == 1
+        carries = hasattr(self.encoder, "step") and getattr(self.encoder, "patch", 1) == 1
+        return carries and not self.mask_silent  # a step does not tell who was silent before
 
     @property
     def knows_nodes(self) -> bool:

@@ -517,6 +517,7 @@ def test_no_forward_reads_data_on_the_host(form, aggr):
     batch = {name: part.to("meta") for name, part in make_one(2).items()}
     node = torch.arange(NODES, device="meta")
     assert network(**batch, node=node).shape == (2, 3, NODES, 2)
+    network.mask_silent = False
     if not network.steps:
         return
     one = {n: part[:1, :1] if n in WINDOWED else part for n, part in batch.items()}
@@ -531,7 +532,7 @@ def test_reading_by_reading_it_forecasts_as_from_the_history_whole(aggr):
     batch["mask"][0, 0], batch["mask"][0, 1:, 0] = True, False  # whose last reading is the first
     batch["mask"][0, :, 2] = False
     batch["features"] = batch["features"].masked_fill(~batch["mask"], 0)
-    network.mask_silent = False  # a stream does not know how long a detector has been silent
+    network.mask_silent = False
     steps = ("features", "mask", "time_of_day", "day_of_week")
     node = torch.tensor([2, 0, 1, 4, 3])
     with torch.no_grad():
@@ -549,6 +550,7 @@ def test_a_network_that_reads_patches_or_the_window_cannot_step():
     assert not make_network(stacked).steps
     assert not make_network(plain, encoder=PATCHES).steps
     assert not make_network(plain, encoder=LINEAR).steps
+    assert not make_network(plain, mask_silent=True).steps
 
 
 def check_compiled(form, aggr, backend, sizes):
