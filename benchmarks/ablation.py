@@ -50,6 +50,11 @@ def _pooling(**options: object) -> dict:
     return _network(**{f"{pooling}.{name}": value for name, value in options.items()})
 
 
+def _roads(**options: object) -> dict:
+    graph = {"class_path": "socialgraph.graph.RoadGraph", "init_args": options}
+    return {"data.graph": graph}  # of the distances in the file
+
+
 # Model, and what is changed of it.
 VARIANTS: dict[str, tuple[str, dict]] = {
     "stacked": ("stacked", {}),
@@ -64,6 +69,7 @@ VARIANTS: dict[str, tuple[str, dict]] = {
     "sLSTM for mLSTM": ("stacked", _encoder(_xlstm(slstm_at=(0,)), _LINEAR)),
     "fixed radius": ("stacked", _pooling(learn_radius=False)),
     "without direction": ("stacked", _pooling(pos_dim=0)),
+    "neighbours by road": ("stacked", _roads(max_distance=5000.0, max_num_neighbors=12)),
     "silent neighbours masked": ("stacked", _network(mask_silent=True)),
     "four blocks": ("stacked", _network(num_blocks=4)),
     "trained with silence": ("stacked", {"model.silence": 0.5}),
