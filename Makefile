@@ -23,11 +23,11 @@ demo: install
 	$(BIN)/python -m data_prep inspect data/demo.h5
 	$(BIN)/socialgraph fit --config configs/simulated.yaml --data.series data/demo.h5 \
 		--trainer.max_epochs 5 --trainer.logger.init_args.name demo \
-		--trainer.logger.init_args.version ""
+		--trainer.logger.init_args.version "" --overwrite
 	$(BIN)/socialgraph test --ckpt_path $(RUN)/checkpoints/best.ckpt
 	$(BIN)/socialgraph predict --ckpt_path $(RUN)/checkpoints/best.ckpt \
 		--data.windows.predict_on test --forecast.path $(RUN)/forecast
-	$(BIN)/python -m socialgraph.plot $(RUN)/forecast.parquet data/demo.h5 $(RUN)/forecast.png
+	$(BIN)/socialgraph plot $(RUN)/forecast.parquet data/demo.h5 $(RUN)/forecast.png
 	@echo
 	@echo "data        data/demo.h5"
 	@echo "checkpoint  $(RUN)/checkpoints/best.ckpt"

@@ -84,6 +84,7 @@ def run_model(profile: Path, seed: int, model: str, folder: Path, options: list[
         f"--trainer.logger.init_args.name={model}",
         f"--trainer.logger.init_args.version=seed_{seed}",
         "--trainer.enable_progress_bar=false",
+        "--overwrite",
         *options,
     ]
     seconds, memory = run_command(fit)

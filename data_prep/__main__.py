@@ -13,7 +13,7 @@ from data_prep.findings import format_findings
 from data_prep.inspect_file import inspect_file
 from data_prep.simulate import simulate
 from data_prep.timeline import CONFLICT_RULES
-from socialgraph import schema
+from socialgraph import schema, shell
 from socialgraph.calendar import RepeatedHour
 from socialgraph.graph.road_table import Keys, Rows
 
@@ -21,14 +21,13 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status, 2 with one line on stderr for a user's error."""
-    args = _build_parser().parse_args(argv)
-    try:
-        return args.run(args)
-    except (ValueError, KeyError, OSError) as error:
-        text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print("error:", " ".join(str(text).split()), file=sys.stderr)
-        return 2
+    """Run one command; its exit status, see :func:`socialgraph.shell.run`."""
+    return shell.run(_run, sys.argv[1:] if argv is None else argv)
+
+
+def _run(words: list[str]) -> int:
+    args = _build_parser().parse_args(words)
+    return args.run(args)
 
 
 def _build_parser() -> argparse.ArgumentParser:

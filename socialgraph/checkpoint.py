@@ -1,5 +1,7 @@
 """What a forecaster writes into a checkpoint beside its weights, and how it is read."""
 
+import reprlib
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +20,7 @@ __all__ = [
     "data_options",
     "network_of",
     "profile_of",
+    "read_archive",
     "read_checkpoint",
     "recipe_of",
 ]
@@ -37,6 +40,10 @@ _DATA_KINDS = {
     "attributes": (list,),
     "holidays": (str, type(None)),
 }
+# Bounds on what is made from a checkpoint: plain values of an entry (attributes of 10,000 detectors
+# are some 100,000), and numbers in the recipe of a network beyond the sizes of its weights.
+_MOST_VALUES = 10_000_000
+_MOST_CHANNELS = 10_000
 # These options of an encoder change no number.
 _FREE_OPTIONS = ("compile", "gradient_checkpointing", "chunk_steps")
 _SIZES = ("in_channels", "out_channels", "window", "horizon", "num_nodes", "vdids", "max_radius")
@@ -49,17 +56,46 @@ def read_checkpoint(path: str | Path) -> dict:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no checkpoint of a :class:`socialgraph.forecaster.Forecaster`.
     """
+    checkpoint = read_archive(path, "cpu")
+    check_entries(checkpoint, f"'{path}'")
+    return checkpoint
+
+
+def read_archive(path: str | Path, map_location: object = None) -> object:
+    """What a file of ``torch.save`` holds, if it is undamaged; no code of it is run.
+
+    Args:
+        path: the file.
+        map_location: where tensors go, as in ``torch.load``.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no such file or is damaged: each of its parts has a checksum.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"No checkpoint '{path}'.")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        _check_parts(Path(path))
+        return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         raise ValueError(
             f"'{path}' is no checkpoint of tensors and plain values, or is damaged "
-            f"({type(error).__name__})."
+            f"({type(error).__name__}). Take an earlier one, or train again."
         ) from error
-    check_entries(checkpoint, f"'{path}'")
-    return checkpoint
+
+
+def _check_parts(path: Path) -> None:
+    """Refuse an archive that would grow when it is unpacked, or with a wrong checksum."""
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+            raise zipfile.BadZipFile("a part is compressed")
+        if len({part.filename for part in parts}) < len(parts):
+            raise zipfile.BadZipFile("two parts have one name")
+        if sum(part.file_size for part in parts) > path.stat().st_size:
+            raise zipfile.BadZipFile("the parts are longer than the file")
+        if archive.testzip() is not None:
+            raise zipfile.BadZipFile("a part has another checksum")
 
 
 def check_entries(checkpoint: dict, name: str = "The checkpoint") -> None:
@@ -75,6 +111,38 @@ def check_entries(checkpoint: dict, name: str = "The checkpoint") -> None:
             f"{name} has no {lacking}: it was not written by a Forecaster of this version of "
             "socialgraph. Train again, or give the network from Python and load its 'state_dict'."
         )
+    for entry in ("spec", "network", "data", "hyper_parameters"):
+        if _more_than(_MOST_VALUES, held.get(entry)):
+            raise ValueError(f"{name} has more than {_MOST_VALUES:,} values in '{entry}'.")
+    if not isinstance(held["state_dict"], dict):
+        raise ValueError(f"Expected the weights of {name} by name, as 'state_dict'.")
+    weights = [w for w in held["state_dict"].values() if isinstance(w, torch.Tensor)]
+    largest = max((max(weight.shape, default=1) for weight in weights), default=1)
+    if (size := _largest_number(held["network"])) > max(_MOST_CHANNELS, largest):
+        raise ValueError(
+            f"{name} asks for a network of size {size:,}; its weights are of at most {largest:,}."
+        )
+
+
+def _more_than(limit: int, value: object) -> bool:
+    """Whether plain values, each counted wherever it is referred to, are more than a limit."""
+    waiting, count = [value], 0
+    while waiting and count <= limit:
+        value = waiting.pop()
+        count += 1
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list | tuple):
+            waiting += value
+    return count > limit
+
+
+def _largest_number(recipe: object) -> int:
+    if isinstance(recipe, dict):
+        recipe = list(recipe.values())
+    if isinstance(recipe, list | tuple):
+        return max(map(_largest_number, recipe), default=0)
+    return abs(recipe) if isinstance(recipe, int) else 0
 
 
 def data_options(checkpoint: dict, trust: Sequence[str] = ()) -> dict:
@@ -94,13 +162,14 @@ def data_options(checkpoint: dict, trust: Sequence[str] = ()) -> dict:
         if not isinstance(value, _DATA_KINDS[name]):
             raise ValueError(
                 f"Expected '{name}' in the 'data' of the checkpoint as "
-                f"{' or '.join(kind.__name__ for kind in _DATA_KINDS[name])} (got {value!r})."
+                f"{' or '.join(kind.__name__ for kind in _DATA_KINDS[name])} "
+                f"(got {reprlib.repr(value)})."
             )
     for name in ("windows", "loading"):
         odd = [v for v in kept.get(name, {}).values() if not isinstance(v, _NUMBERS)]
         if odd:
             raise ValueError(
-                f"Expected plain values in '{name}' of the checkpoint (got {odd[0]!r})."
+                f"Expected plain values in '{name}' of the checkpoint (got {reprlib.repr(odd[0])})."
             )
     for name in ("split", "graph"):
         if kept.get(name) is not None and set(kept[name]) != {"class_path", "init_args"}:
@@ -149,7 +218,8 @@ def network_of(
         )
     if not isinstance(recipe, dict) or set(recipe) != {"class_path", "init_args"}:
         raise ValueError(
-            f"Expected a class and its arguments as 'network' of the checkpoint (got {recipe!r})."
+            "Expected a class and its arguments as 'network' of the checkpoint "
+            f"(got {reprlib.repr(recipe)})."
         )
     if num_nodes is not None:
         kept = {k: v for k, v in recipe["init_args"].items() if k not in _SIZES}

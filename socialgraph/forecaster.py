@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
 from socialgraph.checkpoint import (
@@ -25,6 +26,8 @@ from socialgraph.checkpoint import (
     read_checkpoint,
     recipe_of,
 )
+from socialgraph.checkpoint_io import WholeCheckpoints
+from socialgraph.finite import check_finite, check_weights
 from socialgraph.forecasting import forecast_series
 from socialgraph.graph import GraphBuilder
 from socialgraph.logger import MetricsLogger
@@ -139,6 +142,8 @@ class Forecaster(pl.LightningModule):
         Raises:
             ValueError: without a data module or a network, or for a precision that loses readings.
         """
+        if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            self.trainer.strategy.checkpoint_io = WholeCheckpoints()
         datamodule = self.trainer.datamodule
         if datamodule is None:
             raise ValueError("Expected a data module: trainer.fit(forecaster, datamodule=...).")
@@ -162,8 +167,14 @@ class Forecaster(pl.LightningModule):
         self.errors = nn.ModuleDict({part: ForecastErrors(*size) for part in parts})
 
     def forward(self, batch: dict) -> Tensor:
-        """Forecasts ``[B, P, N, F]`` in real units for a batch in real units."""
-        return self.scaler.inverse(self.network(**self.inputs(batch)).float())
+        """Forecasts ``[B, P, N, F]`` in real units for a batch in real units.
+
+        Raises:
+            socialgraph.finite.NotFiniteError: if one is NaN or infinite.
+        """
+        forecast = self.scaler.inverse(self.network(**self.inputs(batch)).float())
+        check_finite(forecast, "forecast", batch, self.scaler)
+        return forecast
 
     def inputs(self, batch: dict) -> dict:
         """What the network reads of a batch in real units: scaled, with what is usual."""
@@ -275,6 +286,7 @@ class Forecaster(pl.LightningModule):
             self.loss,
             self.huber_delta,
         )
+        check_finite(total, f"loss of batch {batch_idx}", batch, self.scaler)
         self._step_mean.add(count)
         mean = total.detach() / count.clamp(min=1)
         self.log("train/loss", mean, prog_bar=True, batch_size=len(batch["features"]))
@@ -290,8 +302,8 @@ class Forecaster(pl.LightningModule):
         self.errors["val"].update(self(batch), batch["targets"], batch["target_mask"])
 
     def on_validation_epoch_end(self) -> None:
-        """Log the errors over all validation windows."""
-        self._log_errors("val")
+        """Log the errors over all validation windows, and keep them in :attr:`val_errors`."""
+        self.val_errors = self._log_errors("val")
 
     def test_step(self, batch: dict, batch_idx: int) -> None:
         """Add a batch to the test errors."""
@@ -340,7 +352,12 @@ class Forecaster(pl.LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Add what the forecaster is for, how its parts were made, and the random numbers."""
+        """Add what the forecaster is for, how its parts were made, and the random numbers.
+
+        Raises:
+            socialgraph.finite.NotFiniteError: if a weight is NaN or infinite.
+        """
+        check_weights(self.named_parameters())
         checkpoint["spec"] = self.spec.to_dict()
         checkpoint["network"] = recipe_of(self.network)
         if self.profile is not None:

@@ -1,7 +1,6 @@
-"""A picture of a forecast table, also as ``python -m socialgraph.plot``."""
+"""A picture of a forecast table, also as ``socialgraph plot``."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -235,23 +234,14 @@ def _lead(rows: pa.Table) -> str:
     return f"{minutes / 60:g} h" if minutes > 60 and minutes % 60 == 0 else f"{minutes:g} min"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw from the command line; the exit status."""
-    parser = argparse.ArgumentParser("python -m socialgraph.plot", description=__doc__)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draw from the command line."""
+    parser = argparse.ArgumentParser("socialgraph plot", description=__doc__)
     parser.add_argument("forecast", help="Parquet table of 'socialgraph predict'")
     parser.add_argument("data", help="HDF5 file that was forecast")
     parser.add_argument("picture", help="file to write, .png, .pdf or .svg")
     parser.add_argument("--radius", type=float, default=2000.0, help="longest edge drawn, metres")
     parser.add_argument("--detectors", type=int, default=3, help="panels")
     args = parser.parse_args(argv)
-    try:
-        plot_forecast(args.forecast, args.data, args.picture, args.radius, args.detectors)
-    except (OSError, ValueError, KeyError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    plot_forecast(args.forecast, args.data, args.picture, args.radius, args.detectors)
     print(f"picture: {args.picture}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,7 +2,6 @@
 
 import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -31,10 +30,7 @@ def main(args: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("folder", nargs="?", default=".", help="where (default: here)")
     options = parser.parse_args(args)
-    try:
-        target = write_configs(options.folder)
-    except OSError as error:
-        sys.exit(f"error: {error}")
+    target = write_configs(options.folder)
     print(
         f"{target}/ holds a profile for each data set, and the parts of profiles. Try one:\n"
         "  python -m data_prep simulate data/simulated.h5\n"

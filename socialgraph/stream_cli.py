@@ -203,11 +203,10 @@ class ForecastLog:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Follow readings from a file or the standard input, until it ends."""
-    options = _parse(args)
     try:
-        _run(options)
-    except (ValueError, OSError, RuntimeError, csv.Error) as error:
-        sys.exit(f"error: {error}")
+        _run(_parse(args))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -1,7 +1,6 @@
 """Callbacks that leave results on disk: test errors as JSON, forecasts as CSV and Parquet."""
 
 import json
-import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from socialgraph.atomic import replacing
 from socialgraph.calendar import format_local
+from socialgraph.error_table import describe_errors, format_errors
 from socialgraph.spec import DataSpec
 from socialgraph.table import forecast_schema, forecast_table
 
@@ -54,16 +54,17 @@ class ErrorWriter(Callback):
         if pl_module.unseen_errors is not None:
             report["unseen"] = {
                 "detectors": [pl_module.given.vdids[i] for i in pl_module.unseen.tolist()],
-                "targets": _by_target(pl_module.given, pl_module.unseen_errors),
+                "targets": describe_errors(pl_module.given, pl_module.unseen_errors),
             }
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(report, indent=1) + "\n")
-        print(f"\n{_format_errors(report)}")
+        minutes = report["horizon_minutes"]
+        print(f"\n{format_errors(report['targets'], minutes)}")
         if "unseen" in report:
             print(
                 f"\nthe {len(report['unseen']['detectors'])} detectors that were not in training:"
             )
-            print(_format_errors(report | report["unseen"]))
+            print(format_errors(report["unseen"]["targets"], minutes))
         print(f"test errors: {path}")
 
 
@@ -76,7 +77,8 @@ class ForecastWriter(BasePredictionWriter):
     folder that all of them see.
 
     Args:
-        path: where to write; None for beside the checkpoint. An ending of a format is left out.
+        path: where to write; None for beside the checkpoint. An ending ``.csv`` or
+            ``.parquet`` chooses this format alone.
         formats: ``"csv"``, ``"parquet"`` or both.
     """
 
@@ -93,9 +95,11 @@ class ForecastWriter(BasePredictionWriter):
         """Open the temporary files."""
         self._stack = ExitStack()
         self._stem = self.path or str(_beside_checkpoint(trainer, "forecast"))
-        if Path(self._stem).suffix in (".csv", ".parquet"):
-            self._stem = str(Path(self._stem).with_suffix(""))
         self._formats = () if trainer.fast_dev_run else self.formats
+        ending = Path(self._stem).suffix[1:]
+        if ending in ("csv", "parquet"):
+            self._stem = str(Path(self._stem).with_suffix(""))
+            self._formats = self._formats and (ending,)
         self._spec = pl_module.given
         if trainer.is_global_zero:
             self._tables = [self._open(Path(f"{self._stem}.{name}")) for name in self._formats]
@@ -180,46 +184,5 @@ def _describe_test(spec: DataSpec, windows: int, errors: dict[str, Tensor]) -> d
         "split": spec.split,
         "window": spec.window,
         "horizon_minutes": [step * spec.interval_minutes for step in range(1, spec.horizon + 1)],
-        "targets": _by_target(spec, errors),
+        "targets": describe_errors(spec, errors),
     }
-
-
-def _by_target(spec: DataSpec, errors: dict[str, Tensor]) -> dict[str, dict]:
-    return {
-        name: {"unit": unit, **_errors_of(errors, i)}
-        for i, (name, unit) in enumerate(zip(spec.targets, spec.units, strict=False))
-    }
-
-
-def _format_errors(report: dict) -> str:
-    """Table of the errors at every quarter of the horizon."""
-    minutes = report["horizon_minutes"]
-    steps = sorted({max(1, len(minutes) * k // 4) for k in (1, 2, 3, 4)})
-    lines = []
-    for name, target in report["targets"].items():
-        heads = [f"{minutes[step - 1]:g} min" for step in steps]
-        lines.append(f"{name} [{target['unit']}]".ljust(20) + _cells([*heads, "all"]))
-        for error in ("mae", "rmse", "mape"):
-            values = [target[error][step - 1] for step in steps] + [target[f"{error}_all"]]
-            texts = ["-" if value is None else f"{value:.2f}" for value in values]
-            lines.append(f"  {error}{' %' if error == 'mape' else ''}".ljust(20) + _cells(texts))
-    return "\n".join(lines)
-
-
-def _cells(texts: list[str]) -> str:
-    return "".join(text.rjust(9) for text in texts)
-
-
-def _errors_of(errors: dict[str, Tensor], target: int) -> dict:
-    columns = {name: value[..., target] for name, value in errors.items()}
-    report = {name: _plain(value) for name, value in columns.items()}
-    report["rmse_mean_of_steps"] = _plain(columns["rmse"].nanmean())
-    return report
-
-
-def _plain(value: Tensor) -> float | list | None:
-    """Numbers for JSON, which has no NaN."""
-    values = value.tolist()
-    if isinstance(values, list):
-        return [None if math.isnan(v) else v for v in values]
-    return None if math.isnan(values) else values

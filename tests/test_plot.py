@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from socialgraph.cli import main
 from socialgraph.data import TrafficDataModule, Windows
-from socialgraph.plot import draw_forecast, main
+from socialgraph.plot import draw_forecast
 from socialgraph.table import forecast_table
 from tests.conftest import make_series
 
@@ -43,7 +44,7 @@ def test_the_command_draws_tables_with_and_without_truth(
     table = make_table(make_series(), starts, observed=observed)
     pq.write_table(table, tmp_path / "table.parquet")
     picture = tmp_path / "picture.png"
-    assert main([str(tmp_path / "table.parquet"), str(traffic_file), str(picture)]) == 0
+    main(["plot", *[str(tmp_path / "table.parquet"), str(traffic_file), str(picture)]])
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size > 20_000
     assert str(picture) in capsys.readouterr().out
@@ -52,7 +53,7 @@ def test_the_command_draws_tables_with_and_without_truth(
 def test_a_table_of_a_forecaster_in_python_is_drawn(traffic_file, tmp_path):
     frame = make_table(make_series(), [200], observed=False).to_pandas()
     frame.to_parquet(tmp_path / "table.parquet")
-    assert main([str(tmp_path / "table.parquet"), str(traffic_file), str(tmp_path / "p.svg")]) == 0
+    main(["plot", *[str(tmp_path / "table.parquet"), str(traffic_file), str(tmp_path / "p.svg")]])
 
 
 def test_times_are_those_of_the_local_clock():
@@ -125,7 +126,9 @@ def refusal(table, data, folder, capsys):
     """What the command says of a table that it does not draw."""
     pq.write_table(table, folder / "table.parquet")
     words = [folder / "table.parquet", data, folder / "p.png"]
-    assert main([str(word) for word in words]) == 2
+    with pytest.raises(SystemExit) as end:
+        main(["plot", *map(str, words)])
+    assert end.value.code == 2
     assert not (folder / "p.png").exists()
     return capsys.readouterr().err
 
@@ -140,7 +143,9 @@ def test_a_table_that_is_none_is_refused(traffic_file, tmp_path, capsys):
     assert "holds no forecast" in refusal(table[:0], *ask)
     strange = table.set_column(3, "detector", pa.array(["new"] * table.num_rows))
     assert "1 detectors of the forecast are not in the data" in refusal(strange, *ask)
-    assert main([str(tmp_path / "none.parquet"), str(traffic_file), str(tmp_path / "p.png")]) == 2
     (tmp_path / "table.csv").write_text("issued,time,step,detector,speed\n")
-    assert main([str(tmp_path / "table.csv"), str(traffic_file), str(tmp_path / "p.png")]) == 2
+    for name in ("none.parquet", "table.csv"):
+        with pytest.raises(SystemExit) as end:
+            main(["plot", str(tmp_path / name), str(traffic_file), str(tmp_path / "p.png")])
+        assert end.value.code == 2
     assert "is no Parquet table" in capsys.readouterr().err

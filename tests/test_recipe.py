@@ -195,7 +195,7 @@ HOSTILE = [
     ("tests.test_recipe.Kept", {"first": 1}),
     ("socialgraphs.nn.SocialPooling", {}),
     ("socialgraph.cli.main", {"args": ["fit"]}),
-    ("socialgraph.cli.ForecastCLI", {"args": ["fit"]}),
+    ("socialgraph.training_cli.ForecastCLI", {"args": ["fit"]}),
     ("socialgraph.stream_cli.ForecastLog", {"path": "{}"}),
     ("socialgraph.writers.ErrorWriter", {"path": "{}"}),
     ("socialgraph.__main__.main", {}),

@@ -89,7 +89,7 @@ def test_module_runs_as_a_program(series_file, tmp_path):
     assert json.loads(good.stdout)["num_detectors"] == 4
     absent = subprocess.run([*command, str(tmp_path / "no.h5")], capture_output=True, text=True)
     assert (absent.returncode, absent.stdout) == (2, "")
-    assert absent.stderr.count("\n") == 1
+    assert absent.stderr.count("\n") == 2
 
 
 @pytest.mark.slow

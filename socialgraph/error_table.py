@@ -1,0 +1,76 @@
+"""Errors of forecasts for people and for JSON."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from socialgraph.spec import DataSpec
+
+__all__ = ["describe_errors", "format_errors", "format_row", "headline", "quarters"]
+
+
+def describe_errors(spec: DataSpec, errors: dict[str, Tensor]) -> dict[str, dict]:
+    """Errors by target, in numbers that JSON knows.
+
+    Args:
+        spec: what was forecast.
+        errors: what :func:`socialgraph.metrics.errors_from_sums` gives.
+
+    Returns:
+        For each target its unit, each error by step and over all, and ``rmse_mean_of_steps``; None
+        where nothing was observed.
+    """
+    return {
+        name: {"unit": unit, **_errors_of(errors, i)}
+        for i, (name, unit) in enumerate(zip(spec.targets, spec.units, strict=False))
+    }
+
+
+def format_errors(targets: dict[str, dict], minutes: Sequence[float]) -> str:
+    """Table of MAE, RMSE and MAPE at every quarter of the horizon, and over all of it.
+
+    Args:
+        targets: what :func:`describe_errors` gives.
+        minutes: how far ahead each step is.
+    """
+    lines = []
+    for name, target in targets.items():
+        lines.append(format_row(headline(name, target), quarters(minutes)))
+        for error in ("mae", "rmse", "mape"):
+            label = f"  {error}{' %' if error == 'mape' else ''}"
+            lines.append(format_row(label, quarters(target[error], target[f"{error}_all"])))
+    return "\n".join(lines)
+
+
+def headline(name: str, target: dict) -> str:
+    """A target with its unit, if it has one."""
+    return f"{name} [{target['unit']}]" if target["unit"] else name
+
+
+def quarters(values: Sequence[float | None], overall: float | str | None = "all") -> list[str]:
+    """Texts of the values at every quarter of the horizon, and of the one over all."""
+    steps = sorted({max(1, len(values) * k // 4) for k in (1, 2, 3, 4)})
+    if overall == "all":
+        return [*(f"{values[step - 1]:g} min" for step in steps), overall]
+    return ["-" if v is None else f"{v:.2f}" for v in (*(values[s - 1] for s in steps), overall)]
+
+
+def format_row(label: str, cells: Sequence[str]) -> str:
+    """One line of a table of errors."""
+    return label.ljust(22) + "".join(cell.rjust(9) for cell in cells)
+
+
+def _errors_of(errors: dict[str, Tensor], target: int) -> dict:
+    columns = {name: value[..., target] for name, value in errors.items()}
+    report = {name: _plain(value) for name, value in columns.items()}
+    report["rmse_mean_of_steps"] = _plain(columns["rmse"].nanmean())
+    return report
+
+
+def _plain(value: Tensor) -> float | list | None:
+    """Numbers for JSON, which has no NaN."""
+    values = value.tolist()
+    if isinstance(values, list):
+        return [None if math.isnan(v) else v for v in values]
+    return None if math.isnan(values) else values

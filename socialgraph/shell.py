@@ -1,0 +1,44 @@
+"""How a command ends: its exit status, and one sentence where a user can mend something."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+__all__ = ["run"]
+
+
+def run(command: Callable[[list[str]], int | None], words: Sequence[str]) -> int:
+    """Run a command and say in one sentence what a user can mend.
+
+    Args:
+        command: takes the words behind its name, and returns its exit status; None is 0.
+        words: these words; ``--traceback`` among them lets an error through, to show where it
+            came from.
+
+    Returns:
+        The exit status: 2 after an error of the user's, 130 after Ctrl-C, 141 if the reader of the
+        output went away.
+    """
+    plain = [word for word in words if word != "--traceback"]
+    try:
+        return command(plain) or 0
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 141
+    except (ValueError, KeyError, OSError, RuntimeError, MemoryError) as error:
+        if len(plain) < len(words):
+            raise
+        print(f"error: {_sentence(error)}\n(--traceback shows where it came from)", file=sys.stderr)
+        return 2
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: '{error.filename}'."
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    text = str(text) or type(error).__name__
+    # A name or a cell of a file may hold what steers a terminal.
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

@@ -1,0 +1,269 @@
+"""``socialgraph fit | validate | test | predict``: the Trainer's commands, from YAML."""
+
+import difflib
+import json
+import logging
+import re
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import NoReturn
+
+import yaml
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from socialgraph.checkpoint import data_options, read_checkpoint
+from socialgraph.data import TrafficDataModule
+from socialgraph.error_table import describe_errors, format_errors
+from socialgraph.forecaster import Forecaster
+from socialgraph.progress import Progress
+from socialgraph.writers import ErrorWriter, ForecastWriter
+
+__all__ = ["ForecastCLI", "main"]
+
+_NO_SERIES = """Expected readings: --data.series FILE.h5, or a configuration that names them.
+  socialgraph init                                 writes configurations to configs/
+  python -m data_prep simulate data/simulated.h5   makes readings
+  socialgraph fit --config configs/simulated.yaml  trains on them"""
+_RENAMED = {
+    "data.path": "data.series",
+    "data.window": "data.windows.window",
+    "data.horizon": "data.windows.horizon",
+    "data.stride": "data.windows.stride",
+    "data.predict_on": "data.windows.predict_on",
+    "data.num_targets": "data.targets (names)",
+    "data.batch_size": "data.loading.batch_size",
+    "data.num_workers": "data.loading.num_workers",
+    "data.max_radius": "data.graph.init_args.max_radius",
+    "data.border": "data.split.init_args.border",
+}
+
+
+class SuggestingParser(LightningArgumentParser):
+    """Parser that answers an unknown key with the known keys that look like it."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """End with ``message`` and suggestions, exit status 2."""
+        parser = getattr(ex, "subcommand_parser", None) or self
+        if "data.series" in message and "required" in message:
+            message = _NO_SERIES
+        elif "Did you mean" not in message:
+            message += _suggest(message, parser)
+        if not self.exit_on_error:
+            super().error(message, ex)
+        program = parser.prog.replace(" [options]", "")
+        print(f"error: {message}\n('{program} --help' lists the options)", file=sys.stderr)
+        self.exit(2)
+
+
+class ConfigBesideLogs(SaveConfigCallback):
+    """Saves the configuration of a training as ``config.yaml`` beside its logs."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write it, in ``fit`` and if there are logs."""
+        if stage == "fit" and trainer.logger is not None:
+            super().setup(trainer, pl_module, stage)
+
+
+class ForecastCLI(LightningCLI):
+    """LightningCLI of a :class:`Forecaster` and a :class:`TrafficDataModule`.
+
+    Sizes are written once, in the ``data`` section: the forecaster tells its network.
+    """
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the writers of results, and what only the command line knows."""
+        parser.add_argument(
+            "--overwrite", action="store_true", help="'fit' may replace the files of an earlier run"
+        )
+        parser.add_lightning_class_args(ErrorWriter, "errors")
+        parser.add_lightning_class_args(ForecastWriter, "forecast")
+
+    def _parse_ckpt_path(self) -> None:
+        """Let nothing of a checkpoint go before what the command line says."""
+
+    def before_instantiate_classes(self) -> None:
+        """Leave the logs of a training to ``fit``, and a warm start to the first time."""
+        config = self.config.get(str(self.subcommand), self.config)
+        if self.subcommand != "fit":
+            config.trainer.logger = False
+        elif config.ckpt_path is not None and config.model.init_from is not None:
+            config.model.init_from = None
+            print("The training goes on from --ckpt_path; 'init_from' served its beginning alone.")
+
+    def before_fit(self) -> None:
+        """Touch no earlier run, and without a validation part keep the last epoch.
+
+        Raises:
+            FileExistsError: if the folder of the logs holds another run.
+        """
+        self._spare_earlier_run()
+        self.datamodule.setup("fit")
+        if self.datamodule.val_dataloader():
+            return
+        callbacks = self.trainer.callbacks
+        for callback in callbacks[:]:
+            if isinstance(callback, ModelCheckpoint):
+                callback.monitor = None
+            elif isinstance(callback, EarlyStopping):
+                callbacks.remove(callback)
+        print("No validation part: all epochs are trained, and the last one is kept.")
+
+    def _spare_earlier_run(self) -> None:
+        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
+        ckpt_path = self.config.fit.ckpt_path
+        goes_on = ckpt_path is not None and Path(ckpt_path).resolve().is_relative_to(
+            folder.resolve()
+        )
+        if goes_on or self.config.fit.overwrite or not self.trainer.is_global_zero:
+            return
+        kept = [*folder.glob("checkpoints/*.ckpt")]
+        if self.trainer.loggers:
+            kept += [folder / name for name in ("config.yaml", "metrics.csv")]
+        if kept := [path for path in kept if path.is_file()]:
+            raise FileExistsError(
+                f"'{folder}' holds an earlier run ('{kept[0]}'). Go on with it by --ckpt_path, "
+                "name another place by --trainer.logger.init_args.version (without logs "
+                "--trainer.default_root_dir), or replace it by --overwrite."
+            )
+
+    def before_test(self) -> None:
+        """Print no second table of the errors."""
+        self.config_init["test"]["verbose"] = False
+
+    def before_validate(self) -> None:
+        """Leave the table of the errors to :meth:`after_validate`."""
+        self.config_init["validate"]["verbose"] = False
+
+    def after_validate(self) -> None:
+        """Print the errors as ``test`` does."""
+        spec = self.model.given
+        minutes = [step * spec.interval_minutes for step in range(1, spec.horizon + 1)]
+        print(format_errors(describe_errors(spec, self.model.val_errors), minutes))
+
+    def before_predict(self) -> None:
+        """Keep no forecasts in memory: the writer has them."""
+        self.config_init["predict"]["return_predictions"] = False
+
+
+def main(words: list[str]) -> None:
+    """Run a subcommand of the Trainer on a :class:`Forecaster` and a :class:`TrafficDataModule`.
+
+    ``validate``, ``test`` and ``predict`` take the network and ``data`` from the checkpoint of
+    ``--ckpt_path``; what the command line says goes before it.
+
+    Args:
+        words: words of the command line, from the subcommand on.
+
+    Raises:
+        ValueError, KeyError, OSError, RuntimeError: for what a user can mend.
+        KeyboardInterrupt: after Ctrl-C, when the Trainer has ended.
+    """
+    for message in (
+        ".*LeafSpec.*",
+        "LightningCLI's args parameter",
+        "No seed found",  # what a checkpoint tells needs none
+        "Be aware that when using `ckpt_path`",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    for name in ("pytorch_lightning", "lightning.fabric", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # no tips, and nothing told twice
+    try:
+        _run(words)
+    except MisconfigurationException as error:
+        raise ValueError(str(error)) from error
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # how the Trainer ends after it
+            raise KeyboardInterrupt from None
+        raise
+
+
+def _run(words: list[str]) -> None:
+    words = _with_checkpoint_last(words)
+    with tempfile.TemporaryDirectory() as folder:
+        ForecastCLI(
+            Forecaster,
+            TrafficDataModule,
+            save_config_callback=ConfigBesideLogs,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={
+                "description": "Train and apply traffic forecasters.",
+                **_defaults_from_checkpoint(words, Path(folder)),
+            },
+            parser_class=SuggestingParser,
+            auto_configure_optimizers=False,
+            trainer_defaults=_trainer_defaults(),
+            args=words,
+        )
+
+
+def _trainer_defaults() -> dict:
+    """A progress bar only where it can be seen, and what a training says in its place."""
+    defaults = {"callbacks": [Progress()], "enable_model_summary": False}
+    return defaults if sys.stderr.isatty() else {**defaults, "enable_progress_bar": False}
+
+
+def _defaults_from_checkpoint(words: list[str], folder: Path) -> dict:
+    """The data section of the checkpoint that is named, as defaults of a subcommand.
+
+    Raises:
+        ValueError: if none is named, or it holds what it must not.
+    """
+    asks = any(word in ("-h", "--help") or word.endswith(".help") for word in words)
+    if asks or not words or words[0] not in ("validate", "test", "predict"):
+        return {}
+    path = _value_of("--ckpt_path", words)
+    if path is None:
+        raise ValueError(
+            f"'socialgraph {words[0]}' needs --ckpt_path: without a checkpoint the network has had "
+            "no training."
+        )
+    trust = yaml.safe_load(_value_of("--model.trust", words) or "[]")
+    data = data_options(read_checkpoint(path), [trust] if isinstance(trust, str) else trust)
+    config = folder / "checkpoint.yaml"
+    config.write_text(json.dumps({"data": data}))  # which is YAML, with its texts quoted
+    return {words[0]: {"default_config_files": [str(config)]}}
+
+
+def _with_checkpoint_last(words: list[str]) -> list[str]:
+    """The words with ``--ckpt_path`` at the end, where it goes before that of a configuration."""
+    path = _value_of("--ckpt_path", words)
+    if path is None:
+        return words
+    kept, skip = [], False
+    for word in words:
+        if not (skip or word == "--ckpt_path" or word.startswith("--ckpt_path=")):
+            kept.append(word)
+        skip = word == "--ckpt_path"
+    return [*kept, "--ckpt_path", path]
+
+
+def _value_of(option: str, words: list[str]) -> str | None:
+    """The value of an option; the last one counts."""
+    value = None
+    for place, word in enumerate(words):
+        if word == option and place + 1 < len(words):
+            value = words[place + 1]
+        elif word.startswith(f"{option}="):
+            value = word.removeprefix(f"{option}=")
+    return value
+
+
+def _suggest(message: str, parser: LightningArgumentParser) -> str:
+    for old, new in _RENAMED.items():
+        if re.search(rf"\b{re.escape(old)}\b", message):
+            return f"\n'{old}' is called '{new}' now."
+    known = {part for action in parser._actions for part in str(action.dest).split(".")}
+    for first, second in re.findall(r"[Oo]ption '([\w.]+)'|--([\w.]+)", message):
+        word = (first or second).rsplit(".", 1)[-1]
+        close = difflib.get_close_matches(word, known - {word}, n=3)
+        if close:
+            return f"\nDid you mean {' or '.join(map(repr, close))}?"
+    return ""

@@ -1,0 +1,83 @@
+"""How commands end."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from socialgraph.shell import run
+from tests.conftest import ROOT
+
+
+def failing(error):
+    def command(words):
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("no such radius"), "no such radius"),
+        (KeyError("'a.h5' has no feature 'x'"), "'a.h5' has no feature 'x'"),
+        (FileNotFoundError(2, "No such file or directory", "a.csv"), "No such file or directory: "),
+        (OSError("disk gone"), "disk gone"),
+        (MemoryError(), "MemoryError"),
+        (ValueError("an id \x1b[2J\rfine"), r"an id \x1b[2J\rfine"),
+    ],
+)
+def test_an_error_of_the_users_is_a_sentence(error, said, capsys):
+    assert run(failing(error), ["x"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"error: {said}")
+    assert shown.endswith("\n(--traceback shows where it came from)\n")
+    assert "Traceback" not in shown
+
+
+def test_traceback_lets_it_through():
+    seen = []
+    with pytest.raises(ValueError, match="no such radius"):
+        run(failing(ValueError("no such radius")), ["x", "--traceback"])
+    assert run(seen.extend, ["a", "--traceback", "b"]) == 0
+    assert seen == ["a", "b"]
+
+
+def test_a_mistake_of_ours_is_a_traceback():
+    with pytest.raises(IndexError):
+        run(failing(IndexError("list")), [])
+
+
+def test_a_status_is_handed_on():
+    assert run(lambda words: 1, []) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["-m", "data_prep", "simulate", "{}/a.h5", "--days", "900"]])
+def test_ctrl_c_ends_in_one_line(command, tmp_path):
+    words = [word.format(tmp_path) for word in command]
+    process = subprocess.Popen(
+        [sys.executable, *words], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    process.stderr.read(1)  # of the progress bar: it works
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    script = "import sys; from socialgraph.shell import run\n" + (
+        "def f(words):\n    for _ in range(200000): print('a line of some length')\n"
+        "sys.exit(run(f, []))"
+    )
+    command = f'{sys.executable} -c "$1" | head -1; echo "${{PIPESTATUS[0]}}"'
+    ran = subprocess.run(
+        ["bash", "-c", command, "_", script], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.stdout.splitlines()[-1] == "141"
+    assert ran.stderr == ""
