@@ -11,6 +11,7 @@ from data_prep.joining import locate_detectors, refuse_swapped
 from data_prep.report import Report, enumerate_first
 from socialgraph import schema
 from socialgraph.atomic import replacing
+from socialgraph.storage import open_for_writing
 
 __all__ = ["backfill"]
 
@@ -60,7 +61,7 @@ def _write_positions(
 ) -> None:
     with replacing(path) as temporary:
         shutil.copy(path, temporary)
-        with h5py.File(temporary, "r+") as file:
+        with open_for_writing(temporary, "r+") as file:
             info = file.require_group("metadata/vd_info")
             for row in rows:
                 schema.write_position(info.require_group(vdids[row]), lat[row], lon[row])

@@ -1,6 +1,9 @@
 """Files that appear whole or not at all."""
 
+import glob
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +15,38 @@ __all__ = ["replacing"]
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
 
-    If the block fails, the temporary file is removed and ``path`` stays as it was.
+    If the block fails, the temporary file is removed and ``path`` stays as it was. What a process
+    of this machine left that was killed in such a block is removed first.
+
+    Raises:
+        OSError: if the file cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    prefix = f".{path.name}.{socket.gethostname()}-"
+    for name in glob.glob(f"{glob.escape(prefix)}*.tmp", root_dir=path.parent):
+        owner = re.fullmatch(r"(\d+)\.tmp", name.removeprefix(prefix))
+        if owner and not _is_alive(int(owner[1])):
+            path.with_name(name).unlink(missing_ok=True)
+    temporary = path.with_name(f"{prefix}{os.getpid()}.tmp")
     try:
         yield temporary
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if str(error.filename) == str(temporary):
+            error.filename = str(path)  # the name that the user gave
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        pass
+    return True

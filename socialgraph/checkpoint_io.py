@@ -25,12 +25,19 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike, storage_options: Any = None
     ) -> None:
-        """Write it; a file that was there stays until the new one is whole."""
+        """Write it; a file that was there stays until the new one is whole.
+
+        Raises:
+            OSError: if it cannot be written, as on a full disk.
+        """
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         with replacing(path) as temporary:
-            torch.save(checkpoint, temporary)
+            try:
+                torch.save(checkpoint, temporary)
+            except RuntimeError as error:  # of the writer of archives, which does not say why
+                raise OSError(f"Cannot write '{path}': is the disk full?") from error
 
     def load_checkpoint(
         self,

@@ -35,7 +35,7 @@ from socialgraph import __version__
 from socialgraph.atomic import replacing
 from socialgraph.calendar import RepeatedHour, absent_hour, read_stamps, to_utc
 from socialgraph.series import RoadDistances, SeriesError, TrafficSeries
-from socialgraph.storage import check_dataset, check_links
+from socialgraph.storage import check_dataset, check_links, open_for_writing
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -50,7 +50,6 @@ __all__ = [
 SCHEMA_VERSION = 2
 _READ_VERSIONS = ("1", "2")
 _POSITION = ("position_lat", "position_lon")
-_TEXT = h5py.string_dtype("utf-8")
 _ARRAYS = ("data/features", "metadata/timestamps", "metadata/vdids", "metadata/feature_names")
 
 
@@ -62,10 +61,11 @@ def write(path: str | Path, series: TrafficSeries) -> None:
     """Write ``series`` to ``path``, whole or not at all.
 
     Raises:
+        OSError: if it cannot be written, as on a full disk.
         SeriesError: if the parts of ``series`` were changed and do not fit each other any more.
     """
     series = replace(series)  # made anew, it checks what was changed since
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, open_for_writing(temporary) as file:
         steps, nodes, channels = series.values.shape
         file.create_dataset(
             "data/features",
@@ -78,25 +78,43 @@ def write(path: str | Path, series: TrafficSeries) -> None:
             fillvalue=np.float32("nan"),
         )
         metadata = file.create_group("metadata")
-        metadata.create_dataset("vdids", data=series.vdids, dtype=_TEXT)
-        metadata.create_dataset("feature_names", data=series.feature_names, dtype=_TEXT)
-        stamps = np.datetime_as_string(series.timestamps, unit="s", timezone="UTC").tolist()
-        metadata.create_dataset("timestamps", data=stamps, dtype=_TEXT)
+        stamps = np.datetime_as_string(series.timestamps, unit="s", timezone="UTC")
+        for name, texts in (
+            ("vdids", series.vdids),
+            ("feature_names", series.feature_names),
+            ("timestamps", stamps.tolist()),
+        ):
+            _write_checked(metadata, name, _fixed(texts))
         if series.edges is not None:
             edges = metadata.create_group("edges")
-            edges.create_dataset("edge_index", data=series.edges.edge_index, dtype=np.int64)
-            edges.create_dataset("distance", data=series.edges.distance, dtype=np.float64)
+            _write_checked(edges, "edge_index", series.edges.edge_index.astype(np.int64))
+            _write_checked(edges, "distance", series.edges.distance.astype(np.float64))
         for vdid, lat, lon in zip(series.vdids, series.lat, series.lon, strict=True):
             group = file.require_group(f"metadata/vd_info/{vdid}")
-            group.attrs.update(_without_position(series.vd_info.get(vdid, {})))
+            for name, value in _without_position(series.vd_info.get(vdid, {})).items():
+                group.attrs[name] = _fixed(value) if isinstance(value, str) else value
             if np.isfinite(lat) and np.isfinite(lon):
                 write_position(group, lat, lon)
         file.attrs["schema_version"] = SCHEMA_VERSION
-        file.attrs["created_by"] = f"socialgraph {__version__}"
+        file.attrs["created_by"] = _fixed(f"socialgraph {__version__}")
         file.attrs["interval_minutes"] = float(series.interval_minutes)
-        file.attrs.create("units", series.units, dtype=_TEXT)
+        file.attrs["units"] = _fixed(series.units)
         for name in ("dataset_name", "timezone", "source", "missing"):
-            file.attrs[name] = getattr(series, name)
+            file.attrs[name] = _fixed(getattr(series, name))
+
+
+def _write_checked(group: h5py.Group, name: str, data: np.ndarray) -> None:
+    """Write an array with a checksum, which only parts of an array have."""
+    group.create_dataset(
+        name, data=data, chunks=data.shape if data.size else None, fletcher32=data.size > 0
+    )
+
+
+def _fixed(texts: str | Sequence[str]) -> np.ndarray:
+    """Texts of one length in UTF-8: those of varying length lie where no checksum covers them."""
+    encoded = [text.encode() for text in ([texts] if isinstance(texts, str) else texts)]
+    kind = h5py.string_dtype("utf-8", max(1, *map(len, encoded)))
+    return np.array(encoded[0] if isinstance(texts, str) else encoded, dtype=kind)
 
 
 def write_position(group: h5py.Group, lat: float, lon: float) -> None:
@@ -163,8 +181,9 @@ def _told(path: str | Path) -> Iterator[None]:
         yield
     except SchemaError:
         raise
-    except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise SchemaError(f"'{path}': {error}") from error
+    except Exception as error:  # of libraries, which raise all kinds over damaged files
+        text = str(error) or type(error).__name__
+        raise SchemaError(f"'{path}' is not in the layout, or is damaged: {text}") from error
 
 
 def _read_series(
@@ -293,7 +312,11 @@ def _place_in_utc(
 def _read_info(file: h5py.File, vdids: list[str]) -> dict[str, dict]:
     groups = file.get("metadata/vd_info", {})
     info = {v: _without_position(groups[v].attrs) for v in vdids if v in groups}
-    return {vdid: known for vdid, known in info.items() if known}
+    return {
+        vdid: {n: _text(v) if isinstance(v, bytes) else v for n, v in known.items()}
+        for vdid, known in info.items()
+        if known
+    }
 
 
 def _without_position(known: Mapping) -> dict:

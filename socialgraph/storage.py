@@ -1,11 +1,16 @@
-"""What of an HDF5 file may be read: what lies in the file itself, and all of it."""
+"""HDF5 files: only what lies in the file itself is read, and a failure to write is an error."""
 
+import io
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Literal
 
 import h5py
 import numpy as np
 
-__all__ = ["StorageError", "check_dataset", "check_links"]
+__all__ = ["StorageError", "check_dataset", "check_links", "open_for_writing"]
 
 
 class StorageError(ValueError):
@@ -64,3 +69,63 @@ def check_dataset(dataset: h5py.Dataset) -> None:
             f"{expected - there} of {expected} parts of '{dataset.name}' are lost or were never "
             f"written, and would be read as {fill}. Convert the raw data again."
         )
+
+
+@contextmanager
+def open_for_writing(path: str | Path, mode: Literal["w", "r+"] = "w") -> Iterator[h5py.File]:
+    """Open a file to write to it.
+
+    On a full disk the library of HDF5 fails again whenever it writes out what it still holds, and
+    in the end crashes the process. So it writes through a file of Python, which drops what comes
+    after a failure, and the failure is raised when the file is closed.
+
+    Args:
+        path: the file.
+        mode: ``"w"`` for a new file, ``"r+"`` for one that is there.
+
+    Raises:
+        OSError: if something could not be written.
+    """
+    with open(path, "w+b" if mode == "w" else "r+b", buffering=0) as raw:
+        sink = _Sink(raw)
+        try:
+            # Of 1.10 and later, whose own parts (all but the arrays) have checksums.
+            with h5py.File(sink, mode, libver=("v110", "latest")) as file:
+                yield file
+        finally:
+            if sink.failure is not None:
+                raise sink.failure
+
+
+class _Sink(io.RawIOBase):
+    """A file that takes everything, and keeps the first failure to write."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self.failure: OSError | None = None
+        self._raw = raw
+
+    def readinto(self, buffer: memoryview) -> int:
+        return self._raw.readinto(buffer)
+
+    def write(self, data: memoryview) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while self.failure is None and len(rest):
+                rest = rest[self._raw.write(rest) :]
+        except OSError as error:
+            self.failure = OSError(error.errno, error.strerror, self._raw.name)
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self._raw.truncate(size)
+        except OSError as error:
+            self.failure = self.failure or OSError(error.errno, error.strerror, self._raw.name)
+            return size or 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()

@@ -168,7 +168,7 @@ def test_wrong_options_are_named_and_nothing_is_written(sources, tmp_path, capsy
     assert main(args) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
-    assert error.count("\n") == 1
+    assert error.count("\n") == 2
     assert words in error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.csv", "speed.csv"]
 
