@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: install demo test test-fast test-scatter lint clean
+.PHONY: install demo test test-fast fuzz test-scatter lint clean
 
 install: .venv/.installed
 
@@ -40,6 +40,10 @@ test: install
 
 test-fast: install
 	$(BIN)/python -m pytest -m "not slow"
+
+# Hostile inputs of every kind, thousands of them; writes benchmarks/results/hostile.json.
+fuzz: install
+	$(BIN)/python -m tests.hostile --count 500
 
 # The pooling once more with torch-scatter, which torch-geometric uses if it is installed; and
 # the package as it is installed from its wheel.

@@ -1,5 +1,6 @@
 """What a forecaster writes into a checkpoint beside its weights, and how it is read."""
 
+import errno
 import reprlib
 import zipfile
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ __all__ = [
     "read_archive",
     "read_checkpoint",
     "recipe_of",
+    "save_archive",
 ]
 
 _NUMBERS = (type(None), bool, int, float, str)
@@ -82,6 +84,20 @@ def read_archive(path: str | Path, map_location: object = None) -> object:
             f"'{path}' is no checkpoint of tensors and plain values, or is damaged "
             f"({type(error).__name__}). Take an earlier one, or train again."
         ) from error
+
+
+def save_archive(value: object, path: str | Path) -> None:
+    """Write what :func:`read_archive` reads.
+
+    Raises:
+        OSError: if it cannot be written, as on a full disk.
+    """
+    # By a file, as an archive keeps the name of a path.
+    with open(path, "wb") as file:
+        try:
+            torch.save(value, file)
+        except RuntimeError as error:  # of the writer of archives, which does not say why
+            raise OSError(errno.ENOSPC, "Cannot write (is the disk full?)", str(path)) from error
 
 
 def _check_parts(path: Path) -> None:

@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from socialgraph.atomic import replacing
-from socialgraph.checkpoint import read_archive
+from socialgraph.checkpoint import read_archive, save_archive
 
 __all__ = ["WholeCheckpoints"]
 
@@ -34,10 +33,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         with replacing(path) as temporary:
-            try:
-                torch.save(checkpoint, temporary)
-            except RuntimeError as error:  # of the writer of archives, which does not say why
-                raise OSError(f"Cannot write '{path}': is the disk full?") from error
+            save_archive(checkpoint, temporary)
 
     def load_checkpoint(
         self,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from socialgraph.atomic import replacing
 from socialgraph.calendar import clock
+from socialgraph.checkpoint import read_archive, save_archive
 from socialgraph.data import graph_tensors
 from socialgraph.forecaster import Forecaster
 from socialgraph.memory import KINDS, Kind
@@ -150,7 +151,7 @@ class StreamingForecaster:
         """
         time = None if self.time is None else str(self.time)
         with replacing(path) as temporary:
-            torch.save(
+            save_archive(
                 {
                     "time": time,
                     "readings": self.readings,
@@ -171,7 +172,7 @@ class StreamingForecaster:
             ValueError: if the file holds no such state, or that of other weights.
         """
         try:
-            saved = torch.load(path, map_location=self.forecaster.device, weights_only=True)
+            saved = read_archive(path, self.forecaster.device)
             time = None if saved["time"] is None else np.datetime64(saved["time"])
             readings, weights, extra = (saved[name] for name in ("readings", "weights", "extra"))
             detectors = [saved[name] for name in ("vdids", "lat", "lon")]

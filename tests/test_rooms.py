@@ -123,6 +123,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {
             "socialgraph.atomic",
             "socialgraph.calendar",
+            "socialgraph.checkpoint",
             "socialgraph.data",
             "socialgraph.forecaster",
             "socialgraph.memory",

@@ -1,0 +1,73 @@
+"""A few trials of each kind; ``make fuzz`` runs thousands."""
+
+import os
+import time
+
+import pytest
+
+from tests.hostile.damage import DAMAGES, damaged
+from tests.hostile.kinds import KINDS, Room
+from tests.hostile.trial import BAD, attempt
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    return Room(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.mark.parametrize("kind", ["broken files", "odd files", "broken checkpoints"])
+def test_nothing_bad_comes_of_a_few(room, kind):
+    outcomes = {seed: KINDS[kind](room, seed) for seed in range(8)}
+    assert {seed: found for seed, found in outcomes.items() if found.kind in BAD} == {}
+    assert "refused" in {found.kind for found in outcomes.values()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["odd checkpoints", "tables", "streams", "options", "kills"])
+def test_nothing_bad_comes_of_more(room, kind):
+    outcomes = {seed: KINDS[kind](room, seed) for seed in range(20)}
+    assert {seed: found for seed, found in outcomes.items() if found.kind in BAD} == {}
+
+
+@pytest.mark.parametrize("kind", ["broken files", "broken checkpoints"])
+def test_what_is_whole_is_right(room, kind, monkeypatch):
+    monkeypatch.setattr("tests.hostile.kinds.damaged", lambda data, seed: ("none", data))
+    assert KINDS[kind](room, 0).kind == "right"
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_damage_and_comes_from_the_seed(name):
+    data = bytes(range(256)) * 8
+    found = {seed: damaged(data, seed) for seed in range(60)}
+    own = [bytes_ for kind, bytes_ in found.values() if kind == name]
+    assert own
+    assert sum(bytes_ != data for bytes_ in own) > len(own) // 2
+    assert damaged(data, 3) == damaged(data, 3)
+
+
+# What the harness would miss must not look like success.
+def _loop():
+    while True:
+        time.sleep(1)
+
+
+def _print_traceback():
+    print("Traceback (most recent call last):")
+    return 2, None
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda: (0, 1), "right"),
+        (lambda: (0, 2), "wrong"),
+        (lambda: (2, None), "refused"),
+        (lambda: [][1], "traceback"),
+        (_print_traceback, "traceback"),
+        (lambda: os.abort(), "crash"),
+        (lambda: (0, len(bytearray(2**40))), "memory"),
+        (_loop, "hang"),
+    ],
+)
+def test_every_end_has_its_name(call, kind):
+    assert attempt(call, expected=1, seconds=1.0).kind == kind
