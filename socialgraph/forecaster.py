@@ -84,6 +84,9 @@ class Forecaster(pl.LightningModule):
             of the new data; what the network knows of a detector goes by its id, and a stranger
             gets the mean. Without ``network`` its network is taken too.
         trust: packages besides this one whose classes may be made from a checkpoint.
+
+    Raises:
+        ValueError: if a number is out of its range.
     """
 
     def __init__(
@@ -108,8 +111,7 @@ class Forecaster(pl.LightningModule):
         self.weight_decay = float(weight_decay)
         self.warmup_steps = int(warmup_steps)
         self.silence = float(silence)
-        if not 0 <= self.silence <= 1:
-            raise ValueError(f"Expected 'silence' as a share from 0 to 1 (got {silence}).")
+        _check_options(self)
         self.init_from = init_from
         self.trust = [trust] if isinstance(trust, str) else list(trust)
         self.save_hyperparameters({name: getattr(self, name) for name in _OPTIONS})
@@ -596,6 +598,16 @@ class Forecaster(pl.LightningModule):
         self.log(f"{part}/mae", (weight * errors["mae_all"]).nanmean(), prog_bar=True)
         self.log(f"{part}/rmse", (weight * errors["rmse_all"]).nanmean())
         return errors
+
+
+def _check_options(options: Forecaster) -> None:
+    if not 0 <= options.silence <= 1:
+        raise ValueError(f"Expected 'silence' as a share from 0 to 1 (got {options.silence}).")
+    if not 0 < options.huber_delta < math.inf:
+        raise ValueError(f"Expected 'huber_delta' above 0 (got {options.huber_delta}).")
+    for name in ("learning_rate", "weight_decay", "warmup_steps"):
+        if not 0 <= getattr(options, name) < math.inf:
+            raise ValueError(f"Expected '{name}' of 0 or more (got {getattr(options, name)}).")
 
 
 def _poolings(network: nn.Module) -> list[nn.Module]:

@@ -35,7 +35,7 @@ from socialgraph import __version__
 from socialgraph.atomic import replacing
 from socialgraph.calendar import RepeatedHour, absent_hour, read_stamps, to_utc
 from socialgraph.series import RoadDistances, SeriesError, TrafficSeries
-from socialgraph.storage import check_dataset, check_links, open_for_writing
+from socialgraph.storage import StorageError, check_dataset, check_links, open_for_writing
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -181,6 +181,8 @@ def _told(path: str | Path) -> Iterator[None]:
         yield
     except SchemaError:
         raise
+    except (SeriesError, StorageError) as error:
+        raise SchemaError(f"'{path}': {error}") from error
     except Exception as error:  # of libraries, which raise all kinds over damaged files
         text = str(error) or type(error).__name__
         raise SchemaError(f"'{path}' is not in the layout, or is damaged: {text}") from error

@@ -1,10 +1,14 @@
 """Files that appear whole or not at all."""
 
 import os
+import re
+import subprocess
+import sys
 
 import pytest
 
 from socialgraph.atomic import replacing
+from tests.conftest import ROOT
 
 
 def test_a_file_appears_when_the_block_ends_and_not_before(tmp_path):
@@ -29,3 +33,36 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         fail()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_the_litter_of_killed_writers_goes_and_that_of_living_ones_stays(tmp_path):
+    path = tmp_path / "a.txt"
+    script = (
+        "import os, sys, signal; from socialgraph.atomic import replacing\n"
+        "with replacing(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], cwd=ROOT)
+    (litter,) = tmp_path.iterdir()
+    other = tmp_path / litter.name.replace("a.txt", "b.txt")
+    theirs = tmp_path / re.sub(r"a\.txt\.(.*)-(\d+)", r"a.txt.other-host-\2", litter.name)
+    alive = tmp_path / re.sub(r"\d+\.tmp", "1.tmp", litter.name)
+    for file in (other, theirs, alive):
+        file.write_text("half")
+    with replacing(path) as temporary:
+        temporary.write_text("whole")
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "a.txt",
+        other.name,
+        theirs.name,
+        alive.name,
+    }
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path):
+    (tmp_path / "folder").write_text("no folder")
+    with pytest.raises(OSError, match="folder"), replacing(tmp_path / "folder" / "a.txt"):
+        pass
+    with pytest.raises(OSError) as end, replacing(tmp_path / "a.txt") as temporary:  # noqa: PT011
+        raise OSError(28, "No space left on device", str(temporary))
+    assert end.value.filename == str(tmp_path / "a.txt")

@@ -255,6 +255,26 @@ def test_a_value_of_the_wrong_type_is_refused(traffic_file, capsys, word, said):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("--model.weight_decay=-1", "'weight_decay' of 0 or more (got -1.0)"),
+        ("--model.warmup_steps=-1", "'warmup_steps' of 0 or more (got -1)"),
+        ("--model.learning_rate=-1", "'learning_rate' of 0 or more (got -1.0)"),
+        ("--model.huber_delta=0", "'huber_delta' above 0 (got 0.0)"),
+        (
+            "--data.windows.stride=1000000",
+            "below the number of training windows, 201",
+        ),
+        ("--data.features=[speed,speed]", "'features', each once"),
+        ("--data.targets=[]", "one name or more as 'targets'"),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused(traffic_file, capsys, word, said):
+    assert said in refused(capsys, ["fit", *made(traffic_file, word)])
+    assert not Path("checkpoints").exists()
+
+
 def test_a_checkpoint_that_is_not_there_is_named(capsys):
     assert "No checkpoint 'none.ckpt'" in refused(capsys, ["test", "--ckpt_path=none.ckpt"])
     with pytest.raises(FileNotFoundError, match=r"none\.ckpt"):

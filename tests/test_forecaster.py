@@ -4,9 +4,11 @@ import dataclasses
 import itertools
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from functools import partial
 
 import h5py
@@ -18,7 +20,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 from torch import nn
 
 import socialgraph
+from socialgraph.checkpoint_io import WholeCheckpoints
 from socialgraph.data import Loading, TrafficDataModule, Windows
+from socialgraph.finite import NotFiniteError
 from socialgraph.forecaster import Forecaster
 from socialgraph.graph import CombinedGraph, RadiusGraph, RoadGraph
 from socialgraph.logger import MetricsLogger
@@ -990,3 +994,79 @@ def test_a_training_takes_input_away_and_a_test_does_not(traffic_file, tmp_path)
     for silence in (-0.1, 1.1):
         with pytest.raises(ValueError, match="'silence' as a share"):
             make_forecaster(silence=silence)
+
+
+@pytest.mark.parametrize("where", ["train", "val"])
+def test_what_is_not_finite_ends_the_training_and_keeps_no_checkpoint(tmp_path, where):
+    class Broken(nn.Module):
+        """Forecasts NaN in one of the two modes."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(()))
+
+        def forward(self, features):
+            last = self.weight * features[:, -1:, :, :1].expand(-1, 4, -1, -1)
+            return last.log() - 9e9 if self.training == (where == "train") else last
+
+    trainer = pl.Trainer(
+        max_epochs=1, logger=False, default_root_dir=tmp_path, enable_progress_bar=False,
+        num_sanity_val_steps=0,
+    )  # fmt: skip
+    data = TrafficDataModule(make_series(), targets=["speed"], windows=Windows(6, 4))
+    with pytest.raises(NotFiniteError, match=r"forecast is not finite, in windows that end") as end:
+        trainer.fit(Forecaster(Broken()), data)
+    largest = float(re.search(r"largest scaled reading there is ([\d.]+)", str(end.value))[1])
+    values = make_series().values
+    scaled = (values - np.nanmean(values, (0, 1))) / np.nanstd(values, (0, 1))
+    assert 1 < largest < 1.3 * np.nanmax(np.abs(scaled))
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    class LastStep(pl.Callback):
+        """Breaks a weight after the last validation."""
+
+        def on_train_epoch_end(self, trainer, pl_module):
+            with torch.no_grad():
+                next(pl_module.parameters()).fill_(float("inf"))
+
+    trainer = pl.Trainer(
+        max_epochs=1, logger=False, default_root_dir=tmp_path, enable_progress_bar=False,
+        callbacks=[LastStep()],
+    )  # fmt: skip
+    data = TrafficDataModule(make_series(), targets=["speed"], windows=Windows(6, 4))
+    with pytest.raises(NotFiniteError, match="no checkpoint is kept"):
+        trainer.fit(
+            Forecaster(
+                plain_network(partial(XLSTMEncoder, hidden_channels=8, num_blocks=1, slstm_at=[]))
+            ),
+            data,
+        )
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_checkpoints_go_through_the_atomic_writer_in_python_too(tmp_path, monkeypatch):
+    """Also if the folder of temporary files is elsewhere, and damage is found on loading."""
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    data = TrafficDataModule(make_series(), targets=["speed"], windows=Windows(6, 4))
+    trainer = pl.Trainer(
+        max_epochs=1, logger=False, default_root_dir=tmp_path, enable_progress_bar=False
+    )
+    trainer.fit(
+        Forecaster(
+            plain_network(partial(XLSTMEncoder, hidden_channels=8, num_blocks=1, slstm_at=[]))
+        ),
+        data,
+    )
+    (path,) = tmp_path.rglob("*.ckpt")
+    assert isinstance(trainer.strategy.checkpoint_io, WholeCheckpoints)
+    whole = path.read_bytes()
+    assert b"archive/data.pkl" in whole  # and not the name of the temporary file
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda part: part.file_size)
+    place = largest.header_offset + largest.file_size // 2 + 64
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for read in (socialgraph.load, lambda p: trainer.test(datamodule=data, ckpt_path=str(p))):
+        with pytest.raises(ValueError, match="or is damaged"):
+            read(path)

@@ -174,6 +174,8 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.graph",
             "socialgraph.schema",
             "socialgraph.series",
+            "socialgraph.shell",
+            "socialgraph.storage",
             "data_prep",
         },
         set(),

@@ -1,11 +1,15 @@
 """Files that lead elsewhere, that lost parts, or were damaged: refused by name."""
 
+import os
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
 
 from socialgraph import schema
-from tests.conftest import make_series
+from tests.conftest import ROOT, make_series
 
 
 def replace_features(file, **options):
@@ -135,3 +139,22 @@ def test_a_file_that_was_cut_off_is_refused(traffic_file):
         traffic_file.write_bytes(whole[:size])
         with pytest.raises(schema.SchemaError, match=r"traffic\.h5"):
             schema.read(traffic_file)
+
+
+@pytest.mark.parametrize("limit", [1000, 10_000, 30_000])
+def test_a_full_disk_is_an_error_and_no_crash(tmp_path, limit):
+    script = (
+        "import resource, signal, sys; from data_prep.__main__ import main\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "sys.exit(main(['simulate', sys.argv[1], '--detectors=12', '--days=1', '--overwrite']))"
+    )
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"an earlier file")
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == 2
+    assert f"error: File too large: '{path}'." in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert path.read_bytes() == b"an earlier file"
+    assert os.listdir(tmp_path) == ["a.h5"]

@@ -1,6 +1,7 @@
 """Forecasts that follow a stream: equal to the whole history, through gaps, changes and kills."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -49,6 +50,14 @@ def stacked(tmp_path_factory):
         timestamps=np.delete(series.timestamps, slice(750, 760)),
     )
     return train(tmp_path_factory.mktemp("stacked"), series, "stacked_identity"), series
+
+
+def refused(words, capsys):
+    """What the command says of an error."""
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    return capsys.readouterr().err
 
 
 def train(folder, series, model, *more):
@@ -369,12 +378,11 @@ def test_a_killed_command_goes_on_as_if_nothing_had_happened(
     ],
 )
 def test_lines_that_cannot_be_read_end_in_an_error_that_names_them(
-    checkpoint, tmp_path, text, words
+    checkpoint, tmp_path, text, words, capsys
 ):
     (tmp_path / "in.csv").write_text(text)
-    with pytest.raises(SystemExit) as end:
-        main(command(checkpoint, tmp_path, "--input", tmp_path / "in.csv")[3:])
-    assert words in str(end.value)
+    said = refused(command(checkpoint, tmp_path, "--input", tmp_path / "in.csv")[3:], capsys)
+    assert words in said
 
 
 ZONES = {  # where clocks go back and forth, in UTC
@@ -491,8 +499,8 @@ def test_a_line_that_is_sent_twice_is_ignored_and_with_other_readings_refused(
     time, *cells = second.split(",")
     changed = ",".join([time, *cells[:2], "1.5", *cells[3:]])
     (tmp_path / "in.csv").write_text("\n".join([header, first, second, changed]) + "\n")
-    with pytest.raises(SystemExit, match=r"Line 4: repeats 2024-01-01T08:05:00\+08:00.*'VD-1'"):
-        main(words)
+    said = refused(words, capsys)
+    assert re.search(r"Line 4: repeats 2024-01-01T08:05:00\+08:00.*'VD-1'", said)
 
 
 def test_columns_without_their_feature_are_named():
@@ -526,19 +534,18 @@ def test_new_detectors_are_told_by_a_table(checkpoint, tmp_path, capsys):
     main(command(checkpoint, tmp_path, *words)[3:])
     rows = capsys.readouterr().out.splitlines()[1:]
     assert {line.split(",")[3] for line in rows} == {"VD-0", "VD-new"}
-    with pytest.raises(SystemExit, match="has no column"):
-        main(command(checkpoint, tmp_path, *words[:3], tmp_path / "in.csv")[3:])
+    said = refused(command(checkpoint, tmp_path, *words[:3], tmp_path / "in.csv")[3:], capsys)
+    assert "has no column" in said
 
 
-def test_an_output_that_others_have_written_to_is_left_alone(checkpoint, series, tmp_path):
+def test_an_output_that_others_have_written_to_is_left_alone(checkpoint, series, tmp_path, capsys):
     (tmp_path / "in.csv").write_text("\n".join(lines_of(series, range(3))) + "\n")
     output = tmp_path / "out.csv"
     words = command(checkpoint, tmp_path, "--input", tmp_path / "in.csv", "--output", output)[3:]
     main(words)
     for text in ("a,b\n1,2\n", output.read_text() + "a note\n", output.read_text()[:-9]):
         output.write_text(text)
-        with pytest.raises(SystemExit, match="--output"):
-            main(words)
+        assert "--output" in refused(words, capsys)
         assert output.read_text() == text
         output.unlink()
         main(words)  # a file that is gone is begun anew
@@ -547,13 +554,12 @@ def test_an_output_that_others_have_written_to_is_left_alone(checkpoint, series,
         main(words)
 
 
-def test_an_error_keeps_the_lines_before_it(checkpoint, series, tmp_path):
+def test_an_error_keeps_the_lines_before_it(checkpoint, series, tmp_path, capsys):
     lines = list(lines_of(series, range(6)))
     output = tmp_path / "out.csv"
     (tmp_path / "in.csv").write_text("\n".join([*lines[:4], "broken"]) + "\n")
     words = ("--input", tmp_path / "in.csv", "--output", output, "--save_every", 10)
-    with pytest.raises(SystemExit, match="Line 5"):
-        main(command(checkpoint, tmp_path, *words)[3:])
+    assert "Line 5" in refused(command(checkpoint, tmp_path, *words)[3:], capsys)
     (tmp_path / "in.csv").write_text("\n".join(lines) + "\n")
     main(command(checkpoint, tmp_path, *words)[3:])
     rows = output.read_text().splitlines()

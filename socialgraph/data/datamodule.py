@@ -85,6 +85,12 @@ class TrafficDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         _check_types(series, features, targets, windows, graph, loading)
+        for name, names in (("features", features), ("targets", targets)):
+            if names is not None and not 0 < len(set(names)) == len(names):
+                raise ValueError(
+                    f"Expected one name or more as '{name}', each once (got {names}). Leave it out "
+                    "to take all."
+                )
         absent = [name for name in targets or [] if features and name not in features]
         if absent:
             raise ValueError(
@@ -225,7 +231,13 @@ class TrafficDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Loader of training windows, in an order that depends on seed and epoch alone."""
-        starts = self._part("train")[:: self.windows.stride].tolist()
+        starts = self._part("train")
+        if 1 < len(starts) <= self.windows.stride:
+            raise ValueError(
+                f"Expected 'stride' below the number of training windows, {len(starts)} (got "
+                f"{self.windows.stride}): one of them alone would be trained on."
+            )
+        starts = starts[:: self.windows.stride].tolist()
         collator = copy.copy(self.collator)
         if self.trainer is not None and self.trainer.lightning_module.wants_profile:
             collator.usual = self.usual

@@ -87,6 +87,8 @@ class SocialBlock(nn.Module):
     ) -> None:
         super().__init__()
         hidden_channels = channels if hidden_channels is None else hidden_channels
+        if hidden_channels < 1:
+            raise ValueError(f"Expected 'hidden_channels' of 1 or more (got {hidden_channels}).")
         self.mlp = nn.Sequential(
             nn.Linear(channels, hidden_channels),
             nn.ReLU(),
