@@ -20,9 +20,16 @@ class Report:
 
 
 def format_table(rows: list[tuple[str, str]]) -> str:
-    """Rows of ``(topic, text)`` with the texts aligned, one row per line."""
+    """Rows of ``(topic, text)`` with the texts aligned, one row per line.
+
+    What could steer a terminal or begin a line of its own is written as its code.
+    """
     width = max((len(topic) for topic, _ in rows), default=0)
-    return "\n".join(f"{topic:<{width}}  {text}".rstrip() for topic, text in rows)
+    return "\n".join(f"{topic:<{width}}  {_escape(text)}".rstrip() for topic, text in rows)
+
+
+def _escape(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def enumerate_first(items: Iterable[object], limit: int = 3) -> str:

@@ -1,5 +1,6 @@
 """A traffic series in memory: readings of detectors, their times, places and what else is known."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -321,10 +322,12 @@ def _check_names(what: str, names: list[str]) -> None:
     odd = [name for name in names if not name.strip() or not name.isprintable()]
     if what == "vdids":  # they are names of groups in HDF5
         odd += [name for name in names if "/" in name or name in (".", "..")]
+    # Spreadsheets run these, and names stand in tables.
+    odd += [name for name in names if re.match(r"[=@]|[+-].*[(|!]", name)]
     if odd:
         raise SeriesError(
-            f"Expected {what} that are not empty and hold no control character, ids without "
-            f"'/' (got {odd[:5]}). Rename them."
+            f"Expected {what} that are not empty, hold no control character and are no formula of "
+            f"a spreadsheet, ids without '/' (got {odd[:5]}). Rename them."
         )
 
 
