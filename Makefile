@@ -6,6 +6,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 RUN := runs/demo
+# Two test files at once; a file's tests share what they train.
+SPREAD := -n 2 --dist loadscope
 
 .PHONY: install demo test test-fast fuzz test-scatter lint clean
 
@@ -36,10 +38,10 @@ demo: install
 	@echo "picture     $(RUN)/forecast.png"
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 test-fast: install
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow"
 
 # Hostile inputs of every kind, thousands of them; writes benchmarks/results/hostile.json.
 fuzz: install
