@@ -64,6 +64,7 @@ test-scatter: .venv-scatter/.installed
 
 lint: install
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/ruff format --check .
 
 clean:

@@ -168,7 +168,8 @@ def read_stamps(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
             f"{naive} of {len(stamps)} times have no UTC offset, the others have one (first "
             f"{texts[offsets.index(None)]!r}). Write all of them in the same way."
         )
-    return clocks, np.array([o.total_seconds() for o in offsets]).astype("timedelta64[s]")
+    known = [offset.total_seconds() for offset in offsets if offset is not None]
+    return clocks, np.array(known).astype("timedelta64[s]")
 
 
 def parse_stamps(
@@ -315,7 +316,9 @@ def _changes(zone: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _offset_at(second: int, info: ZoneInfo) -> int:
-    return int(datetime.fromtimestamp(second, info).utcoffset().total_seconds())
+    offset = datetime.fromtimestamp(second, info).utcoffset()
+    assert offset is not None  # as it has a zone
+    return int(offset.total_seconds())
 
 
 def _start_of(offset: int, day: int, info: ZoneInfo) -> int:

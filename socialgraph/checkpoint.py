@@ -5,6 +5,7 @@ import reprlib
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -63,7 +64,7 @@ def read_checkpoint(path: str | Path) -> dict:
     return checkpoint
 
 
-def read_archive(path: str | Path, map_location: object = None) -> object:
+def read_archive(path: str | Path, map_location: Any = None) -> Any:
     """What a file of ``torch.save`` holds, if it is undamaged; no code of it is run.
 
     Args:
@@ -240,7 +241,7 @@ def network_of(
     if num_nodes is not None:
         kept = {k: v for k, v in recipe["init_args"].items() if k not in _SIZES}
         recipe = {**recipe, "init_args": _for_detectors(kept, num_nodes)}
-    return make(recipe, trust)
+    return cast(nn.Module, make(recipe, trust))
 
 
 def _for_detectors(recipe: object, num_nodes: int) -> object:
@@ -274,7 +275,7 @@ def profile_of(checkpoint: dict, spec: DataSpec) -> DailyProfile | None:
             f"The 'profile' of the checkpoint cannot be that of {sizes[0]} detectors and "
             f"{sizes[1]} features. Train again."
         )
-    return DailyProfile(*parts)
+    return DailyProfile(*cast(list[torch.Tensor], parts))
 
 
 def check_same_network(own: dict | None, saved: dict | None) -> None:

@@ -13,12 +13,14 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
     Vectors are biases, norms and radii. What the network names in ``no_weight_decay()``, if it has
     that method, does not decay either.
     """
-    spared = getattr(network, "no_weight_decay", set)()
-    groups = [{"params": [], "weight_decay": weight_decay}, {"params": [], "weight_decay": 0.0}]
+    spared: set[str] = getattr(network, "no_weight_decay", set)()
+    weights: tuple[list[nn.Parameter], ...] = ([], [])
     for name, weight in network.named_parameters():
         if weight.requires_grad:
-            groups[weight.ndim <= 1 or name in spared]["params"].append(weight)
-    return [group for group in groups if group["params"]]
+            weights[weight.ndim <= 1 or name in spared].append(weight)
+    decays = (weight_decay, 0.0)
+    groups = zip(weights, decays, strict=True)
+    return [{"params": params, "weight_decay": decay} for params, decay in groups if params]
 
 
 def rate_factor(step: int, warmup: int, total: float) -> float:

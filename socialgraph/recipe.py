@@ -166,10 +166,10 @@ def _is_describable(thing: object) -> bool:
 
 def _arguments(thing: object) -> list[str]:
     """Names of the arguments of its constructor."""
-    owner = next(base for base in type(thing).__mro__ if "__init__" in vars(base))
+    owner: type = next(base for base in type(thing).__mro__ if "__init__" in vars(base))
     if owner.__module__ == "torch.nn.modules.module":  # takes any, to refuse them
         return []
-    return list(inspect.signature(owner.__init__).parameters)[1:]
+    return list(inspect.signature(vars(owner)["__init__"]).parameters)[1:]
 
 
 def _make(recipe: object, trust: Sequence[str] | None) -> object:
@@ -183,7 +183,8 @@ def _make(recipe: object, trust: Sequence[str] | None) -> object:
     if trust is not None:
         _check_package(f"{made.__module__}.{made.__qualname__}", trust)
     try:
-        return made(**_make(recipe.get("init_args", {}), trust))
+        given = {name: _make(value, trust) for name, value in recipe.get("init_args", {}).items()}
+        return made(**given)
     except TypeError as error:
         raise ValueError(
             f"Cannot make a {recipe['class_path']} ({error}). {_OTHER_VERSION}"
@@ -197,7 +198,7 @@ def _find_class(path: object) -> type:
         ValueError: if there is none.
     """
     try:
-        module, _, name = path.rpartition(".")
+        module, _, name = str(path).rpartition(".")
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"There is no class {path!r} ({error}). {_OTHER_VERSION}") from error

@@ -5,10 +5,13 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, Literal
 
 import h5py
 import numpy as np
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 __all__ = ["StorageError", "check_dataset", "check_links", "open_for_writing"]
 
@@ -86,7 +89,7 @@ def open_for_writing(path: str | Path, mode: Literal["w", "r+"] = "w") -> Iterat
     Raises:
         OSError: if something could not be written.
     """
-    with open(path, "w+b" if mode == "w" else "r+b", buffering=0) as raw:
+    with io.FileIO(path, "w+" if mode == "w" else "r+") as raw:
         sink = _Sink(raw)
         try:
             # Of 1.10 and later, whose own parts (all but the arrays) have checksums.
@@ -100,14 +103,14 @@ def open_for_writing(path: str | Path, mode: Literal["w", "r+"] = "w") -> Iterat
 class _Sink(io.RawIOBase):
     """A file that takes everything, and keeps the first failure to write."""
 
-    def __init__(self, raw: BinaryIO) -> None:
+    def __init__(self, raw: io.FileIO) -> None:
         self.failure: OSError | None = None
         self._raw = raw
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: "WriteableBuffer") -> int:
         return self._raw.readinto(buffer)
 
-    def write(self, data: memoryview) -> int:
+    def write(self, data: "ReadableBuffer") -> int:
         rest = memoryview(data).cast("B")
         size = len(rest)
         try:

@@ -74,7 +74,10 @@ class StreamingForecaster:
         return self.spec.vdids
 
     def set_detectors(
-        self, vdids: Sequence[str], lat: Sequence[float] | Tensor, lon: Sequence[float] | Tensor
+        self,
+        vdids: Sequence[str],
+        lat: Sequence[float] | np.ndarray | Tensor,
+        lon: Sequence[float] | np.ndarray | Tensor,
     ) -> None:
         """Follow these detectors from now on.
 
@@ -90,7 +93,7 @@ class StreamingForecaster:
                 knows each detector by itself and not one of these.
         """
         vdids = [str(vdid) for vdid in vdids]
-        lat, lon = (np.array(part, dtype=np.float64) for part in (lat, lon))
+        lat, lon = (np.asarray(part, dtype=np.float64) for part in (lat, lon))
         if not vdids:
             raise ValueError("Expected one detector or more (got none).")
         if len(set(vdids)) < len(vdids) or not len(vdids) == len(lat) == len(lon):

@@ -217,10 +217,10 @@ def _run(options: argparse.Namespace) -> None:
         load(options.ckpt_path, options.device), options.max_gap, options.memory
     )
     path = options.state or options.ckpt_path.with_suffix(".stream.pt")
-    mark = stream.load(path) if path.is_file() else {}
+    mark: dict | None = stream.load(path) if path.is_file() else {}
     if options.detectors:
         stream.set_detectors(*_read_detectors(options.detectors))
-    if output is None or mark.get("path") != str(output.resolve()):
+    if output is None or mark is None or mark.get("path") != str(output.resolve()):
         mark = None
     with _open_input(options.input) as lines:
         table = ReadingTable(

@@ -139,8 +139,8 @@ class DaySplit:
             )
         last = len(present) - self.test
         ends = [*present, present[-1] + 1]
-        borders = np.searchsorted(days, [ends[last - self.val], ends[last]]).tolist()
-        return _inside(starts, window + horizon, *borders, len(timestamps)), borders[0]
+        first, end = np.searchsorted(days, [ends[last - self.val], ends[last]]).tolist()
+        return _inside(starts, window + horizon, first, end, len(timestamps)), first
 
 
 def _inside(starts: np.ndarray, length: int, first: int, last: int, total: int) -> Parts:

@@ -30,11 +30,7 @@ class CombinedGraph(GraphBuilder):
                     f"number {number}). List its builders here instead of it."
                 )
         self.graphs = list(graphs)
-
-    @property
-    def max_radius(self) -> float:
-        """The longest edge that one of the builders may give, in metres."""
-        return max(graph.max_radius for graph in self.graphs)
+        self.max_radius = max(graph.max_radius for graph in self.graphs)
 
     def build(self, detectors: Detectors) -> Graph:
         """Join ``detectors`` in every way.

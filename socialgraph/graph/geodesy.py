@@ -54,7 +54,8 @@ def valid_positions(detectors: Detectors) -> tuple[np.ndarray, np.ndarray]:
             f"Expected one 'lat' and one 'lon' for each of the {len(names)} detectors (got shapes "
             f"{lat.shape} and {lon.shape})."
         )
-    bad = np.flatnonzero(~((np.abs(lat) <= 90) & (np.abs(lon) <= 180)))  # a NaN is bad too
+    outside = ~((np.abs(lat) <= 90) & (np.abs(lon) <= 180))  # a NaN is bad too
+    bad = np.flatnonzero(outside).tolist()
     if len(bad):
         first = bad[0]
         raise ValueError(

@@ -88,16 +88,11 @@ class RoadGraph(GraphBuilder):
                 "'path', or leave them out; the distances of a traffic file are in metres."
             )
         self.path = None if path is None else str(path)
-        self.max_distance = max_distance
+        self.max_distance = self.max_radius = max_distance
         self.max_num_neighbors = max_num_neighbors
         self.rows = rows
         self.keys = keys
         self.metres_per_unit = metres_per_unit
-
-    @property
-    def max_radius(self) -> float:
-        """The longest edge, which is ``max_distance``."""
-        return self.max_distance
 
     def build(self, detectors: Detectors) -> Graph:
         """Join ``detectors``; one without a way to another has no edge and is named in a warning.
@@ -129,6 +124,7 @@ class RoadGraph(GraphBuilder):
 
     def _table_trips(self, detectors: Detectors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sender, receiver and metres ``[P]`` of the trips of the table between detectors."""
+        assert self.path is not None  # else the distances are those of the series
         table = read_road_table(self.path, self.rows)
         detector = match_detectors(table.names, detectors.vdids, self.keys, self.path)
         if foreign := int((detector < 0).sum()):

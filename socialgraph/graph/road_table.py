@@ -123,7 +123,8 @@ def _from_list(path: str, first: list[str], body: "pd.DataFrame") -> RoadTable:
     start, end = (body[column].map(_plain) for column in columns[:2])
     names, places = np.unique(np.concatenate([start, end]).astype(str), return_inverse=True)
     length = _numbers(path, body[[columns[2]]])[:, 0]
-    return RoadTable(names.tolist(), *places.reshape(2, -1), length)
+    first_place, last_place = places.reshape(2, -1)
+    return RoadTable(names.tolist(), first_place, last_place, length)
 
 
 def _from_matrix(path: str, first: list[str], body: "pd.DataFrame", rows: Rows) -> RoadTable:

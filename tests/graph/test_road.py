@@ -412,6 +412,7 @@ def test_arguments_stay_plain_attributes_under_their_names(tmp_path):
     builder = RoadGraph(tmp_path / "a.csv", 500.0, 3, "from", "vdid", 1000.0)
     assert vars(builder) == {
         "path": str(tmp_path / "a.csv"),
+        "max_radius": 500.0,
         "max_distance": 500.0,
         "max_num_neighbors": 3,
         "rows": "from",
