@@ -112,7 +112,7 @@ def _check_package(path: object, trust: Sequence[str]) -> None:
         raise ValueError(
             f"The checkpoint names the class {path!r}. Only classes of socialgraph.nn, "
             "socialgraph.graph and socialgraph.data are made from a checkpoint. If you trust it, "
-            f"say so: trust=[{package!r}]."
+            f"say so: trust=[{package!r}], on the command line --trust {package}."
         )
 
 

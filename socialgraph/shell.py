@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-__all__ = ["run"]
+__all__ = ["run", "split_names"]
 
 
 def run(command: Callable[[list[str]], int | None], words: Sequence[str]) -> int:
@@ -33,6 +33,11 @@ def run(command: Callable[[list[str]], int | None], words: Sequence[str]) -> int
             raise
         print(f"error: {_sentence(error)}\n(--traceback shows where it came from)", file=sys.stderr)
         return 2
+
+
+def split_names(text: str) -> list[str]:
+    """Names with commas between them."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _sentence(error: Exception) -> str:

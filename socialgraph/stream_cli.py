@@ -18,6 +18,7 @@ from torch import Tensor
 from socialgraph.calendar import check_years, format_local, read_stamps, to_utc
 from socialgraph.forecaster import load
 from socialgraph.memory import KINDS
+from socialgraph.shell import split_names
 from socialgraph.spec import DataSpec
 from socialgraph.stream import StreamingForecaster
 
@@ -214,7 +215,9 @@ def _run(options: argparse.Namespace) -> None:
     if output is not None and output.resolve() == options.input.resolve():
         raise ValueError(f"--output is the file that is read, '{options.input}'.")
     stream = StreamingForecaster(
-        load(options.ckpt_path, options.device), options.max_gap, options.memory
+        load(options.ckpt_path, options.device, split_names(options.trust)),
+        options.max_gap,
+        options.memory,
     )
     path = options.state or options.ckpt_path.with_suffix(".stream.pt")
     mark: dict | None = stream.load(path) if path.is_file() else {}
@@ -360,6 +363,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--ckpt_path", type=Path, required=True, help="checkpoint of 'socialgraph fit'")
+    add("--trust", default="", help="packages whose classes the checkpoint may name, with commas")
     add("--input", type=Path, required=True, help="CSV with 'timestamp' and a column per detector")
     add("--output", type=Path, default="-", help="CSV to append forecasts to; '-': standard output")
     add("--state", type=Path, help="file of the state; by default beside the checkpoint")

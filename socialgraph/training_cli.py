@@ -10,7 +10,6 @@ import warnings
 from pathlib import Path
 from typing import NoReturn
 
-import yaml
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -21,6 +20,7 @@ from socialgraph.data import TrafficDataModule
 from socialgraph.error_table import describe_errors, format_errors
 from socialgraph.forecaster import Forecaster
 from socialgraph.progress import Progress
+from socialgraph.shell import split_names
 from socialgraph.writers import ErrorWriter, ForecastWriter
 
 __all__ = ["ForecastCLI", "main"]
@@ -83,6 +83,13 @@ class ForecastCLI(LightningCLI):
         parser.add_argument(
             "--overwrite", action="store_true", help="'fit' may replace the files of an earlier run"
         )
+        parser.add_argument(
+            "--trust",
+            default="",
+            help="packages besides this one whose classes a checkpoint may name, with commas "
+            "between them; their code is run",
+        )
+        parser.link_arguments("trust", "model.trust", compute_fn=split_names)
         parser.add_lightning_class_args(ErrorWriter, "errors")
         parser.add_lightning_class_args(ForecastWriter, "forecast")
 
@@ -225,8 +232,7 @@ def _defaults_from_checkpoint(words: list[str], folder: Path) -> dict:
             f"'socialgraph {words[0]}' needs --ckpt_path: without a checkpoint the network has had "
             "no training."
         )
-    trust = yaml.safe_load(_value_of("--model.trust", words) or "[]")
-    data = data_options(read_checkpoint(path), [trust] if isinstance(trust, str) else trust)
+    data = data_options(read_checkpoint(path), split_names(_value_of("--trust", words) or ""))
     config = folder / "checkpoint.yaml"
     config.write_text(json.dumps({"data": data}))  # which is YAML, with its texts quoted
     return {words[0]: {"default_config_files": [str(config)]}}

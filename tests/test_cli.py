@@ -401,6 +401,27 @@ def test_a_checkpoint_makes_no_class_of_others(traffic_file, capsys, entry, valu
 
 
 @pytest.mark.slow
+def test_classes_of_other_packages_are_made_if_they_are_trusted(traffic_file, capsys, monkeypatch):
+    Path("mine.py").write_text(
+        "import torch\n"
+        "class Last(torch.nn.Module):\n"
+        "    def __init__(self, steps: int):\n"
+        "        super().__init__()\n"
+        "        self.steps, self.weight = steps, torch.nn.Parameter(torch.ones(()))\n"
+        "    def forward(self, features):\n"
+        "        return self.weight * features[:, -1:].expand(-1, self.steps, -1, -1)\n"
+    )
+    monkeypatch.syspath_prepend(Path.cwd())
+    words = [w for w in made(traffic_file, "--trainer.max_epochs=1") if "--model" not in w]
+    network = '{"class_path": "mine.Last", "init_args": {"steps": 4}}'
+    main(["fit", *words, f"--model.network={network}"])
+    test = ["test", "--ckpt_path=checkpoints/best.ckpt"]
+    assert "names the class 'mine.Last'" in refused(capsys, test)
+    assert "--trust mine" in refused(capsys, test)
+    main([*test, "--trust", "other,mine"])
+    assert Path("checkpoints/best.test.json").is_file()
+
+
 def test_hyper_parameters_of_a_checkpoint_rule_nothing(traffic_file):
     checkpoint = fit(traffic_file)
     held = torch.load(checkpoint, weights_only=True)
