@@ -88,7 +88,8 @@ def draw_forecast(
 
     Panels are on the local clock. Of many windows they show the local day on which readings vary
     most; the detectors are those that vary most. On the map, colour is the mean absolute error over
-    the whole table. Without truth, forecasts are drawn alone.
+    the whole table. Without truth, one window is drawn behind the readings of the hours before it,
+    and colour is the forecast of the last step. Without positions there is no map.
 
     Args:
         table: forecast table; its first target is drawn.
@@ -105,12 +106,19 @@ def draw_forecast(
     target, table = _target(table), _with_truth(table)
     quantity = f"{target} [{series.units[series.feature_names.index(target)]}]"
     rows, vdids = _liveliest(table, num_detectors)
-    figure = Figure(figsize=(14, 3 * max(2, num_detectors)), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.5))
-    _draw_map(left.subplots(), table, quantity, series, radius)
-    panels = right.subplots(num_detectors, 1, sharex=True, squeeze=False)[:, 0]
-    for axes, vdid in zip(panels, vdids, strict=False):
-        _draw_series(axes, rows.filter(pc.field("detector") == vdid), quantity, vdid)
+    figure = Figure(figsize=(14, 3 * max(2, len(vdids))), layout="constrained")
+    placed = np.isfinite(project(series.lat, series.lon)).all(axis=1)
+    right = figure
+    if placed.any():
+        left, right = figure.subfigures(1, 2, width_ratios=(1, 1.5))
+        known = series.select(vdids=[v for v, p in zip(series.vdids, placed, strict=True) if p])
+        _draw_map(left.subplots(), table, quantity, known, radius)
+    panels = right.subplots(len(vdids), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, vdid in zip(panels, vdids, strict=True):
+        own = rows.filter(pc.field("detector") == vdid)
+        if _is_one_window(own) and not _has_truth(own):
+            _draw_history(axes, own, series.select(vdids=[vdid], features=[target]))
+        _draw_series(axes, own, quantity, vdid)
     panels[-1].set_xlabel(f"local time, {table['time'].type.tz}")
     panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=8)
     return figure
@@ -168,12 +176,9 @@ def _liveliest(table: pa.Table, count: int) -> tuple[pa.Table, list[str]]:
 def _draw_map(
     axes: "Axes", table: pa.Table, quantity: str, series: TrafficSeries, radius: float
 ) -> None:
-    placed = np.isfinite(project(series.lat, series.lon)).all(axis=1)
-    if placed.any():
-        known = series.select(vdids=[v for v, p in zip(series.vdids, placed, strict=True) if p])
-        pos_km = project(known.lat, known.lon) / 1000
-        _draw_edges(axes, pos_km, RadiusGraph(radius).build(known).edge_index)
-        _draw_errors(axes, pos_km, known.vdids, table, quantity)
+    pos_km = project(series.lat, series.lon) / 1000
+    _draw_edges(axes, pos_km, RadiusGraph(radius).build(series).edge_index)
+    _draw_detectors(axes, pos_km, series.vdids, table, quantity)
     axes.set_aspect("equal")
     axes.set(xlabel="x [km]", ylabel="y [km]")
     axes.set_title(f"{len(series.vdids)} detectors, edges up to {radius:g} m", fontsize=10)
@@ -187,19 +192,30 @@ def _draw_edges(axes: "Axes", pos_km: np.ndarray, edge_index: np.ndarray) -> Non
     axes.add_collection(LineCollection(lines, colors="0.75", linewidths=0.6, zorder=1))
 
 
-def _draw_errors(
+def _draw_detectors(
     axes: "Axes", pos_km: np.ndarray, vdids: list[str], table: pa.Table, quantity: str
 ) -> None:
-    """Points in the colour of their error, grey if it is not known."""
+    """Points in the colour of their error, or of their last forecast; grey if it is not known."""
     axes.scatter(*pos_km.T, c="0.6", s=22)
-    if not _has_truth(table):
-        return
-    errors = pc.abs(pc.subtract(table["forecast"], table["observed"]))
-    error = _by_detector(table.append_column("error", errors), "error", "mean")
-    colour = np.array([error.get(vdid) for vdid in vdids], dtype=np.float64)
+    if _has_truth(table):
+        errors = pc.abs(pc.subtract(table["forecast"], table["observed"]))
+        shown = _by_detector(table.append_column("error", errors), "error", "mean")
+        label = f"mean absolute error of {quantity}"
+    else:
+        last = table.filter(pc.field("step") == pc.max(table["step"]))
+        shown = _by_detector(last, "forecast", "mean")
+        label = f"forecast of {quantity}, {_lead(last)} ahead"
+    colour = np.array([shown.get(vdid) for vdid in vdids], dtype=np.float64)
     points = axes.scatter(*pos_km.T, c=colour, s=22, cmap="viridis_r")
-    label = f"mean absolute error of {quantity}"
     axes.figure.colorbar(points, ax=axes, location="bottom", label=label)
+
+
+def _draw_history(axes: "Axes", rows: pa.Table, series: TrafficSeries) -> None:
+    """The readings of a detector before its forecast: of four times its reach, 3 hours or more."""
+    issued = _utc(rows["issued"])[0]
+    reach = max(4 * (_utc(rows["time"]).max() - issued), np.timedelta64(3, "h"))
+    shown = (series.timestamps > issued - reach) & (series.timestamps <= issued)
+    axes.plot(series.timestamps[shown], series.values[shown, 0, 0], "k", lw=1, label="observed")
 
 
 def _draw_series(axes: "Axes", rows: pa.Table, quantity: str, vdid: str) -> None:

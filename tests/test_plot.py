@@ -1,6 +1,7 @@
 """The picture of a forecast table."""
 
 from dataclasses import replace
+from datetime import UTC
 
 import numpy as np
 import pyarrow as pa
@@ -117,9 +118,28 @@ def test_the_map_has_the_edges_of_the_radius_graph_and_the_errors():
 def test_without_positions_or_truth_the_panels_are_drawn_alone():
     series = replace(make_series(), lat=None, lon=None)
     figure = draw_forecast(make_table(series, range(50), observed=False), series)
-    (chart,) = figure.subfigs[0].axes
-    assert not chart.collections
-    assert labels_of(figure) == ["5 min before", "20 min before"]
+    assert not figure.subfigs
+    assert len(figure.axes) == 3
+    labels = [line.get_label() for line in figure.axes[0].lines]
+    assert labels == ["5 min before", "20 min before"]
+
+
+def test_a_forecast_of_now_stands_behind_the_readings_of_the_hours_before():
+    series = make_series()
+    table = make_table(series, [200], observed=False)
+    figure = draw_forecast(table, series)
+    history, forecast = panels_of(figure)[0].lines
+    assert (history.get_label(), forecast.get_label()) == ("observed", "forecast")
+    at, readings = history.get_data()
+    issued = np.datetime64(table["issued"][0].as_py().astimezone(UTC).replace(tzinfo=None))
+    row = series.vdids.index(panels_of(figure)[0].get_title(loc="left"))
+    places = np.searchsorted(series.timestamps, issued) + np.arange(-35, 1)  # three hours
+    np.testing.assert_array_equal(at, series.timestamps[places])
+    np.testing.assert_array_equal(readings, series.values[places, row, 0])
+    assert forecast.get_xdata()[0] == issued + np.timedelta64(5, "m")
+    chart, colorbar = figure.subfigs[0].axes
+    assert colorbar.get_xlabel() == "forecast of speed [km/h], 20 min ahead"
+    np.testing.assert_allclose(chart.collections[-1].get_array(), 64.0)
 
 
 def refusal(table, data, folder, capsys):
