@@ -46,7 +46,8 @@ def test_the_litter_of_killed_writers_goes_and_that_of_living_ones_stays(tmp_pat
     (litter,) = tmp_path.iterdir()
     other = tmp_path / litter.name.replace("a.txt", "b.txt")
     theirs = tmp_path / re.sub(r"a\.txt\.(.*)-(\d+)", r"a.txt.other-host-\2", litter.name)
-    alive = tmp_path / re.sub(r"\d+\.tmp", "1.tmp", litter.name)
+    living = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    alive = tmp_path / re.sub(r"\d+\.tmp", f"{living.pid}.tmp", litter.name)
     for file in (other, theirs, alive):
         file.write_text("half")
     with replacing(path) as temporary:
@@ -57,6 +58,9 @@ def test_the_litter_of_killed_writers_goes_and_that_of_living_ones_stays(tmp_pat
         theirs.name,
         alive.name,
     }
+    assert living.poll() is None  # asked for, and not harmed
+    living.kill()
+    living.wait()
 
 
 def test_an_error_names_the_file_that_was_asked_for(tmp_path):

@@ -1,0 +1,136 @@
+"""Which one-line changes of the code would the tests not see?
+
+``python -m benchmarks.mutation --count 6`` changes a copy of the package at random places of each
+module (cosmic-ray, one change at a time), runs the module's own tests that are not slow, and writes
+``benchmarks/results/mutation.json`` with every change that they did not see.
+"""
+
+import argparse
+import contextlib
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.environment import ROOT, result_path, write_result
+
+__all__ = ["SUBJECTS", "main"]
+
+# Module: the tests that speak of it.
+SUBJECTS = {
+    "atomic": "test_atomic.py",
+    "calendar": "test_calendar.py",
+    "checkpoint": "test_checkpoint.py test_cli.py hostile",
+    "data/datamodule": "data test_forecaster_profile.py test_held_out.py",
+    "data/split": "data/test_split.py",
+    "data/windows": "data/test_windows.py",
+    "error_table": "test_cli.py test_forecaster.py",
+    "finite": "test_forecaster.py",
+    "forecaster": "test_forecaster.py test_forecaster_profile.py test_held_out.py",
+    "graph/radius": "graph",
+    "graph/road": "graph",
+    "memory": "test_stream.py",
+    "metrics": "test_metrics.py",
+    "nn/block": "nn/test_network.py",
+    "nn/edges": "nn/test_pooling.py",
+    "nn/embedding": "nn/test_network.py test_checkpoint.py",
+    "nn/encoder": "nn/test_encoder.py",
+    "nn/encoders": "nn/test_network.py nn/test_encoder.py",
+    "nn/inputs": "nn/test_network.py",
+    "nn/mlstm": "nn/test_encoder.py",
+    "nn/network": "nn/test_network.py",
+    "nn/pooling": "nn/test_pooling.py",
+    "nn/slstm": "nn/test_encoder.py",
+    "optimizer": "test_forecaster.py",
+    "profile": "test_profile.py test_forecaster_profile.py",
+    "progress": "test_cli.py",
+    "recipe": "test_recipe.py",
+    "scaler": "test_scaler.py",
+    "schema": "test_schema.py test_storage.py",
+    "series": "test_series.py test_frames.py",
+    "spec": "test_spec.py",
+    "storage": "test_storage.py",
+    "stream": "test_stream.py",
+    "stream_cli": "test_stream.py",
+    "table": "test_cli.py test_frames.py",
+    "warm_start": "test_checkpoint.py test_forecaster.py",
+    "writers": "test_cli.py",
+}
+_PARTS = (
+    "socialgraph",
+    "data_prep",
+    "tests",
+    "benchmarks",
+    "configs",
+    "pyproject.toml",
+    "README.md",
+)
+# Changes that no test can see: of texts for people, of annotations, of equal meaning.
+_IDLE = ("ReplaceBinaryOperator_BitOr",)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run from the command line."""
+    args = _parse(argv)
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for part in _PARTS:
+            source = (ROOT / part).resolve()
+            take = shutil.copytree if source.is_dir() else shutil.copy
+            take(source, copy / part)
+        with contextlib.chdir(copy):
+            for subject in args.subjects:
+                found = _try(subject, args.count, args.seed)
+                results.append(found)
+                print(f"{subject}: {found['killed']} of {found['tried']} seen", flush=True)
+                write_result(args.output, "mutation", vars(args), results)
+
+
+def _try(subject: str, count: int, seed: int) -> dict:
+    from cosmic_ray.ast import ast_nodes, get_ast_from_path
+    from cosmic_ray.mutating import mutate_and_test
+    from cosmic_ray.plugins import get_operator, operator_names
+    from cosmic_ray.work_item import MutationSpec, TestOutcome
+
+    path = Path("socialgraph") / f"{subject}.py"
+    nodes = list(ast_nodes(get_ast_from_path(path)))
+    changes = []
+    for name in operator_names():
+        operator = get_operator(name)
+        if operator.arguments() or any(idle in name for idle in _IDLE):
+            continue
+        places = [place for node in nodes for place in operator().mutation_positions(node)]
+        changes += [MutationSpec(path, name, number, *place) for number, place in enumerate(places)]
+    random.Random(f"{seed}{subject}").shuffle(changes)
+    words = [f"tests/{name}" for name in SUBJECTS[subject].split()]
+    command = (
+        f"{sys.executable} -m pytest -q -x -m 'not slow' -p no:cacheprovider {' '.join(words)}"
+    )
+    survivors, killed = [], 0
+    for change in changes[:count]:
+        result = mutate_and_test([change], command, timeout=300)
+        if result.test_outcome == TestOutcome.SURVIVED:
+            survivors.append(result.diff)
+        else:
+            killed += 1
+    return {
+        "subject": subject,
+        "tried": len(changes[:count]),
+        "killed": killed,
+        "survivors": survivors,
+    }
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks.mutation", description=__doc__)
+    parser.add_argument("--count", type=int, default=6, help="changes of each module")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--subjects", nargs="+", choices=list(SUBJECTS), default=list(SUBJECTS))
+    parser.add_argument("--output", type=Path, default=result_path("mutation", False))
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()
