@@ -22,7 +22,7 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status, see :func:`socialgraph.shell.run`."""
-    return shell.run(_run, sys.argv[1:] if argv is None else argv)
+    return shell.run(_run, shell.spell(sys.argv[1:] if argv is None else argv, "-"))
 
 
 def _run(words: list[str]) -> int:

@@ -53,7 +53,7 @@ def main(args: Sequence[str] | None = None) -> None:
     if words[0] == "--version":
         print(f"socialgraph {__version__}")
         return
-    if status := shell.run(partial(_run, words[0]), words[1:]):
+    if status := shell.run(partial(_run, words[0]), shell.spell(words[1:], "_")):
         sys.exit(status)
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-__all__ = ["run", "split_names"]
+__all__ = ["run", "spell", "split_names"]
 
 
 def run(command: Callable[[list[str]], int | None], words: Sequence[str]) -> int:
@@ -33,6 +33,18 @@ def run(command: Callable[[list[str]], int | None], words: Sequence[str]) -> int
             raise
         print(f"error: {_sentence(error)}\n(--traceback shows where it came from)", file=sys.stderr)
         return 2
+
+
+def spell(words: Sequence[str], joint: str) -> list[str]:
+    """Words with options written with ``joint``: ``--ckpt-path`` is ``--ckpt_path`` too."""
+    other = {"-": "_", "_": "-"}[joint]
+    spelt = []
+    for word in words:
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            word = f"--{name.replace(other, joint)}{equals}{value}"
+        spelt.append(word)
+    return spelt
 
 
 def split_names(text: str) -> list[str]:

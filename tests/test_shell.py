@@ -1,5 +1,6 @@
 """How commands end."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,7 +8,9 @@ import sys
 
 import pytest
 
-from socialgraph.shell import run
+from data_prep.__main__ import main as data_prep_main
+from socialgraph.cli import main
+from socialgraph.shell import run, spell
 from tests.conftest import ROOT
 
 
@@ -81,3 +84,24 @@ def test_a_reader_that_goes_away_is_no_error():
     )
     assert ran.stdout.splitlines()[-1] == "141"
     assert ran.stderr == ""
+
+
+def test_options_are_the_same_with_either_joint():
+    words = ["fit", "--ckpt-path=a-b_c.ckpt", "--max_gap", "3", "-x", "--a-b.c-d", "a-b"]
+    spelt = ["fit", "--ckpt_path=a-b_c.ckpt", "--max_gap", "3", "-x", "--a_b.c_d", "a-b"]
+    assert spell(words, "_") == spelt
+    assert spell(["--null_value", "-99", "--id_column=a_b"], "-") == [
+        "--null-value",
+        "-99",
+        "--id-column=a_b",
+    ]
+
+
+def test_both_commands_take_either(capsys):
+    words = ["convert", "csv", "a.h5", "--detectors=d.csv", "--long=a.csv"]
+    with contextlib.suppress(SystemExit):
+        data_prep_main([*words, "--id_column=x", "--null-value=-1", "--null_value=-2"])
+    assert "No such file or directory: 'd.csv'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["test", "--ckpt-path", "none.ckpt"])
+    assert "No checkpoint 'none.ckpt'" in capsys.readouterr().err
