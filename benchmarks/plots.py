@@ -49,8 +49,29 @@ def graph_building(report: dict, path: Path) -> None:
     _save(figure, path)
 
 
+def curve(report: dict, path: Path) -> None:
+    """Test error of each model against the seconds of training."""
+    figure, axis = plt.subplots(figsize=(6, 3.8), layout="constrained")
+    runs = [run for run in report["results"] if "test" in run]
+    for name in dict.fromkeys(run["model"] for run in runs):
+        errors: dict[float, list[float]] = {}
+        for run in runs:
+            if run["model"] == name:
+                target = next(iter(run["test"]["targets"].values()))
+                errors.setdefault(run["budget"], []).append(target["mae_all"])
+        means = [sum(values) / len(values) for values in errors.values()]
+        axis.semilogx(list(errors), means, "o-", label=name)
+    (name, target), *_ = runs[0]["test"]["targets"].items()
+    axis.set(xlabel="seconds of training", ylabel=f"MAE of {name} [{target['unit']}]")
+    axis.set_xticks(list(errors), [f"{budget:g}" for budget in errors])
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
+    axis.legend()
+    _save(figure, path)
+
+
 PLOTS: dict[str, Callable[[dict, Path], None]] = {
-    function.__name__: function for function in (shared_vs_distributed, graph_building)
+    function.__name__: function for function in (curve, shared_vs_distributed, graph_building)
 }
 
 

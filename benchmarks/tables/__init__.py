@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks.tables.accuracy import accuracy, outages, peers, unseen
+from benchmarks.tables.accuracy import accuracy, curve, outages, peers, unseen
 from benchmarks.tables.cost import (
     batch_size,
     data_loading,
@@ -19,6 +19,7 @@ TABLES: dict[str, Callable[[dict], str]] = {
     for function in (
         *(
             accuracy,
+            curve,
             peers,
             unseen,
             outages,

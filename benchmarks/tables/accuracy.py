@@ -4,7 +4,7 @@ import statistics
 
 from benchmarks.tables.cells import last_line, listed, markdown_table, measured_on
 
-__all__ = ["accuracy", "outages", "peers", "unseen"]
+__all__ = ["accuracy", "curve", "outages", "peers", "unseen"]
 
 _MINUTES = (15, 30, 45, 60)
 
@@ -71,6 +71,33 @@ def outages(report: dict) -> str:
     heads = ["nothing silent", *(f"{share:.0%} of {kind}" for kind, share in shares[1:])]
     note = f"MAE over all steps and test windows, in the unit of the target. {measured_on(report)}"
     return markdown_table(["model", *heads], rows) + "\n\n" + note
+
+
+def curve(report: dict) -> str:
+    """MAE of each model after each time of training, and the times that it needed."""
+    budgets = report["configuration"]["budgets"]
+    goals = (3.45, 3.395) if report["configuration"]["config"].endswith("metr_la_week.yaml") else ()
+    rows = []
+    for name in dict.fromkeys(run["model"] for run in report["results"]):
+        runs = [r for r in report["results"] if r["model"] == name and "test" in r]
+        mae = {b: statistics.fmean(_mae(r) for r in runs if r["budget"] == b) for b in budgets}
+        reached = (next((f"{b:g}" for b in budgets if mae[b] <= goal), "-") for goal in goals)
+        cost = (
+            _mean(runs, column, form)
+            for column, form in (("windows_per_second", "{:.0f}"), ("peak_memory_mib", "{:,.0f}"))
+        )
+        rows.append([name, *(f"{mae[b]:.3f}" for b in budgets), *reached, *cost])
+    heads = [*(f"{b:g} s" for b in budgets), *(f"s to {goal}" for goal in goals)]
+    first, options = report["results"][0], report["configuration"]
+    note = (
+        f"MAE over all steps; {_units(first['test'])}. Each cell is a training of its own, at a "
+        f"constant rate; seed {listed(options['seeds'])}. {measured_on(report)}"
+    )
+    return markdown_table(["model", *heads, "windows/s", "peak MiB"], rows) + "\n\n" + note
+
+
+def _mae(run: dict) -> float:
+    return next(iter(run["test"]["targets"].values()))["mae_all"]
 
 
 def _by_name(results: list[dict]) -> dict[str, list[dict]]:
