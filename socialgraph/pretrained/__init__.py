@@ -1,0 +1,189 @@
+"""Forecasts of any network by one that was trained on others."""
+
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from socialgraph.checkpoint import network_of, read_archive
+from socialgraph.data import DateSplit, TrafficDataModule, Windows, graph_tensors
+from socialgraph.finite import check_finite
+from socialgraph.forecaster import Forecaster
+from socialgraph.graph import RadiusGraph, project
+from socialgraph.series import TrafficSeries
+from socialgraph.standard import Standard, standardise
+from socialgraph.table import forecast_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["PretrainedForecaster", "load_pretrained"]
+
+
+class PretrainedForecaster:
+    """A network that forecasts detectors, quantities and cities that it was not trained on.
+
+    Each feature is forecast alone, in deviations of each detector from its own mean
+    (:func:`socialgraph.standard.standardise`). What a detector usually reads is taken from the
+    history that is given: some days of it are needed. Detectors without a position are forecast
+    without neighbours.
+
+    Args:
+        network: a :class:`socialgraph.nn.SocialGraphNet` of one feature that knows no detector by
+            itself, with its weights.
+        window: steps that it reads.
+        horizon: steps that it forecasts.
+        graph: joins the detectors.
+        card: what it was trained on, and how well it does.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        window: int,
+        horizon: int,
+        graph: RadiusGraph,
+        card: dict | None = None,
+    ) -> None:
+        self.network = network.eval()
+        self.window, self.horizon = window, horizon
+        self.graph = graph
+        self.card = card or {}
+
+    def forecast(self, series: TrafficSeries) -> "pd.DataFrame":
+        """Forecasts of the steps after the end of a series.
+
+        Args:
+            series: the history, ending in a window of readings without a gap in time.
+
+        Returns:
+            A row per detector and step: ``issued`` and ``time`` (local clock), ``step``,
+            ``detector``, and a column per feature in its unit.
+
+        Raises:
+            ValueError: if the series is shorter than a window, ends in a gap, or holds no reading.
+        """
+        parts = []
+        for feature in series.feature_names:
+            own, standard = standardise(series.select([feature]))
+            data = TrafficDataModule(
+                own, windows=Windows(self.window, self.horizon), split=(1.0, 0.0, 0.0), graph=None
+            )
+            data.setup()
+            ((forecast, batch),) = self._apply(data, data.predict_dataloader(), own)
+            parts.append(_real(forecast, standard, series.select([feature])))
+        prediction = {"forecast": torch.cat(parts, dim=-1), "issued": batch["issued"]}
+        spec = replace(data.spec, targets=series.feature_names, features=series.feature_names)
+        return forecast_table(prediction, spec, observed=False).to_pandas()
+
+    def score(self, series: TrafficSeries, days: int = 1) -> dict[str, dict[str, float]]:
+        """Errors on the last days of a series, which are not looked at before.
+
+        Args:
+            series: more days than are held back.
+            days: whole local days at the end that are forecast.
+
+        Returns:
+            For each feature the mean absolute error, in its unit, of ``forecast``, of
+            ``last_value`` (the reading that was seen last, repeated) and of ``usual`` (the
+            detector's mean at this time of day), over all detectors, steps and windows where all
+            three exist.
+
+        Raises:
+            ValueError: if too little is left.
+        """
+        return {name: self._score(series.select([name]), days) for name in series.feature_names}
+
+    def _score(self, series: TrafficSeries, days: int) -> dict[str, float]:
+        last = (series.timestamps[-1] - np.timedelta64(days, "D")).astype("datetime64[s]")
+        steps = int(np.searchsorted(series.timestamps, last, side="right"))
+        own, standard = standardise(series, steps)
+        split = DateSplit(val=f"{last}+00:00", test=f"{last}+00:00")
+        windows = Windows(self.window, self.horizon)
+        data = TrafficDataModule(own, windows=windows, split=split, graph=None)
+        data.setup()
+        profile = data.usual.profile()
+        sums = np.zeros(4)
+        for forecast, batch in self._apply(data, data.test_dataloader(), own):
+            truth, mask = batch["targets"][..., 0], batch["target_mask"][..., 0]
+            usual, _ = profile(batch["target_time_of_day"], batch["target_day_of_week"])
+            repeated, known = _last(batch["features"][..., 0], batch["mask"][..., 0])
+            mask = mask & known[:, None]
+            rivals = (forecast[..., 0], repeated[:, None].expand_as(truth), usual[..., 0])
+            scale = torch.from_numpy(standard.scale).float()
+            for place, rival in enumerate(rivals):
+                error = ((rival - truth).abs() * scale).where(mask, 0.0)
+                sums[place] += error.sum(dtype=torch.float64).item()
+            sums[3] += mask.sum().item()
+        mean = sums[:3] / max(1, sums[3])
+        return dict(zip(("forecast", "last_value", "usual"), mean.tolist(), strict=True))
+
+    @torch.inference_mode()
+    def _apply(self, data: TrafficDataModule, loader, series: TrafficSeries):
+        """Standardised forecasts ``[B, P, N, 1]`` of each batch, and the batch."""
+        forecaster = Forecaster(self.network)
+        forecaster.adopt(data)
+        forecaster.eval()
+        graph = _graph_of(self.graph, series)
+        for batch in loader:
+            forecast = forecaster({**batch, **graph})
+            check_finite(forecast, "forecast", batch, forecaster.scaler)
+            yield forecast, batch
+
+
+def load_pretrained(path: str | Path | None = None) -> PretrainedForecaster:
+    """The network that comes with the package, or one of ``benchmarks.pretrain``.
+
+    Args:
+        path: its file; None for that of the package.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if the file holds none, or is damaged.
+    """
+    if path is None:
+        path = str(resources.files("socialgraph") / "pretrained" / "weights.ckpt")
+    held = read_archive(path, "cpu")
+    lacking = {"network", "weights", "window", "horizon", "graph", "card"} - set(held)
+    if lacking:
+        raise ValueError(f"'{path}' is no pre-trained network: it lacks {sorted(lacking)}.")
+    network = network_of(held)
+    network.load_state_dict(held["weights"])
+    graph = RadiusGraph(**held["graph"])
+    return PretrainedForecaster(network, held["window"], held["horizon"], graph, held["card"])
+
+
+def _real(forecast: Tensor, standard: Standard, series: TrafficSeries) -> Tensor:
+    """Forecasts in their unit; below 0 only where readings have been."""
+    nodes = np.arange(len(standard.loc))
+    real = standard.inverse(forecast[..., 0].double().numpy(), nodes)
+    if np.nanmin(series.values) >= 0:
+        real = np.maximum(real, 0.0)
+    return torch.from_numpy(real)[..., None]
+
+
+def _graph_of(builder: RadiusGraph, series: TrafficSeries) -> dict[str, Tensor]:
+    """Edges between the detectors that have a position."""
+    placed = np.flatnonzero(np.isfinite(project(series.lat, series.lon)).all(axis=1))
+    if not len(placed):
+        return {
+            "edge_index": torch.empty(2, 0, dtype=torch.int64),
+            "distance": torch.empty(0),
+            "offset": torch.empty(0, 2),
+        }
+    known = series.select(vdids=[series.vdids[row] for row in placed])
+    tensors = graph_tensors(builder, known)
+    edge_index = torch.from_numpy(placed)[tensors["edge_index"]]
+    return {"edge_index": edge_index, "distance": tensors["distance"], "offset": tensors["offset"]}
+
+
+def _last(readings: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The last reading of each detector ``[B, N]``, and whether there is one."""
+    steps = torch.arange(1, mask.size(1) + 1)[:, None] * mask
+    place = steps.amax(dim=1)
+    rows = (place - 1).clamp(min=0)[:, None]
+    return readings.gather(1, rows)[:, 0], place > 0
