@@ -7,9 +7,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from socialgraph.forecaster import Forecaster
+    from socialgraph.pretrained import PretrainedForecaster
 
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "load", "load_pretrained"]
 __version__ = "0.1.0"
+
+
+def load_pretrained(path: "str | Path | None" = None) -> "PretrainedForecaster":
+    """A forecaster for any network, see :func:`socialgraph.pretrained.load_pretrained`."""
+    from socialgraph import pretrained
+
+    return pretrained.load_pretrained(path)
 
 
 def load(path: "str | Path", device: str = "cpu", trust: "Sequence[str]" = ()) -> "Forecaster":

@@ -12,6 +12,10 @@ __all__ = ["main"]
 # Name: the module whose 'main' takes the words, and what the command does.
 _COMMANDS = {
     "init": ("starter", "Write starter configurations to a folder."),
+    "forecast": (
+        "forecast_cli",
+        "Forecast readings at once, by a network trained before.",
+    ),
     "fit": ("training_cli", "Train a forecaster."),
     "validate": ("training_cli", "Tell the errors of a checkpoint on the validation windows."),
     "test": ("training_cli", "Tell the errors of a checkpoint on the test windows."),
@@ -27,7 +31,9 @@ Traffic forecasts for the detectors of a road network.
 {commands}
 
 'socialgraph COMMAND --help' lists the options of a command; 'python -m data_prep --help' tells how
-readings become the file that is trained on. From nothing to a forecast:
+readings become the file that is trained on. With a table of readings, or a network of your own:
+
+  socialgraph forecast readings.csv --detectors detectors.csv
 
   python -m data_prep simulate data/simulated.h5
   socialgraph init

@@ -455,7 +455,7 @@ def test_without_a_checkpoint_nothing_is_tested(traffic_file, capsys):
 def test_without_words_it_says_what_to_type(words, capsys):
     main(words)
     said = capsys.readouterr().out
-    for command in ("init", "fit", "validate", "test", "predict", "stream", "plot"):
+    for command in ("init", "forecast", "fit", "validate", "test", "predict", "stream", "plot"):
         assert f"\n  {command} " in said
     assert "socialgraph fit --config configs/simulated.yaml" in said
 
@@ -466,7 +466,7 @@ def test_the_version_is_told(capsys):
 
 
 def test_an_unknown_command_is_named(capsys):
-    assert "'train', but init, fit, validate" in refused(capsys, ["train"])
+    assert "'train', but init, forecast, fit" in refused(capsys, ["train"])
 
 
 def test_a_training_without_data_says_what_to_type(capsys):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks.tables.accuracy import accuracy, curve, outages, peers, unseen
+from benchmarks.tables.accuracy import accuracy, curve, outages, peers, unseen, zero_shot
 from benchmarks.tables.cost import (
     batch_size,
     data_loading,
@@ -23,6 +23,7 @@ TABLES: dict[str, Callable[[dict], str]] = {
             peers,
             unseen,
             outages,
+            zero_shot,
             shared_vs_distributed,
             data_loading,
             graph_building,

@@ -4,7 +4,7 @@ import statistics
 
 from benchmarks.tables.cells import last_line, listed, markdown_table, measured_on
 
-__all__ = ["accuracy", "curve", "outages", "peers", "unseen"]
+__all__ = ["accuracy", "curve", "outages", "peers", "unseen", "zero_shot"]
 
 _MINUTES = (15, 30, 45, 60)
 
@@ -58,6 +58,23 @@ def unseen(report: dict) -> str:
         f"and all test windows; {options['epochs']} epochs each. {measured_on(report)}"
     )
     heads = ["model", "seed", "never seen", "trained on", "difference"]
+    return markdown_table(heads, rows) + "\n\n" + note
+
+
+def zero_shot(report: dict) -> str:
+    """MAE of a network on roads that it never saw, beside naive rivals and one trained there."""
+    rows = []
+    for run in report["results"]:
+        mae, there = run["mae"], run["trained_there"]
+        rivals = min(mae["last_value"], mae["usual"])
+        cells = [f"{mae[name]:.2f}" for name in ("last_value", "usual", "forecast")]
+        cells.append(f"{100 * (mae['forecast'] / rivals - 1):+.0f} %")
+        cells.append(f"{100 * (mae['without_neighbours'] / mae['forecast'] - 1):+.1f} %")
+        gap = f"{there:.2f} ({100 * (mae['forecast'] / there - 1):+.0f} %)" if there else ""
+        rows.append([f"{run['data']}, {run['target']} [{run['unit']}]", *cells, gap])
+    heads = ["data", "last value", "usual day", "never seen", "against the better of both"]
+    heads += ["if neighbours are taken away", "trained there"]
+    note = f"MAE over all steps of the test windows. {measured_on(report)}"
     return markdown_table(heads, rows) + "\n\n" + note
 
 

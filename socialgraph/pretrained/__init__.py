@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from socialgraph.checkpoint import network_of, read_archive
-from socialgraph.data import DateSplit, TrafficDataModule, Windows, graph_tensors
+from socialgraph.data import DateSplit, Split, TrafficDataModule, Windows, graph_tensors
 from socialgraph.finite import check_finite
 from socialgraph.forecaster import Forecaster
 from socialgraph.graph import RadiusGraph, project
@@ -80,12 +80,15 @@ class PretrainedForecaster:
         spec = replace(data.spec, targets=series.feature_names, features=series.feature_names)
         return forecast_table(prediction, spec, observed=False).to_pandas()
 
-    def score(self, series: TrafficSeries, days: int = 1) -> dict[str, dict[str, float]]:
+    def score(
+        self, series: TrafficSeries, days: int = 1, split: Split | None = None
+    ) -> dict[str, dict[str, float]]:
         """Errors on the last days of a series, which are not looked at before.
 
         Args:
             series: more days than are held back.
-            days: whole local days at the end that are forecast.
+            days: how many at the end are forecast.
+            split: another way to hold back: its test part is forecast, from its training part.
 
         Returns:
             For each feature the mean absolute error, in its unit, of ``forecast``, of
@@ -96,29 +99,39 @@ class PretrainedForecaster:
         Raises:
             ValueError: if too little is left.
         """
-        return {name: self._score(series.select([name]), days) for name in series.feature_names}
+        if split is None:
+            last = (series.timestamps[-1] - np.timedelta64(days, "D")).astype("datetime64[s]")
+            steps = int(np.searchsorted(series.timestamps, last, side="right"))
+            if steps < self.window + self.horizon:
+                raise ValueError(
+                    f"Expected a series longer than the {days} days that are held back (got "
+                    f"{steps} steps before them)."
+                )
+            split = DateSplit(val=f"{last}+00:00", test=f"{last}+00:00")
+        return {name: self._score(series.select([name]), split) for name in series.feature_names}
 
-    def _score(self, series: TrafficSeries, days: int) -> dict[str, float]:
-        last = (series.timestamps[-1] - np.timedelta64(days, "D")).astype("datetime64[s]")
-        steps = int(np.searchsorted(series.timestamps, last, side="right"))
-        own, standard = standardise(series, steps)
-        split = DateSplit(val=f"{last}+00:00", test=f"{last}+00:00")
+    def _score(self, series: TrafficSeries, split: Split) -> dict[str, float]:
         windows = Windows(self.window, self.horizon)
+        data = TrafficDataModule(series, windows=windows, split=split, graph=None)
+        data.setup()
+        own, standard = standardise(series, data.train_steps)
         data = TrafficDataModule(own, windows=windows, split=split, graph=None)
         data.setup()
         profile = data.usual.profile()
-        sums = np.zeros(4)
+        sums, horizon = np.zeros(4), self.horizon
         for forecast, batch in self._apply(data, data.test_dataloader(), own):
-            truth, mask = batch["targets"][..., 0], batch["target_mask"][..., 0]
             usual, _ = profile(batch["target_time_of_day"], batch["target_day_of_week"])
             repeated, known = _last(batch["features"][..., 0], batch["mask"][..., 0])
-            mask = mask & known[:, None]
-            rivals = (forecast[..., 0], repeated[:, None].expand_as(truth), usual[..., 0])
-            scale = torch.from_numpy(standard.scale).float()
-            for place, rival in enumerate(rivals):
-                error = ((rival - truth).abs() * scale).where(mask, 0.0)
-                sums[place] += error.sum(dtype=torch.float64).item()
-            sums[3] += mask.sum().item()
+            # The readings as they are: standardised ones are bounded.
+            issued = batch["issued"].numpy().astype("datetime64[s]")
+            rows = np.searchsorted(series.timestamps, issued)[:, None] + np.arange(1, 1 + horizon)
+            truth = series.values[rows, :, 0]
+            mask = np.isfinite(truth) & known[:, None].numpy()
+            nodes = np.arange(truth.shape[-1])
+            for place, rival in enumerate((forecast[..., 0], repeated[:, None], usual[..., 0])):
+                error = standard.inverse(rival.double().numpy(), nodes) - truth
+                sums[place] += np.abs(error, where=mask, out=np.zeros(truth.shape)).sum()
+            sums[3] += mask.sum()
         mean = sums[:3] / max(1, sums[3])
         return dict(zip(("forecast", "last_value", "usual"), mean.tolist(), strict=True))
 
@@ -168,17 +181,26 @@ def _real(forecast: Tensor, standard: Standard, series: TrafficSeries) -> Tensor
 
 def _graph_of(builder: RadiusGraph, series: TrafficSeries) -> dict[str, Tensor]:
     """Edges between the detectors that have a position."""
-    placed = np.flatnonzero(np.isfinite(project(series.lat, series.lon)).all(axis=1))
+    pos = project(series.lat, series.lon)
+    placed = np.flatnonzero(np.isfinite(pos).all(axis=1))
+    graph = {
+        # Edges alone are looked at; strict mode asks for a position of every detector.
+        "positions_xy": torch.from_numpy(np.nan_to_num(pos)).float(),
+        "edge_index": torch.empty(2, 0, dtype=torch.int64),
+        "distance": torch.empty(0),
+        "offset": torch.empty(0, 2),
+    }
     if not len(placed):
-        return {
-            "edge_index": torch.empty(2, 0, dtype=torch.int64),
-            "distance": torch.empty(0),
-            "offset": torch.empty(0, 2),
-        }
+        return graph
     known = series.select(vdids=[series.vdids[row] for row in placed])
-    tensors = graph_tensors(builder, known)
-    edge_index = torch.from_numpy(placed)[tensors["edge_index"]]
-    return {"edge_index": edge_index, "distance": tensors["distance"], "offset": tensors["offset"]}
+    found = graph_tensors(builder, known)
+    edge_index = torch.from_numpy(placed)[found["edge_index"]]
+    return {
+        **graph,
+        "edge_index": edge_index,
+        "distance": found["distance"],
+        "offset": found["offset"],
+    }
 
 
 def _last(readings: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,152 @@
+"""``socialgraph forecast``: forecasts of a table or file of readings, with nothing trained."""
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data_prep.detectors import read_detectors
+from socialgraph import schema
+from socialgraph.atomic import replacing
+from socialgraph.pretrained import PretrainedForecaster, load_pretrained
+from socialgraph.series import TrafficSeries
+
+__all__ = ["main", "read_series"]
+
+_FEW_DAYS = 2.0
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Forecast the steps after the end of the readings, and write a table and a picture."""
+    options = _parse(args)
+    series = read_series(options)
+    forecaster = load_pretrained(options.checkpoint)
+    _tell(series, forecaster)
+    if options.score:
+        _print_scores(forecaster.score(series), series)
+    table = forecaster.forecast(series)
+    stem = Path(options.output)
+    with replacing(stem.with_suffix(".parquet")) as temporary:
+        table.to_parquet(temporary, index=False)
+    with replacing(stem.with_suffix(".csv")) as temporary:
+        _with_texts(table).to_csv(temporary, index=False, float_format="%.6g")
+    print(f"forecast    {stem.with_suffix('.csv')} {stem.with_suffix('.parquet')}")
+    if importlib.util.find_spec("matplotlib") is None:
+        print("picture     none: pip install 'socialgraph[plot]'")
+        return
+    _draw(stem, series)
+
+
+def read_series(options: argparse.Namespace) -> TrafficSeries:
+    """The series of an HDF5 file, or of a CSV table of time by detector.
+
+    Raises:
+        FileNotFoundError, ValueError, KeyError: if it cannot be read.
+    """
+    path = options.readings
+    if not path.is_file():
+        raise FileNotFoundError(f"No file '{path}'.")
+    if path.suffix in (".h5", ".hdf5"):
+        return schema.read(path)
+    try:
+        frame = pd.read_csv(path, index_col=0, float_precision="round_trip")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"'{path}' is no CSV table: {error}") from error
+    if options.null_value:
+        frame = frame.mask(frame.isin(options.null_value))
+    return TrafficSeries.from_frame(
+        frame.rename_axis("time").copy().reset_index(),
+        _read_positions(options.detectors, frame.columns),
+        timezone=options.timezone,
+        feature=options.feature,
+        units={options.feature: options.unit},
+        dataset_name=path.stem,
+    )
+
+
+def _read_positions(path: Path | None, vdids: pd.Index) -> pd.DataFrame | None:
+    if path is None:
+        return None
+    table = read_detectors(path)
+    places = pd.DataFrame(
+        {"lat": table.lat.mean(axis=1), "lon": table.lon.mean(axis=1)}, index=table.vdids
+    )
+    strangers = [str(vdid) for vdid in vdids if str(vdid) not in places.index]
+    if len(strangers) == len(vdids):
+        raise ValueError(
+            f"'{path}' knows none of the {len(vdids)} detectors of the readings, among them "
+            f"{strangers[:5]}."
+        )
+    return places.reindex([str(vdid) for vdid in vdids]).rename_axis("detector").reset_index()
+
+
+def _tell(series: TrafficSeries, forecaster: PretrainedForecaster) -> None:
+    span = series.timestamps[-1] - series.timestamps[0]
+    days = (span / np.timedelta64(1, "m") + series.interval_minutes) / 1440
+    placed = int((np.isfinite(series.lat) & np.isfinite(series.lon)).sum())
+    minutes = forecaster.horizon * series.interval_minutes
+    print(
+        f"history     {days:.1f} days of {', '.join(series.feature_names)} every "
+        f"{series.interval_minutes:g} minutes, {len(series.vdids)} detectors, {placed} with a "
+        f"position\nahead       {forecaster.horizon} steps, {minutes:g} minutes"
+    )
+    if days < _FEW_DAYS:
+        print(
+            "note        less than two days: what is usual at a time of day is hardly known, and "
+            "the forecast rests on the last readings."
+        )
+    if not placed:
+        print("note        no positions: forecast without neighbours (--detectors gives them).")
+
+
+def _print_scores(scores: dict[str, dict[str, float]], series: TrafficSeries) -> None:
+    print("\nmean absolute error on the last day, which was held back:")
+    print(f"{'':<22}{'forecast':>12}{'last value':>12}{'usual day':>12}")
+    for name, errors in scores.items():
+        unit = series.units[series.feature_names.index(name)]
+        label = f"{name} [{unit}]" if unit else name
+        cells = "".join(f"{errors[k]:12.2f}" for k in ("forecast", "last_value", "usual"))
+        print(f"{label:<22}{cells}")
+    print()
+
+
+def _with_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with times as texts, as ``predict`` writes them."""
+    texts = {}
+    for name in ("issued", "time"):
+        stamps = table[name].astype("category")
+        texts[name] = stamps.cat.rename_categories([t.isoformat() for t in stamps.cat.categories])
+    return table.assign(**texts)
+
+
+def _draw(stem: Path, series: TrafficSeries) -> None:
+    from socialgraph.plot import draw_forecast, read_forecast
+
+    figure = draw_forecast(read_forecast(stem.with_suffix(".parquet")), series)
+    with replacing(stem.with_suffix(".png")) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+    print(f"picture     {stem.with_suffix('.png')}")
+
+
+def _parse(args: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "socialgraph forecast",
+        description="Forecast readings by the network that comes with the package. It needs some "
+        "days of history, and no training.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("readings", type=Path, help="HDF5 file of data_prep, or CSV of time by detector")
+    add("--detectors", type=Path, help="CSV of ids and positions, beside a CSV of readings")
+    add("--feature", default="reading", help="what a CSV holds, such as speed")
+    add("--unit", default="", help="its unit, such as km/h")
+    add("--timezone", help="zone of times without an offset, IANA name (default: UTC)")
+    add("--null_value", type=float, nargs="+", help="numbers that mean missing in a CSV")
+    add("--output", default="forecast", help="table and picture, without ending")
+    add("--score", action="store_true", help="hold the last day back first, and tell the error")
+    add("--checkpoint", type=Path, help="another network of benchmarks.pretrain")
+    return parser.parse_args(sys.argv[1:] if args is None else args)

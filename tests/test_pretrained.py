@@ -1,0 +1,200 @@
+"""Forecasts of networks that a network was not trained on."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import socialgraph
+from benchmarks.pretrain import GRAPH, make_network
+from data_prep.simulate import simulate
+from socialgraph.checkpoint import recipe_of, save_archive
+from socialgraph.cli import main
+from socialgraph.pretrained import load_pretrained
+from socialgraph.schema import write
+from tests.conftest import make_series
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A network without training, in the form of the one that is shipped."""
+    torch.manual_seed(0)
+    network = make_network()
+    network.build(1, 1, window=12, horizon=12, vdids=[], max_radius=5000.0)
+    path = tmp_path_factory.mktemp("weights") / "weights.ckpt"
+    held = {"network": recipe_of(network), "weights": network.state_dict(), "card": {"a": 1}}
+    save_archive({**held, "graph": GRAPH, "window": 12, "horizon": 12}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def forecaster(weights):
+    return load_pretrained(weights)
+
+
+@pytest.fixture(scope="module")
+def series():
+    return make_series(steps=900)
+
+
+def values_of(table, feature, vdids):
+    return table.pivot(index="step", columns="detector", values=feature)[vdids].to_numpy()
+
+
+def test_every_feature_is_forecast_in_its_unit(forecaster, series):
+    table = forecaster.forecast(series)
+    assert list(table.columns) == ["issued", "time", "step", "detector", "speed", "flow"]
+    assert len(table) == 12 * 6
+    np.testing.assert_allclose(table["flow"].mean() / table["speed"].mean(), 10, rtol=0.3)
+    alone = forecaster.forecast(series.select(["flow"]))
+    np.testing.assert_array_equal(alone["flow"], table["flow"])
+
+
+def test_units_and_zeros_of_each_detector_do_not_matter(forecaster, series):
+    """Another unit and another zero give the same forecasts in that unit."""
+    speed = series.select(["speed"])
+    factor, shift = np.array([1, 2, 0.1, 5, 1, 9.0]), np.array([0, 100, 3, 0, -500, 7.0])
+    other = replace(
+        speed, values=(speed.values * factor[:, None] + shift[:, None]).astype(np.float32)
+    )
+    # Each detector alone, as few readings of one are drawn to the mean of all.
+    for row, vdid in enumerate(speed.vdids):
+        own, changed = (
+            values_of(forecaster.forecast(s.select(vdids=[vdid])), "speed", [vdid])
+            for s in (speed, other)
+        )
+        np.testing.assert_allclose(changed, own * factor[row] + shift[row], rtol=2e-3, atol=1e-2)
+
+
+def test_the_order_of_detectors_does_not_matter(forecaster, series):
+    order = [series.vdids[i] for i in (3, 0, 5, 1, 4, 2)]
+    own = values_of(forecaster.forecast(series), "speed", order)
+    other = values_of(forecaster.forecast(series.select(vdids=order)), "speed", order)
+    np.testing.assert_allclose(other, own, rtol=1e-4)
+
+
+def test_neighbours_matter_and_detectors_without_a_position_have_none(forecaster, series):
+    far = replace(series, lat=series.lat + np.arange(6))  # 100 km apart
+    none = replace(series, lat=None, lon=None)
+    some = replace(series, lat=np.where(np.arange(6) < 3, series.lat, np.nan))
+    near, apart, alone, mixed = (
+        values_of(forecaster.forecast(s), "speed", series.vdids) for s in (series, far, none, some)
+    )
+    assert np.abs(near - apart).max() > 1e-3
+    np.testing.assert_allclose(apart, alone, rtol=1e-5)
+    np.testing.assert_allclose(mixed[:, 3:], alone[:, 3:], rtol=1e-5)
+    assert np.abs(mixed[:, :3] - alone[:, :3]).max() > 1e-3
+
+
+def test_what_is_never_below_0_is_not_forecast_below_it(forecaster):
+    low = make_series(steps=900).select(["speed"])
+    low.values[:] = np.abs(low.values - 60) * 0.01
+    assert forecaster.forecast(low)["speed"].min() >= 0
+    low.values[0, 0] = -1
+    low.values[:] = low.values - 0.5
+    assert forecaster.forecast(low)["speed"].min() < 0
+
+
+def test_the_score_is_of_the_last_day_and_knows_nothing_of_it(forecaster, series):
+    speed = series.select(["speed"])
+    first = forecaster.score(speed)["speed"]
+    last = series.timestamps[-1] - np.timedelta64(1, "D")
+    held = series.timestamps > last
+    changed = replace(speed, values=speed.values.copy())
+    changed.values[held] += 1000.0
+    second = forecaster.score(changed)["speed"]
+    # What is usual comes from the days before, so its error grows by just this much.
+    assert second["usual"] == pytest.approx(first["usual"] + 1000, abs=2 * first["usual"] + 50)
+    assert first["usual"] < 5
+    # By hand: the reading that was seen last against the targets of the day.
+    filled = pd.DataFrame(speed.values[..., 0])
+    starts = [s for s in range(len(held) - 23) if held[s : s + 24].all()]
+    error, count = 0.0, 0
+    for start in starts:
+        window = filled.iloc[start : start + 12].ffill().iloc[-1].to_numpy()
+        ahead = speed.values[start + 12 : start + 24, :, 0]
+        wrong = np.abs(ahead - window)
+        error, count = error + np.nansum(wrong), count + np.isfinite(wrong).sum()
+    assert first["last_value"] == pytest.approx(error / count, rel=1e-4)
+
+
+def test_too_short_a_series_is_refused(forecaster, series):
+    short = replace(series, values=series.values[:8], timestamps=series.timestamps[:8])
+    with pytest.raises(ValueError, match="fewer steps"):
+        forecaster.forecast(short)
+    day = replace(series, values=series.values[:300], timestamps=series.timestamps[:300])
+    with pytest.raises(ValueError, match="longer than the 1 days that are held back"):
+        forecaster.score(day)
+
+
+def test_a_file_that_holds_none_is_refused(tmp_path):
+    save_archive({"a": 1}, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"lacks \['card', 'graph'"):
+        load_pretrained(tmp_path / "a.ckpt")
+
+
+@pytest.fixture
+def table(tmp_path, series):
+    frame = series.to_frame()["speed"]
+    frame.index = frame.index.tz_convert("Asia/Taipei").tz_localize(None)
+    frame.to_csv(tmp_path / "speed.csv")
+    places = pd.DataFrame({"id": series.vdids, "lat": series.lat, "lon": series.lon})
+    places.to_csv(tmp_path / "detectors.csv", index=False)
+    return tmp_path
+
+
+def test_a_table_is_forecast_as_the_user_types_it(table, weights, forecaster, series, capsys):
+    words = ["--feature=speed", "--unit=km/h", "--timezone=Asia/Taipei", "--score"]
+    words += [f"--detectors={table / 'detectors.csv'}", f"--checkpoint={weights}"]
+    main(["forecast", str(table / "speed.csv"), *words, f"--output={table / 'out'}"])
+    said = capsys.readouterr().out
+    assert "3.1 days of speed every 5 minutes, 6 detectors, 6 with a position" in said
+    assert "speed [km/h]" in said
+    found = pd.read_csv(table / "out.csv")
+    expected = forecaster.forecast(series.select(["speed"]))
+    np.testing.assert_allclose(found["speed"], expected["speed"], rtol=1e-4)
+    assert found["time"].tolist() == [t.isoformat() for t in expected["time"]]
+    assert (table / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_positions_and_from_a_file_of_data_prep(table, weights, series, capsys):
+    write(table / "data.h5", series)
+    for path in ("speed.csv", "data.h5"):
+        main(["forecast", str(table / path), f"--checkpoint={weights}", f"--output={table / path}"])
+    said = capsys.readouterr().out
+    assert "no positions: forecast without neighbours" in said
+    assert list(pd.read_parquet(table / "data.parquet").columns)[-2:] == ["speed", "flow"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is no CSV table"),
+        (
+            "time,a\n2024-01-01T00:00:00,x\n2024-01-01T00:05:00,1\n",
+            "could not convert string to float: 'x'",
+        ),
+        ("time,a\nyesterday,1\n", "yesterday"),
+        ("time,a\n2024-01-01T00:00:00,1\n", "interval|fewer steps|two"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_named(tmp_path, weights, capsys, text, said):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(SystemExit) as end:
+        main(["forecast", str(tmp_path / "a.csv"), f"--checkpoint={weights}"])
+    assert end.value.code == 2
+    shown = capsys.readouterr().err
+    assert any(part in shown for part in said.split("|")), shown
+    assert "Traceback" not in shown
+
+
+def test_the_network_of_the_package_beats_its_rivals_on_roads_that_it_never_saw():
+    """A simulated network of another seed, size and interval than those of its training."""
+    series = simulate(36, 9, 5, seed=4321, num_freeways=2).select(["speed", "flow"])
+    shipped = socialgraph.load_pretrained()
+    assert json.dumps(shipped.card)
+    for errors in shipped.score(series).values():
+        assert errors["forecast"] < 0.95 * min(errors["last_value"], errors["usual"])
