@@ -50,10 +50,11 @@ GRAPH = {"max_radius": 5000.0, "max_num_neighbors": 12}
 WINDOW, HORIZON = 12, 12
 
 
-def simulated() -> list[TrafficSeries]:
+def simulated(quick: bool = False) -> list[TrafficSeries]:
     """Simulated networks, a series for each quantity."""
     series = []
-    for seed, (detectors, days, minutes, freeways) in enumerate(SIMULATED):
+    for seed, options in enumerate([(8, 4, 15, 1)] if quick else SIMULATED):
+        detectors, days, minutes, freeways = options
         whole = simulate(detectors, days, minutes, seed=seed + 100, num_freeways=freeways)
         series += [whole.select([name]) for name in ("speed", "flow")]
     return series
@@ -148,7 +149,8 @@ def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
     args = _parse(argv)
     start = time.monotonic()
-    series = simulated() + ([] if args.simulated_only else real(args.without))
+    only = args.simulated_only or args.quick
+    series = simulated(args.quick) + ([] if only else real(args.without))
     names = [f"{s.dataset_name} {s.feature_names[0]}" for s in series]
     print(f"{len(series)} series: {', '.join(names)}", flush=True)
     network = train(series, args.epochs, args.batches, args.seed)
@@ -175,6 +177,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     real_ones = ["auckland", "metr_la", "aarhus"]
     parser.add_argument("--without", nargs="*", default=[], choices=real_ones)
     parser.add_argument("--simulated-only", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="one small network: does it run?")
     parser.add_argument(
         "--output", type=Path, default=ROOT / "socialgraph" / "pretrained" / "weights.ckpt"
     )
