@@ -52,7 +52,7 @@ def write_result(path: Path, question: str, configuration: dict, results: list[d
     """
     report = {
         "question": question,
-        "command": " ".join([f"python -m benchmarks.{question}", *sys.argv[1:]]),
+        "command": " ".join([f"python -m {_module(question)}", *sys.argv[1:]]),
         "configuration": configuration,
         "environment": describe_environment(),
         "results": results,
@@ -65,6 +65,13 @@ def write_result(path: Path, question: str, configuration: dict, results: list[d
 def result_path(name: str, quick: bool) -> Path:
     """Where the result ``name`` is kept: quick ones away from those that the READMEs quote."""
     return (ROOT / "runs" / "quick" if quick else RESULTS) / f"{name}.json"
+
+
+def _module(question: str) -> str:
+    """The script that was typed."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    typed = "" if spec is None else spec.name.removesuffix(".__main__")
+    return typed if typed.startswith(("benchmarks.", "tests.")) else f"benchmarks.{question}"
 
 
 def _git(*words: str) -> str | None:

@@ -10,6 +10,7 @@ from benchmarks.tables.cost import (
     plan,
     shared_vs_distributed,
 )
+from benchmarks.tables.faults import hostile, mutation
 from benchmarks.tables.layers import encoder, pooling, streaming
 
 __all__ = ["TABLES"]
@@ -29,6 +30,6 @@ TABLES: dict[str, Callable[[dict], str]] = {
             graph_building,
             plan,
         ),
-        *(batch_size, pooling, encoder, streaming),
+        *(batch_size, pooling, encoder, streaming, hostile, mutation),
     )
 }
