@@ -17,8 +17,6 @@ from benchmarks.auckland import auckland
 from benchmarks.environment import ROOT, describe_environment
 from data_prep.simulate import simulate
 from socialgraph import schema
-from socialgraph.atomic import replacing
-from socialgraph.checkpoint import recipe_of, save_archive
 from socialgraph.data import Loading, NetworksDataModule, TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster
 from socialgraph.graph import RadiusGraph
@@ -30,6 +28,7 @@ from socialgraph.nn import (
     SumEncoder,
     XLSTMEncoder,
 )
+from socialgraph.pretrained import PretrainedForecaster
 from socialgraph.series import TrafficSeries
 from socialgraph.standard import standardise
 
@@ -162,10 +161,7 @@ def main(argv: list[str] | None = None) -> None:
         "minutes": round((time.monotonic() - start) / 60, 1),
         "commit": describe_environment()["commit"],
     }
-    held = {"network": recipe_of(network), "weights": network.state_dict(), "graph": GRAPH}
-    held |= {"window": WINDOW, "horizon": HORIZON, "card": card}
-    with replacing(args.output) as temporary:
-        save_archive(held, temporary)
+    PretrainedForecaster(network, WINDOW, HORIZON, RadiusGraph(**GRAPH), card).save(args.output)
     print(f"written: {args.output} after {card['minutes']} minutes")
 
 

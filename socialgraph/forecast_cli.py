@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,12 @@ def main(args: Sequence[str] | None = None) -> None:
     forecaster = load_pretrained(options.checkpoint)
     _tell(series, forecaster)
     if options.score:
-        _print_scores(forecaster.score(series), series)
+        _print_scores(_score(forecaster, series, options.tune), series)
+    if options.tune:
+        forecaster = forecaster.tune(series, options.tune)
+    if options.save:
+        forecaster.save(options.save)
+        print(f"network     {options.save} (for --checkpoint)")
     table = forecaster.forecast(series)
     stem = Path(options.output)
     with replacing(stem.with_suffix(".parquet")) as temporary:
@@ -103,6 +109,15 @@ def _tell(series: TrafficSeries, forecaster: PretrainedForecaster) -> None:
         print("note        no positions: forecast without neighbours (--detectors gives them).")
 
 
+def _score(forecaster: PretrainedForecaster, series: TrafficSeries, tune: int) -> dict:
+    """Errors on the last day, also if the network is tuned: then on the days before it."""
+    if not tune:
+        return forecaster.score(series)
+    before = series.timestamps <= series.timestamps[-1] - np.timedelta64(1, "D")
+    history = replace(series, values=series.values[before], timestamps=series.timestamps[before])
+    return forecaster.tune(history, tune).score(series)
+
+
 def _print_scores(scores: dict[str, dict[str, float]], series: TrafficSeries) -> None:
     print("\nmean absolute error on the last day, which was held back:")
     print(f"{'':<22}{'forecast':>12}{'last value':>12}{'usual day':>12}")
@@ -148,5 +163,10 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--null_value", type=float, nargs="+", help="numbers that mean missing in a CSV")
     add("--output", default="forecast", help="table and picture, without ending")
     add("--score", action="store_true", help="hold the last day back first, and tell the error")
-    add("--checkpoint", type=Path, help="another network of benchmarks.pretrain")
-    return parser.parse_args(sys.argv[1:] if args is None else args)
+    add("--checkpoint", type=Path, help="another network than that of the package")
+    add("--tune", type=int, default=0, help="epochs of training on the readings first")
+    add("--save", type=Path, help="file to keep the tuned network in")
+    options = parser.parse_args(sys.argv[1:] if args is None else args)
+    if options.tune < 0:
+        parser.error("expected --tune of 0 or more.")
+    return options

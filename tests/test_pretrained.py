@@ -11,9 +11,10 @@ import torch
 import socialgraph
 from benchmarks.pretrain import GRAPH, make_network
 from data_prep.simulate import simulate
-from socialgraph.checkpoint import recipe_of, save_archive
+from socialgraph.checkpoint import save_archive
 from socialgraph.cli import main
-from socialgraph.pretrained import load_pretrained
+from socialgraph.graph import RadiusGraph
+from socialgraph.pretrained import PretrainedForecaster, load_pretrained
 from socialgraph.schema import write
 from tests.conftest import make_series
 
@@ -25,8 +26,7 @@ def weights(tmp_path_factory):
     network = make_network()
     network.build(1, 1, window=12, horizon=12, vdids=[], max_radius=5000.0)
     path = tmp_path_factory.mktemp("weights") / "weights.ckpt"
-    held = {"network": recipe_of(network), "weights": network.state_dict(), "card": {"a": 1}}
-    save_archive({**held, "graph": GRAPH, "window": 12, "horizon": 12}, path)
+    PretrainedForecaster(network, 12, 12, RadiusGraph(**GRAPH), {"a": 1}).save(path)
     return path
 
 
@@ -134,6 +134,23 @@ def test_a_file_that_holds_none_is_refused(tmp_path):
     save_archive({"a": 1}, tmp_path / "a.ckpt")
     with pytest.raises(ValueError, match=r"lacks \['card', 'graph'"):
         load_pretrained(tmp_path / "a.ckpt")
+
+
+@pytest.mark.slow
+def test_it_is_tuned_on_a_series_and_the_one_at_hand_stays_as_it_was(forecaster, series, tmp_path):
+    history = replace(series, values=series.values[:-288], timestamps=series.timestamps[:-288])
+    before = [weight.clone() for weight in forecaster.network.parameters()]
+    tuned = forecaster.tune(history, epochs=2, learning_rate=2e-3)
+    torch.testing.assert_close(list(forecaster.network.parameters()), before, rtol=0, atol=0)
+    own, better = forecaster.score(series), tuned.score(series)
+    for name in series.feature_names:
+        assert better[name]["forecast"] < 0.8 * own[name]["forecast"]
+    again = forecaster.tune(history, epochs=2, learning_rate=2e-3)
+    pd.testing.assert_frame_equal(again.forecast(series), tuned.forecast(series))
+    tuned.save(tmp_path / "tuned.ckpt")
+    loaded = load_pretrained(tmp_path / "tuned.ckpt")
+    pd.testing.assert_frame_equal(loaded.forecast(series), tuned.forecast(series))
+    assert loaded.card == {"a": 1, "tuned_on": "made", "tuned_epochs": 2}
 
 
 @pytest.fixture

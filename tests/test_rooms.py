@@ -172,16 +172,18 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/standard.py": ({"socialgraph.series"}, set()),
     "socialgraph/pretrained": (
         {
+            "socialgraph.atomic",
             "socialgraph.checkpoint",
             "socialgraph.data",
             "socialgraph.finite",
             "socialgraph.forecaster",
             "socialgraph.graph",
+            "socialgraph.recipe",
             "socialgraph.series",
             "socialgraph.standard",
             "socialgraph.table",
         },
-        {"torch", "pandas"},
+        {"torch", "pandas", "pytorch_lightning"},
     ),
     "socialgraph/forecast_cli.py": (
         {

@@ -1,19 +1,31 @@
 """Forecasts of any network by one that was trained on others."""
 
+import copy
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from socialgraph.checkpoint import network_of, read_archive
-from socialgraph.data import DateSplit, Split, TrafficDataModule, Windows, graph_tensors
+from socialgraph.atomic import replacing
+from socialgraph.checkpoint import network_of, read_archive, recipe_of, save_archive
+from socialgraph.data import (
+    DateSplit,
+    Loading,
+    NetworksDataModule,
+    Split,
+    TrafficDataModule,
+    Windows,
+    graph_tensors,
+)
 from socialgraph.finite import check_finite
 from socialgraph.forecaster import Forecaster
 from socialgraph.graph import RadiusGraph, project
+from socialgraph.recipe import describe
 from socialgraph.series import TrafficSeries
 from socialgraph.standard import Standard, standardise
 from socialgraph.table import forecast_table
@@ -79,6 +91,58 @@ class PretrainedForecaster:
         prediction = {"forecast": torch.cat(parts, dim=-1), "issued": batch["issued"]}
         spec = replace(data.spec, targets=series.feature_names, features=series.feature_names)
         return forecast_table(prediction, spec, observed=False).to_pandas()
+
+    def tune(
+        self, series: TrafficSeries, epochs: int = 4, learning_rate: float = 5e-4, seed: int = 0
+    ) -> "PretrainedForecaster":
+        """A forecaster whose weights were trained on from these on a series.
+
+        Args:
+            series: the history; each feature is a network of its own.
+            epochs: how often all windows are trained on.
+            learning_rate: peak of its schedule.
+            seed: of the order of the windows.
+
+        Raises:
+            ValueError: if the series has no windows for training.
+        """
+        networks = [
+            TrafficDataModule(
+                standardise(series.select([name]))[0],
+                windows=Windows(self.window, self.horizon),
+                split=(1.0, 0.0, 0.0),
+                graph=self.graph,
+                loading=Loading(seed=seed),
+            )
+            for name in series.feature_names
+        ]
+        network = copy.deepcopy(self.network)
+        forecaster = Forecaster(network, learning_rate=learning_rate)
+        trainer = pl.Trainer(
+            max_epochs=epochs,
+            gradient_clip_val=1.0,
+            limit_val_batches=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            trainer.fit(forecaster.train(), NetworksDataModule(networks, seed=seed))
+        card = {**self.card, "tuned_on": series.dataset_name, "tuned_epochs": epochs}
+        return PretrainedForecaster(network.cpu(), self.window, self.horizon, self.graph, card)
+
+    def save(self, path: str | Path) -> None:
+        """Write what :func:`load_pretrained` reads.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        held = {"network": recipe_of(self.network), "weights": self.network.state_dict()}
+        held |= {"window": self.window, "horizon": self.horizon, "card": self.card}
+        with replacing(path) as temporary:
+            save_archive({**held, "graph": describe(self.graph)["init_args"]}, temporary)
 
     def score(
         self, series: TrafficSeries, days: int = 1, split: Split | None = None
