@@ -22,7 +22,7 @@ from socialgraph.pretrained import load_pretrained
 __all__ = ["main", "measure"]
 
 
-def measure(weights: Path, config: Path, trained: list[Path]) -> dict:
+def measure(weights: Path | None, config: Path, trained: list[Path], tune: int) -> dict:
     """Errors on the test part of a profile's first target."""
     data = load_datamodule(config, None)
     target = data.spec.targets[0]
@@ -32,6 +32,18 @@ def measure(weights: Path, config: Path, trained: list[Path]) -> dict:
     own = forecaster.score(series, split=data.split)[target]
     seconds = time.perf_counter() - start
     alone = forecaster.score(replace(series, lat=None, lon=None), split=data.split)[target]
+    mae = {**own, "without_neighbours": alone["forecast"]}
+    tuned_seconds = None
+    if tune:
+        start = time.perf_counter()
+        history = replace(
+            series,
+            values=series.values[: data.train_steps],
+            timestamps=series.timestamps[: data.train_steps],
+        )
+        tuned = forecaster.tune(history, tune)
+        tuned_seconds = time.perf_counter() - start
+        mae["tuned"] = tuned.score(series, split=data.split)[target]["forecast"]
     found = [
         next(iter(run["test"]["targets"].values()))["mae_all"]
         for path in trained
@@ -44,7 +56,8 @@ def measure(weights: Path, config: Path, trained: list[Path]) -> dict:
         "unit": series.units[0],
         "detectors": len(series.vdids),
         "seconds": seconds,
-        "mae": {**own, "without_neighbours": alone["forecast"]},
+        "mae": mae,
+        "tuned_seconds": tuned_seconds,
         "trained_there": statistics.fmean(found) if found else None,
         "card": forecaster.card,
     }
@@ -56,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
     results = [json.loads(path.read_text())["results"] for path in args.add]
     results = [entry for part in results for entry in part]
     for config in args.configs:
-        results.append(measure(args.weights, config, args.trained))
+        results.append(measure(args.weights, config, args.trained, args.tune))
         print(json.dumps(results[-1]["mae"]), flush=True)
         write_result(args.output, "zero_shot", vars(args), results)
 
@@ -66,6 +79,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="of benchmarks.pretrain (default: shipped)")
     parser.add_argument("--configs", type=Path, nargs="+", required=True, help="profiles")
     parser.add_argument("--trained", type=Path, nargs="*", default=[], help="results there")
+    parser.add_argument("--tune", type=int, default=4, help="epochs; 0 for none")
     parser.add_argument("--add", type=Path, nargs="*", default=[], help="results to put first")
     parser.add_argument("--output", type=Path, default=result_path("zero_shot", False))
     args = parser.parse_args(argv)

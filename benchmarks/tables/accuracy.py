@@ -70,10 +70,12 @@ def zero_shot(report: dict) -> str:
         cells = [f"{mae[name]:.2f}" for name in ("last_value", "usual", "forecast")]
         cells.append(f"{100 * (mae['forecast'] / rivals - 1):+.0f} %")
         cells.append(f"{100 * (mae['without_neighbours'] / mae['forecast'] - 1):+.1f} %")
+        tuned = f"{mae['tuned']:.2f} ({run['tuned_seconds']:.0f} s)" if "tuned" in mae else ""
+        cells.append(tuned)
         gap = f"{there:.2f} ({100 * (mae['forecast'] / there - 1):+.0f} %)" if there else ""
         rows.append([f"{run['data']}, {run['target']} [{run['unit']}]", *cells, gap])
     heads = ["data", "last value", "usual day", "never seen", "against the better of both"]
-    heads += ["if neighbours are taken away", "trained there"]
+    heads += ["if neighbours are taken away", "tuned there", "trained there"]
     note = f"MAE over all steps of the test windows. {measured_on(report)}"
     return markdown_table(heads, rows) + "\n\n" + note
 

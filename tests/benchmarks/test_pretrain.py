@@ -13,7 +13,7 @@ from socialgraph.schema import write
 
 
 @pytest.mark.slow
-def test_a_network_is_trained_and_measured_on_other_roads(tmp_path, monkeypatch):
+def test_a_network_is_trained_and_measured_on_other_roads(tmp_path):
     weights = tmp_path / "weights.ckpt"
     words = ["--quick", "--epochs=2", "--batches=4", f"--output={weights}"]
     pretrain.main(words)
@@ -28,13 +28,16 @@ def test_a_network_is_trained_and_measured_on_other_roads(tmp_path, monkeypatch)
     (tmp_path / "part.yaml").write_text(json.dumps(part))
     config.write_text("data: part.yaml\n")
     output = tmp_path / "a.json"
-    zero_shot.main([f"--weights={weights}", f"--configs={config}", f"--output={output}"])
+    zero_shot.main(
+        [f"--weights={weights}", f"--configs={config}", f"--output={output}", "--tune=1"]
+    )
     report = json.loads(output.read_text())
     (run,) = report["results"]
     assert run["trained_there"] is None
     assert run["detectors"] == 6
     assert 0 < run["mae"]["forecast"] < 2 * run["mae"]["last_value"]
-    pretrain.main([*words[:3], f"--output={tmp_path / 'again.ckpt'}"])
+    words = ["--quick", "--epochs=2", "--batches=4"]
+    pretrain.main([*words, f"--output={tmp_path / 'again.ckpt'}"])
     again = load_pretrained(tmp_path / "again.ckpt").network.state_dict()
     for name, weight in forecaster.network.state_dict().items():
         torch.testing.assert_close(again[name], weight, rtol=0, atol=0)  # the seed rules all
@@ -42,7 +45,9 @@ def test_a_network_is_trained_and_measured_on_other_roads(tmp_path, monkeypatch)
 
 def test_the_table_says_how_far_each_is(tmp_path):
     mae = {"forecast": 9.0, "last_value": 12.0, "usual": 10.0, "without_neighbours": 9.9}
+    mae["tuned"] = 8.5
     run = {"data": "town", "target": "flow", "unit": "veh/h", "mae": mae, "trained_there": 8.0}
+    run["tuned_seconds"] = 31.0
     environment = {"commit": "a" * 40, "dirty": False, "processor": "x", "threads": 1}
     environment |= {"versions": {"torch": "2"}, "gpu": None, "cores": 2}
     report = {"command": "python", "configuration": {}, "environment": environment}
@@ -55,5 +60,6 @@ def test_the_table_says_how_far_each_is(tmp_path):
         "9.00",
         "-10 %",
         "+10.0 %",
+        "8.50 (31 s)",
         "8.00 (+12 %)",
     ]
