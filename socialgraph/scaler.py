@@ -11,7 +11,8 @@ __all__ = ["Scaler", "Scaling", "scale_of"]
 Scaling = Literal["standard", "robust"]
 
 _ROBUST_QUANTILES = (0.005, 0.995)
-_ROBUST_LIMIT = 10.0
+# Far beyond readings, and near enough that one code among them makes no infinity.
+_LIMITS = {"standard": 100.0, "robust": 10.0}
 _MOST_FOR_QUANTILES = 2**22
 
 
@@ -48,7 +49,7 @@ class Scaler(nn.Module):
 
 def scale_of(
     values: np.ndarray, feature_names: list[str], scaling: Scaling = "standard"
-) -> tuple[np.ndarray, np.ndarray, float | None]:
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Centre and deviation of each feature, from the readings that are not NaN.
 
     A feature that never changes gets the deviation 1.
@@ -62,7 +63,7 @@ def scale_of(
 
     Returns:
         ``loc`` ``[F]`` and ``scale`` ``[F]``, float64, and the limit of scaled readings: 10 if
-        robust, else None.
+        robust, else 100.
 
     Raises:
         ValueError: if a feature has no observed reading.
@@ -85,7 +86,7 @@ def scale_of(
     )
     scale = np.sqrt(square / count)
     scale[scale <= 1e-6 * np.abs(loc)] = 1.0  # rounding alone
-    return loc, scale, _ROBUST_LIMIT if scaling == "robust" else None
+    return loc, scale, _LIMITS[scaling]
 
 
 def _bounds(values: np.ndarray, scaling: Scaling) -> np.ndarray:

@@ -234,12 +234,17 @@ def _run(options: argparse.Namespace) -> None:
         log = ForecastLog(output, stream.spec, mark, stream.time)
         with contextlib.closing(log):
             stream.save(path, log.mark())
-            count = _follow(stream, table, log, path, options.save_every)
+            count = _follow(stream, table, log, path, options.save_every, options.restart_after_gap)
     _say(f"Lines read: {count}. State: {path}")
 
 
 def _follow(
-    stream: StreamingForecaster, table: ReadingTable, log: ForecastLog, path: Path, save_every: int
+    stream: StreamingForecaster,
+    table: ReadingTable,
+    log: ForecastLog,
+    path: Path,
+    save_every: int,
+    restart: bool,
 ) -> int:
     """Forecast after every line that is new and keep the state; the number of lines."""
     count, known, old = 0, stream.time, 0
@@ -251,6 +256,7 @@ def _follow(
             if time == stream.time:
                 _check_repeated(stream, table.line_num, readings)
                 continue
+            _check_jump(stream, time, table.line_num, restart)
             try:
                 forecast = stream.update(time, readings)
             except ValueError as error:
@@ -267,6 +273,20 @@ def _follow(
         since = format_local(np.array([known]), stream.spec.timezone)[0]
         _say(f"Lines left out: {old}, of times before {since}, which the state knows.")
     return count
+
+
+def _check_jump(stream: StreamingForecaster, time: np.datetime64, line: int, restart: bool) -> None:
+    """Refuse a time so far ahead that it may be wrong: all right ones would then be too old."""
+    if stream.time is None or restart:
+        return
+    missed = (time - stream.time) / stream.spec.step - 1
+    if missed > stream.max_gap:
+        before, after = format_local(np.array([stream.time, time]), stream.spec.timezone)
+        raise ValueError(
+            f"Line {line}: jumps from {before} to {after}, {missed:.0f} steps ahead. If the time "
+            "is wrong, mend the line; if readings were lost that long, start anew with "
+            "--restart_after_gap (or read up to --max_gap steps as missing)."
+        )
 
 
 def _check_repeated(stream: StreamingForecaster, line: int, readings: np.ndarray) -> None:
@@ -370,7 +390,10 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--detectors", type=Path, help="CSV with vdid, lat, lon of those to follow from now on")
     add("--memory", choices=list(KINDS), default="window", help="the last window, read again; or "
         "the state of an encoder that carries one")  # fmt: skip
-    add("--max_gap", type=int, default=288, help="missing steps after which it starts anew")
+    add(
+        "--max_gap", type=int, default=288, help="most missing steps in a row that are read as such"
+    )
+    add("--restart_after_gap", action="store_true", help="start anew after more missing steps")
     add("--save_every", type=int, default=1, help="lines after which the state is kept")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="'cpu' or 'cuda'")
     options = parser.parse_args(args)

@@ -17,7 +17,7 @@ def test_statistics_are_those_of_the_observed_readings():
     loc, scale, limit = scale_of(values, ["a", "b"])
     np.testing.assert_allclose(loc, np.nanmean(values.astype(float), (0, 1)), rtol=1e-5)
     np.testing.assert_allclose(scale, np.nanstd(values.astype(float), (0, 1)), rtol=1e-5)
-    assert limit is None
+    assert limit == 100
 
 
 def test_a_code_among_many_readings_changes_nothing_if_scaled_robustly():

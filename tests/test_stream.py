@@ -577,3 +577,40 @@ def test_infinite_readings_and_broken_times_are_refused(stream, series):
     with pytest.raises(ValueError, match="one detector or more"):
         stream.set_detectors([], [], [])
     assert follow(stream, series, range(2)).isfinite().all()
+
+
+def test_a_time_far_ahead_is_refused_and_asked_for(checkpoint, series, tmp_path, capsys):
+    header, *lines = lines_of(series, range(3))
+    wrong = "2034" + lines[2][4:]
+    words = command(checkpoint, tmp_path, "--input", tmp_path / "in.csv")[3:]
+    (tmp_path / "in.csv").write_text("\n".join([header, *lines[:2], wrong]) + "\n")
+    said = refused(words, capsys)
+    assert "Line 4: jumps from 2024-01-01T08:05:00+08:00 to 2034-01-01T" in said
+    (tmp_path / "in.csv").write_text("\n".join([header, *lines]) + "\n")
+    main(words)  # the line is mended, and nothing was lost
+    assert "Lines read: 1." in capsys.readouterr().err
+    (tmp_path / "in.csv").write_text("\n".join([header, wrong]) + "\n")
+    refused(words, capsys)
+    main([*words, "--restart_after_gap"])
+    assert "Lines read: 1." in capsys.readouterr().err
+
+
+def test_a_gap_of_max_gap_steps_is_read_as_missing_and_one_more_refused(
+    checkpoint, series, tmp_path, capsys
+):
+    header, *lines = lines_of(series, (0, 4))
+    words = command(checkpoint, tmp_path, "--input", tmp_path / "in.csv")[3:]
+    (tmp_path / "in.csv").write_text("\n".join([header, *lines]) + "\n")
+    assert "3 steps ahead" in refused([*words, "--max_gap", "2"], capsys)
+    main([*words, "--max_gap", "3"])
+
+
+def test_an_absurd_reading_spoils_nothing_for_good(checkpoint, series):
+    stream = StreamingForecaster(socialgraph.load(checkpoint))
+    for step in range(8):
+        readings = series.values[step].copy()
+        if step == 3:
+            readings[2, 0] = 1e25
+        forecast = stream.update(series.timestamps[step], readings)
+        assert torch.isfinite(forecast).all()
+        assert forecast.abs().max() < 1e5
