@@ -41,6 +41,7 @@ class ReadingTable:
         features: features of the readings, F.
         timezone: zone of the local clock.
         known: time (UTC) of the last reading that was read before, from another input.
+        null_values: numbers that mean missing.
 
     Raises:
         ValueError: for a header or a line that cannot be read, with its number.
@@ -53,8 +54,11 @@ class ReadingTable:
         features: list[str],
         timezone: str = "UTC",
         known: np.datetime64 | None = None,
+        null_values: Sequence[float] = (),
     ) -> None:
         self._timezone = timezone
+        self._null_values = list(null_values)
+        self.num_null = 0
         self._last = known
         self._is_first = True
         self._rows = csv.reader(_whole_lines(lines), strict=True)
@@ -112,6 +116,9 @@ class ReadingTable:
         values = np.array([float(cell) if cell.strip() else np.nan for cell in cells[1:]])
         if np.isinf(values).any():
             raise ValueError("expected finite numbers, or empty cells where missing (got inf).")
+        null = np.isin(values, self._null_values)
+        self.num_null += int(null.sum())
+        values[null] = np.nan
         readings = np.full(self._shape, np.nan, dtype=np.float32)
         readings[tuple(np.array(self._places).T)] = values
         return time, readings
@@ -227,7 +234,12 @@ def _run(options: argparse.Namespace) -> None:
         mark = None
     with _open_input(options.input) as lines:
         table = ReadingTable(
-            lines, stream.vdids, stream.spec.features, stream.spec.timezone, stream.time
+            lines,
+            stream.vdids,
+            stream.spec.features,
+            stream.spec.timezone,
+            stream.time,
+            options.null_value,
         )
         if table.silent:
             _say(f"{len(table.silent)} detectors have no column, among them {table.silent[:5]}")
@@ -235,7 +247,8 @@ def _run(options: argparse.Namespace) -> None:
         with contextlib.closing(log):
             stream.save(path, log.mark())
             count = _follow(stream, table, log, path, options.save_every, options.restart_after_gap)
-    _say(f"Lines read: {count}. State: {path}")
+    nulls = f" Null values read as missing: {table.num_null}." if options.null_value else ""
+    _say(f"Lines read: {count}.{nulls} State: {path}")
 
 
 def _follow(
@@ -386,6 +399,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--trust", default="", help="packages whose classes the checkpoint may name, with commas")
     add("--input", type=Path, required=True, help="CSV with 'timestamp' and a column per detector")
     add("--output", type=Path, default="-", help="CSV to append forecasts to; '-': standard output")
+    add("--null_value", type=float, nargs="+", default=[], help="numbers that mean missing")
     add("--state", type=Path, help="file of the state; by default beside the checkpoint")
     add("--detectors", type=Path, help="CSV with vdid, lat, lon of those to follow from now on")
     add("--memory", choices=list(KINDS), default="window", help="the last window, read again; or "

@@ -614,3 +614,25 @@ def test_an_absurd_reading_spoils_nothing_for_good(checkpoint, series):
         forecast = stream.update(series.timestamps[step], readings)
         assert torch.isfinite(forecast).all()
         assert forecast.abs().max() < 1e5
+
+
+def test_a_code_for_missing_gives_the_forecasts_of_empty_cells(
+    checkpoint, series, tmp_path, capsys
+):
+    # Cases from outside: stream-missing-code, where the code is given.
+    header, *lines = lines_of(series, range(4))
+    coded = [",".join([t, "-99", *rest]) for t, _, *rest in (line.split(",") for line in lines)]
+    empty = [",".join([t, "", *rest]) for t, _, *rest in (line.split(",") for line in lines)]
+    said = {}
+    for name, rows, more in (
+        ("empty", empty, []),
+        ("coded", coded, ["--null_value", "-99", "255"]),
+        ("untold", coded, []),
+    ):
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n")
+        words = command(checkpoint, tmp_path, "--input", tmp_path / f"{name}.csv")[3:]
+        main([*words, "--state", str(tmp_path / f"{name}.pt"), *more])
+        said[name] = capsys.readouterr()
+    assert said["coded"].out == said["empty"].out
+    assert said["untold"].out != said["empty"].out
+    assert "Null values read as missing: 4." in said["coded"].err
