@@ -6,15 +6,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from data_prep.detectors import read_detectors
-from socialgraph import schema
+from socialgraph import load_pretrained, schema
 from socialgraph.atomic import replacing
-from socialgraph.pretrained import PretrainedForecaster, load_pretrained
 from socialgraph.series import TrafficSeries
+
+if TYPE_CHECKING:  # what computes is imported when the options are read, so that --help is quick
+    import pandas as pd
+
+    from socialgraph.pretrained import PretrainedForecaster
 
 __all__ = ["main", "read_series"]
 
@@ -58,6 +62,8 @@ def read_series(options: argparse.Namespace) -> TrafficSeries:
         raise FileNotFoundError(f"No file '{path}'.")
     if path.suffix in (".h5", ".hdf5"):
         return schema.read(path)
+    import pandas as pd
+
     try:
         frame = pd.read_csv(path, index_col=0, float_precision="round_trip")
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -74,9 +80,11 @@ def read_series(options: argparse.Namespace) -> TrafficSeries:
     )
 
 
-def _read_positions(path: Path | None, vdids: pd.Index) -> pd.DataFrame | None:
+def _read_positions(path: Path | None, vdids: "pd.Index") -> "pd.DataFrame | None":
     if path is None:
         return None
+    import pandas as pd
+
     table = read_detectors(path)
     places = pd.DataFrame(
         {"lat": table.lat.mean(axis=1), "lon": table.lon.mean(axis=1)}, index=table.vdids
@@ -90,7 +98,7 @@ def _read_positions(path: Path | None, vdids: pd.Index) -> pd.DataFrame | None:
     return places.reindex([str(vdid) for vdid in vdids]).rename_axis("detector").reset_index()
 
 
-def _tell(series: TrafficSeries, forecaster: PretrainedForecaster) -> None:
+def _tell(series: TrafficSeries, forecaster: "PretrainedForecaster") -> None:
     span = series.timestamps[-1] - series.timestamps[0]
     days = (span / np.timedelta64(1, "m") + series.interval_minutes) / 1440
     placed = int((np.isfinite(series.lat) & np.isfinite(series.lon)).sum())
@@ -109,7 +117,7 @@ def _tell(series: TrafficSeries, forecaster: PretrainedForecaster) -> None:
         print("note        no positions: forecast without neighbours (--detectors gives them).")
 
 
-def _score(forecaster: PretrainedForecaster, series: TrafficSeries, tune: int) -> dict:
+def _score(forecaster: "PretrainedForecaster", series: TrafficSeries, tune: int) -> dict:
     """Errors on the last day, also if the network is tuned: then on the days before it."""
     if not tune:
         return forecaster.score(series)
@@ -129,7 +137,7 @@ def _print_scores(scores: dict[str, dict[str, float]], series: TrafficSeries) ->
     print()
 
 
-def _with_texts(table: pd.DataFrame) -> pd.DataFrame:
+def _with_texts(table: "pd.DataFrame") -> "pd.DataFrame":
     """The table with times as texts, as ``predict`` writes them."""
     texts = {}
     for name in ("issued", "time"):

@@ -8,19 +8,19 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 import pyarrow.csv
-import torch
-from torch import Tensor
 
 from socialgraph.calendar import check_years, format_local, read_stamps, to_utc
-from socialgraph.forecaster import load
-from socialgraph.memory import KINDS
 from socialgraph.shell import split_names
-from socialgraph.spec import DataSpec
-from socialgraph.stream import StreamingForecaster
+
+if TYPE_CHECKING:  # what computes is imported when the options are read, so that --help is quick
+    from torch import Tensor
+
+    from socialgraph.spec import DataSpec
+    from socialgraph.stream import StreamingForecaster
 
 __all__ = ["ReadingTable", "main"]
 
@@ -169,7 +169,7 @@ class ForecastLog:
     def __init__(
         self,
         path: Path | None,
-        spec: DataSpec,
+        spec: "DataSpec",
         mark: dict | None = None,
         time: np.datetime64 | None = None,
     ) -> None:
@@ -186,7 +186,7 @@ class ForecastLog:
             self._rows.writerow(self._header)
             self._file.flush()
 
-    def write(self, issued: np.datetime64, vdids: list[str], forecast: Tensor) -> None:
+    def write(self, issued: np.datetime64, vdids: list[str], forecast: "Tensor") -> None:
         """Add forecasts ``[P, N, F]`` after the reading at ``issued`` (UTC)."""
         ahead = self._spec.times(np.array([issued]))[0]
         begin, *times = format_local(np.array([issued, *ahead]), self._spec.timezone)
@@ -221,8 +221,14 @@ def _run(options: argparse.Namespace) -> None:
     output = None if str(options.output) == "-" else options.output
     if output is not None and output.resolve() == options.input.resolve():
         raise ValueError(f"--output is the file that is read, '{options.input}'.")
+    import torch
+
+    from socialgraph.forecaster import load
+    from socialgraph.stream import StreamingForecaster
+
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     stream = StreamingForecaster(
-        load(options.ckpt_path, options.device, split_names(options.trust)),
+        load(options.ckpt_path, device, split_names(options.trust)),
         options.max_gap,
         options.memory,
     )
@@ -252,7 +258,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _follow(
-    stream: StreamingForecaster,
+    stream: "StreamingForecaster",
     table: ReadingTable,
     log: ForecastLog,
     path: Path,
@@ -288,7 +294,9 @@ def _follow(
     return count
 
 
-def _check_jump(stream: StreamingForecaster, time: np.datetime64, line: int, restart: bool) -> None:
+def _check_jump(
+    stream: "StreamingForecaster", time: np.datetime64, line: int, restart: bool
+) -> None:
     """Refuse a time so far ahead that it may be wrong: all right ones would then be too old."""
     if stream.time is None or restart:
         return
@@ -302,7 +310,7 @@ def _check_jump(stream: StreamingForecaster, time: np.datetime64, line: int, res
         )
 
 
-def _check_repeated(stream: StreamingForecaster, line: int, readings: np.ndarray) -> None:
+def _check_repeated(stream: "StreamingForecaster", line: int, readings: np.ndarray) -> None:
     """Refuse a line that repeats the last time with other readings than those that were read."""
     if stream.readings is None:  # detectors have changed since
         return
@@ -402,14 +410,18 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--null_value", type=float, nargs="+", default=[], help="numbers that mean missing")
     add("--state", type=Path, help="file of the state; by default beside the checkpoint")
     add("--detectors", type=Path, help="CSV with vdid, lat, lon of those to follow from now on")
-    add("--memory", choices=list(KINDS), default="window", help="the last window, read again; or "
-        "the state of an encoder that carries one")  # fmt: skip
+    add(
+        "--memory",
+        choices=["window", "state"],
+        default="window",
+        help="the last window, read again; or the state of an encoder that carries one",
+    )
     add(
         "--max_gap", type=int, default=288, help="most missing steps in a row that are read as such"
     )
     add("--restart_after_gap", action="store_true", help="start anew after more missing steps")
     add("--save_every", type=int, default=1, help="lines after which the state is kept")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="'cpu' or 'cuda'")
+    add("--device", help="'cpu' or 'cuda' (default: 'cuda' where there is one)")
     options = parser.parse_args(args)
     if options.save_every < 1 or options.max_gap < 0:
         parser.error("expected --save_every of 1 or more and --max_gap of 0 or more.")

@@ -18,6 +18,7 @@ from socialgraph.calendar import clock
 from socialgraph.cli import main
 from socialgraph.data import TrafficDataModule, Windows, graph_tensors
 from socialgraph.forecaster import Forecaster
+from socialgraph.memory import KINDS
 from socialgraph.nn import XLSTMEncoder, map_state
 from socialgraph.schema import write
 from socialgraph.stream import StreamingForecaster
@@ -577,6 +578,12 @@ def test_infinite_readings_and_broken_times_are_refused(stream, series):
     with pytest.raises(ValueError, match="one detector or more"):
         stream.set_detectors([], [], [])
     assert follow(stream, series, range(2)).isfinite().all()
+
+
+def test_the_command_knows_every_kind_of_memory(capsys):
+    with pytest.raises(SystemExit):
+        main(["stream", "--help"])
+    assert f"--memory {{{','.join(KINDS)}}}" in capsys.readouterr().out
 
 
 def test_a_time_far_ahead_is_refused_and_asked_for(checkpoint, series, tmp_path, capsys):
