@@ -130,10 +130,19 @@ def test_too_short_a_series_is_refused(forecaster, series):
         forecaster.score(day)
 
 
-def test_a_file_that_holds_none_is_refused(tmp_path):
+def test_a_file_that_holds_none_or_asks_for_more_than_it_holds_is_refused(tmp_path, weights):
     save_archive({"a": 1}, tmp_path / "a.ckpt")
     with pytest.raises(ValueError, match=r"lacks \['card', 'graph'"):
         load_pretrained(tmp_path / "a.ckpt")
+    held = torch.load(weights, weights_only=True)
+    for key, value, said in (
+        ("num_blocks", 10**8, "asks for a network of size 100,000,000"),
+        ("encoder", {"class_path": "os.system", "init_args": {}}, "names the class 'os.system'"),
+    ):
+        recipe = {**held["network"], "init_args": {**held["network"]["init_args"], key: value}}
+        save_archive({**held, "network": recipe}, tmp_path / "a.ckpt")
+        with pytest.raises(ValueError, match=said):
+            load_pretrained(tmp_path / "a.ckpt")
 
 
 @pytest.mark.slow

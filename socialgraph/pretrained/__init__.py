@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from socialgraph.atomic import replacing
-from socialgraph.checkpoint import network_of, read_archive, recipe_of, save_archive
+from socialgraph.checkpoint import check_entries, network_of, read_archive, recipe_of, save_archive
 from socialgraph.data import (
     DateSplit,
     Loading,
@@ -228,6 +228,8 @@ def load_pretrained(path: str | Path | None = None) -> PretrainedForecaster:
     lacking = {"network", "weights", "window", "horizon", "graph", "card"} - set(held)
     if lacking:
         raise ValueError(f"'{path}' is no pre-trained network: it lacks {sorted(lacking)}.")
+    parts = {"spec": {}, "network": held["network"], "state_dict": held["weights"]}
+    check_entries(parts, f"'{path}'")
     network = network_of(held)
     network.load_state_dict(held["weights"])
     graph = RadiusGraph(**held["graph"])
