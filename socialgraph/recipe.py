@@ -182,10 +182,13 @@ def _make(recipe: object, trust: Sequence[str] | None) -> object:
     made = _find_class(recipe["class_path"])
     if trust is not None:
         _check_package(f"{made.__module__}.{made.__qualname__}", trust)
+    given = recipe.get("init_args", {})
+    if not isinstance(given, dict):
+        raise ValueError(f"Expected arguments by name of {recipe['class_path']} (got {given!r}).")
+    given = {name: _make(value, trust) for name, value in given.items()}
     try:
-        given = {name: _make(value, trust) for name, value in recipe.get("init_args", {}).items()}
         return made(**given)
-    except TypeError as error:
+    except (TypeError, AttributeError, LookupError, ArithmeticError) as error:  # of odd values
         raise ValueError(
             f"Cannot make a {recipe['class_path']} ({error}). {_OTHER_VERSION}"
         ) from error

@@ -273,3 +273,16 @@ def test_values_without_a_class_stay_as_they_are():
         "a": [1, {"b": None}],
         "class": "os.system",
     }
+
+
+@pytest.mark.parametrize("given", [True, [1], "a", 3])
+def test_arguments_without_names_are_refused(given):
+    recipe = {"class_path": "socialgraph.nn.XLSTMEncoder", "init_args": given}
+    with pytest.raises(ValueError, match="arguments by name of socialgraph"):
+        make(recipe)
+
+
+def test_odd_values_of_a_class_that_may_be_made_are_refused():
+    for args in ({"in_channels": 3, "encoders": 5}, {"in_channels": "a", "encoders": [{}]}):
+        with pytest.raises(ValueError, match=r"SumEncoder|Expected"):
+            make({"class_path": "socialgraph.nn.SumEncoder", "init_args": args})
