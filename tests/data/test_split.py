@@ -92,5 +92,15 @@ def test_days_are_whole_local_days_also_when_clocks_change(zone):
 
 
 def test_more_days_than_there_are_are_refused():
-    with pytest.raises(ValueError, match=r"fewer than the 5 days"):
-        divide(DaySplit(3, 2), 1000)
+    for days in ((3, 2), (-1, 1), (1, -1)):
+        with pytest.raises(ValueError, match=r"fewer than the 5 days"):
+            divide(DaySplit(*days), 1000)
+
+
+def test_no_day_for_the_test_leaves_the_last_ones_for_validation():
+    parts, border, times, _ = divide(DaySplit(val=1, test=0), 1500, "UTC")
+    steps = steps_of(parts)
+    assert not len(parts["test"])
+    assert max(steps["val"]) == len(times) - 1
+    assert min(steps["val"]) == border
+    assert len(np.unique(times[sorted(steps["val"])].astype("datetime64[D]"))) == 1
