@@ -36,7 +36,7 @@ def main() -> None:
             seconds = time.monotonic() - start
             print(f"{kind}: {dict(counts)} in {seconds:.0f} s", flush=True)
             results.append({"kind": kind, "counts": counts, "bad_seeds": bad[:50]})
-    write_result(args.output, "hostile", vars(args), results)
+            write_result(args.output, "hostile", vars(args), results)
     raise SystemExit(any(result["bad_seeds"] for result in results))
 
 
