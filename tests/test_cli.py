@@ -409,7 +409,7 @@ def test_classes_of_other_packages_are_made_if_they_are_trusted(traffic_file, ca
         "        super().__init__()\n"
         "        self.steps, self.weight = steps, torch.nn.Parameter(torch.ones(()))\n"
         "    def forward(self, features):\n"
-        "        return self.weight * features[:, -1:].expand(-1, self.steps, -1, -1)\n"
+        "        return self.weight * features[:, -1:, :, :1].expand(-1, self.steps, -1, -1)\n"
     )
     monkeypatch.syspath_prepend(Path.cwd())
     words = [w for w in made(traffic_file, "--trainer.max_epochs=1") if "--model" not in w]

@@ -62,7 +62,12 @@ def test_a_status_is_handed_on():
 def test_ctrl_c_ends_in_one_line(command, tmp_path):
     words = [word.format(tmp_path) for word in command]
     process = subprocess.Popen(
-        [sys.executable, *words], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, *words],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # In the background of a script it is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     process.stderr.read(1)  # of the progress bar: it works
     os.kill(process.pid, signal.SIGINT)

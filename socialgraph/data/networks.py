@@ -61,7 +61,13 @@ class NetworksDataModule(pl.LightningDataModule):
         self.seed = seed
 
     def setup(self, stage: str | None = None) -> None:
-        """Read all series and build their graphs."""
+        """Read all series and build their graphs.
+
+        Raises:
+            ValueError: in a training by several processes, which would see the same windows.
+        """
+        if self.trainer is not None and self.trainer.world_size > 1:
+            raise ValueError("Expected one process for a training on several networks.")
         for network in self.networks:
             network.setup(stage)
 
