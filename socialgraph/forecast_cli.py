@@ -1,6 +1,7 @@
 """``socialgraph forecast``: forecasts of a table or file of readings, with nothing trained."""
 
 import argparse
+import csv
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -64,6 +65,7 @@ def read_series(options: argparse.Namespace) -> TrafficSeries:
         return schema.read(path)
     import pandas as pd
 
+    _check_header(path)
     try:
         frame = pd.read_csv(path, index_col=0, float_precision="round_trip")
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -78,6 +80,23 @@ def read_series(options: argparse.Namespace) -> TrafficSeries:
         units={options.feature: options.unit},
         dataset_name=path.stem,
     )
+
+
+def _check_header(path: Path) -> None:
+    """Refuse names of columns that pandas would change, and tables of another form."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        names = [name.strip() for name in next(csv.reader(file), [""])[1:]]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or "" in names:
+        raise ValueError(
+            f"Expected '{path}' to name each detector once in its first line (got "
+            f"{twice[:5] or 'a column without a name'})."
+        )
+    if "detector" in names:
+        raise ValueError(
+            f"Expected '{path}' as a table of time by detector (got a column 'detector'). Convert "
+            "a long table with 'python -m data_prep convert csv', and forecast the file."
+        )
 
 
 def _read_positions(path: Path | None, vdids: "pd.Index") -> "pd.DataFrame | None":
@@ -132,7 +151,8 @@ def _print_scores(scores: dict[str, dict[str, float]], series: TrafficSeries) ->
     for name, errors in scores.items():
         unit = series.units[series.feature_names.index(name)]
         label = f"{name} [{unit}]" if unit else name
-        cells = "".join(f"{errors[k]:12.2f}" for k in ("forecast", "last_value", "usual"))
+        numbers = (errors[k] for k in ("forecast", "last_value", "usual"))
+        cells = "".join(f"{'-' if np.isnan(n) else format(n, '.2f'):>12}" for n in numbers)
         print(f"{label:<22}{cells}")
     print()
 

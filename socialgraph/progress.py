@@ -27,6 +27,18 @@ class Progress(Callback):
         self._is_full = False  # once all validation windows are in the errors of the last value
         self._best: tuple[float, int, dict[str, Tensor]] | None = None
 
+    def state_dict(self) -> dict:
+        """The best epoch, for a checkpoint: a training that goes on compares with it."""
+        if self._best is None:
+            return {}
+        mae, epoch, errors = self._best
+        return {"mae": mae, "epoch": epoch, "errors": errors}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from :meth:`state_dict`."""
+        if state:
+            self._best = state["mae"], state["epoch"], state["errors"]
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Tell what is trained."""
         spec = pl_module.given
@@ -109,7 +121,8 @@ def _compare(spec, errors: dict[str, Tensor], last_value: dict[str, Tensor]) -> 
 
 def _reason(trainer: pl.Trainer) -> str:
     for callback in trainer.early_stopping_callbacks:
-        if isinstance(callback, EarlyStopping) and callback.stopped_epoch:
+        ended = isinstance(callback, EarlyStopping) and callback.stopped_epoch
+        if ended and callback.stopped_epoch >= trainer.current_epoch - 1:
             return f"{callback.monitor} has not become better for {callback.patience} validations"
     if trainer.max_epochs is not None and 0 < trainer.max_epochs <= trainer.current_epoch:
         return f"all {trainer.max_epochs} epochs are trained"

@@ -92,7 +92,8 @@ def write(path: str | Path, series: TrafficSeries) -> None:
         for vdid, lat, lon in zip(series.vdids, series.lat, series.lon, strict=True):
             group = file.require_group(f"metadata/vd_info/{vdid}")
             for name, value in _without_position(series.vd_info.get(vdid, {})).items():
-                group.attrs[name] = _fixed(value) if isinstance(value, str) else value
+                if value is not None:
+                    _write_attribute(group, vdid, name, value)
             if np.isfinite(lat) and np.isfinite(lon):
                 write_position(group, lat, lon)
         file.attrs["schema_version"] = SCHEMA_VERSION
@@ -110,9 +111,28 @@ def _write_checked(group: h5py.Group, name: str, data: np.ndarray) -> None:
     )
 
 
+def _write_attribute(group: h5py.Group, vdid: str, name: str, value: object) -> None:
+    """Write what is known of a detector: a number, a text, or several of one kind.
+
+    Raises:
+        SeriesError: for anything else.
+    """
+    several = isinstance(value, list | tuple) and bool(value)
+    texts = isinstance(value, str) or (several and all(isinstance(v, str) for v in value))
+    try:
+        group.attrs[name] = _fixed(value) if texts else value
+    except TypeError as error:
+        raise SeriesError(
+            f"Expected numbers or texts as what is known of '{vdid}' (got {value!r} as {name!r})."
+        ) from error
+
+
 def _fixed(texts: str | Sequence[str]) -> np.ndarray:
     """Texts of one length in UTF-8: those of varying length lie where no checksum covers them."""
-    encoded = [text.encode() for text in ([texts] if isinstance(texts, str) else texts)]
+    listed = [texts] if isinstance(texts, str) else texts
+    if odd := [text for text in listed if "\0" in text]:
+        raise SeriesError(f"Expected texts without a NUL (got {odd[0]!r}).")
+    encoded = [text.encode() for text in listed]
     kind = h5py.string_dtype("utf-8", max(1, *map(len, encoded)))
     return np.array(encoded[0] if isinstance(texts, str) else encoded, dtype=kind)
 

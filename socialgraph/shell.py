@@ -1,6 +1,7 @@
 """How a command ends: its exit status, and one sentence where a user can mend something."""
 
 import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 
@@ -25,14 +26,15 @@ def run(command: Callable[[list[str]], int | None], words: Sequence[str]) -> int
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except BrokenPipeError as error:
+        if not _reader_is_gone():
+            return _tell(error)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return 141
     except (ValueError, KeyError, OSError, RuntimeError, MemoryError) as error:
         if len(plain) < len(words):
             raise
-        print(f"error: {_sentence(error)}\n(--traceback shows where it came from)", file=sys.stderr)
-        return 2
+        return _tell(error)
 
 
 def spell(words: Sequence[str], joint: str) -> list[str]:
@@ -50,6 +52,23 @@ def spell(words: Sequence[str], joint: str) -> list[str]:
 def split_names(text: str) -> list[str]:
     """Names with commas between them."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _reader_is_gone() -> bool:
+    """Whether it is the standard output that nobody reads any more."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    try:
+        poll.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):  # no file
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _tell(error: Exception) -> int:
+    print(f"error: {_sentence(error)}\n(--traceback shows where it came from)", file=sys.stderr)
+    return 2
 
 
 def _sentence(error: Exception) -> str:

@@ -69,6 +69,8 @@ class ConfigBesideLogs(SaveConfigCallback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write it, in ``fit`` and if there are logs."""
         if stage == "fit" and trainer.logger is not None:
+            self.config = self.config.clone()
+            self.config.overwrite = False  # was asked for this once
             super().setup(trainer, pl_module, stage)
 
 

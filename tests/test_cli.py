@@ -465,6 +465,19 @@ def test_the_version_is_told(capsys):
     assert capsys.readouterr().out == f"socialgraph {socialgraph.__version__}\n"
 
 
+@pytest.mark.slow
+def test_a_training_that_goes_on_tells_the_best_epoch_of_all(traffic_file, capsys):
+    fit(traffic_file, "--model.learning_rate=0.01", "--trainer.max_epochs=2")
+    first = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("best epoch"))
+    # The epochs that follow hardly train, so that none is better by much; the file tells which is.
+    resumed = ["--ckpt_path=checkpoints/last.ckpt", "--trainer.max_epochs=3"]
+    fit(traffic_file, "--model.learning_rate=0.5", *resumed)
+    second = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("best epoch"))
+    kept = torch.load("checkpoints/best.ckpt", weights_only=True)["epoch"]
+    assert second.split()[2] == str(kept)
+    assert first.split()[2] in ("0", "1")
+
+
 def test_an_unknown_command_is_named(capsys):
     assert "'train', but init, forecast, fit" in refused(capsys, ["train"])
 
@@ -504,6 +517,8 @@ def test_an_earlier_run_is_not_overwritten_unasked(traffic_file, capsys):
     main(["fit", *again, "--trainer.logger.init_args.version=b"])
     main(["fit", *again, f"--ckpt_path={folder}/checkpoints/last.ckpt", "--trainer.max_epochs=2"])
     main(["fit", *again, "--overwrite"])
+    # The file of a run that was asked to overwrite does not ask for it again.
+    assert "overwrite: false" in (folder / "config.yaml").read_text()
     elsewhere = "--ckpt_path=lightning_logs/b/checkpoints/last.ckpt"
     refused(capsys, ["fit", *again, elsewhere, "--trainer.max_epochs=2"])
 

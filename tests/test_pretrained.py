@@ -224,3 +224,59 @@ def test_the_network_of_the_package_beats_its_rivals_on_roads_that_it_never_saw(
     assert json.dumps(shipped.card)
     for errors in shipped.score(series).values():
         assert errors["forecast"] < 0.95 * min(errors["last_value"], errors["usual"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("time,00101,00101\n2024-01-01T00:00:00,1,2\n", "once in its first line (got ['00101'])"),
+        ("time,a,\n2024-01-01T00:00:00,1,\n", "a column without a name"),
+        ("time,detector,reading\n2024-01-01T00:00:00,00101,1\n", "time by detector"),
+    ],
+)
+def test_a_table_of_another_form_is_refused(tmp_path, weights, capsys, text, said):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(SystemExit):
+        main(["forecast", str(tmp_path / "a.csv"), f"--checkpoint={weights}"])
+    assert said in capsys.readouterr().err
+
+
+def test_ids_stay_as_they_are_written(table, weights):
+    text = (table / "speed.csv").read_text().replace("VD-0", "00101").replace("VD-1", "7.0")
+    (table / "speed.csv").write_text(text)
+    main(
+        ["forecast", str(table / "speed.csv"), f"--checkpoint={weights}", f"--output={table / 'o'}"]
+    )
+    found = pd.read_csv(table / "o.csv", dtype={"detector": str})["detector"]
+    assert {"00101", "7.0"} < set(found)
+
+
+def test_nothing_to_compare_is_no_error_of_0(forecaster, series, weights, tmp_path, capsys):
+    silent = replace(series, values=series.values.copy())
+    silent.values[-300:, :, 1] = np.nan
+    scores = forecaster.score(silent)
+    assert np.isfinite(list(scores["speed"].values())).all()
+    assert np.isnan(list(scores["flow"].values())).all()
+
+
+def test_what_the_network_reads_is_in_deviations_as_in_training(forecaster):
+    """Also if a detector never changes, which makes the deviation of all smaller."""
+    series = make_series(steps=900, missing=0.0).select(["speed"])
+    series.values[:, 2:] = 33.0
+    seen = []
+    hook = forecaster.network.register_forward_pre_hook(
+        lambda network, args, batch: seen.append(batch["features"].clone()), with_kwargs=True
+    )
+    forecaster.forecast(series)
+    hook.remove()
+    own = series.values[..., 0]
+    expected = (own[-12:, 0] - own[:, 0].mean()) / own[:, 0].std()
+    np.testing.assert_allclose(seen[0][0, :, 0, 0], expected, atol=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("placed", [0, 3])
+def test_it_is_tuned_without_positions_too(forecaster, series, placed):
+    some = replace(series, lat=np.where(np.arange(6) < placed, series.lat, np.nan))
+    tuned = forecaster.tune(some.select(["speed"]), epochs=1)
+    assert np.isfinite(tuned.forecast(some)["speed"]).all()

@@ -360,7 +360,27 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(traffic_file):
     before = traffic_file.read_bytes()
     broken = make_series()
     broken.vd_info = {"VD-5": {"odd": object()}}
-    with pytest.raises(TypeError):
+    with pytest.raises(SeriesError):
         schema.write(traffic_file, broken)
     assert traffic_file.read_bytes() == before
     assert os.listdir(traffic_file.parent) == [traffic_file.name]
+
+
+def test_what_is_known_of_a_detector_is_text_or_numbers(tmp_path):
+    series = make_series()
+    known = {"road": "國道", "lanes": 3, "unknown": None, "names": ["a", "bcd"], "at": [1.5, 2.5]}
+    series.vd_info = {"VD-1": known}
+    schema.write(tmp_path / "a.h5", series)
+    back = schema.read(tmp_path / "a.h5").vd_info["VD-1"]
+    assert set(back) == {"road", "lanes", "names", "at"}
+    assert back["road"] == "國道"
+    assert [text.decode() for text in back["names"]] == ["a", "bcd"]
+    assert back["at"].tolist() == [1.5, 2.5]
+    for odd in ({"k": 1}, object()):
+        series.vd_info = {"VD-1": {"odd": odd}}
+        with pytest.raises(SeriesError, match="known of 'VD-1'"):
+            schema.write(tmp_path / "b.h5", series)
+    series.vd_info, series.source = {}, "a\0b"
+    with pytest.raises(SeriesError, match="without a NUL"):
+        schema.write(tmp_path / "b.h5", series)
+    assert not (tmp_path / "b.h5").exists()

@@ -110,3 +110,8 @@ def test_both_commands_take_either(capsys):
     with pytest.raises(SystemExit):
         main(["test", "--ckpt-path", "none.ckpt"])
     assert "No checkpoint 'none.ckpt'" in capsys.readouterr().err
+
+
+def test_a_pipe_that_breaks_elsewhere_is_told(capsys):
+    assert run(failing(BrokenPipeError(32, "Broken pipe")), []) == 2
+    assert "Broken pipe" in capsys.readouterr().err

@@ -106,16 +106,19 @@ class PretrainedForecaster:
         Raises:
             ValueError: if the series has no windows for training.
         """
-        networks = [
-            TrafficDataModule(
+        graph = _graph_of(self.graph, series)
+        networks = []
+        for name in series.feature_names:
+            network = TrafficDataModule(
                 standardise(series.select([name]))[0],
                 windows=Windows(self.window, self.horizon),
                 split=(1.0, 0.0, 0.0),
-                graph=self.graph,
+                graph=None,
                 loading=Loading(seed=seed),
             )
-            for name in series.feature_names
-        ]
+            network.setup()
+            network.collator.graph = graph  # also of detectors without a position
+            networks.append(network)
         network = copy.deepcopy(self.network)
         forecaster = Forecaster(network, learning_rate=learning_rate)
         trainer = pl.Trainer(
@@ -158,7 +161,7 @@ class PretrainedForecaster:
             For each feature the mean absolute error, in its unit, of ``forecast``, of
             ``last_value`` (the reading that was seen last, repeated) and of ``usual`` (the
             detector's mean at this time of day), over all detectors, steps and windows where all
-            three exist.
+            three exist; NaN if they exist nowhere.
 
         Raises:
             ValueError: if too little is left.
@@ -196,14 +199,14 @@ class PretrainedForecaster:
                 error = standard.inverse(rival.double().numpy(), nodes) - truth
                 sums[place] += np.abs(error, where=mask, out=np.zeros(truth.shape)).sum()
             sums[3] += mask.sum()
-        mean = sums[:3] / max(1, sums[3])
+        mean = sums[:3] / sums[3] if sums[3] else np.full(3, np.nan)
         return dict(zip(("forecast", "last_value", "usual"), mean.tolist(), strict=True))
 
     @torch.inference_mode()
     def _apply(self, data: TrafficDataModule, loader, series: TrafficSeries):
         """Standardised forecasts ``[B, P, N, 1]`` of each batch, and the batch."""
         forecaster = Forecaster(self.network)
-        forecaster.adopt(data)
+        forecaster.adopt(NetworksDataModule([data]))  # in deviations, as in training
         forecaster.eval()
         graph = _graph_of(self.graph, series)
         for batch in loader:
