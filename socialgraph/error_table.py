@@ -7,7 +7,14 @@ from torch import Tensor
 
 from socialgraph.spec import DataSpec
 
-__all__ = ["describe_errors", "format_errors", "format_row", "headline", "quarters"]
+__all__ = [
+    "describe_errors",
+    "format_errors",
+    "format_row",
+    "headline",
+    "name_quarters",
+    "quarters",
+]
 
 
 def describe_errors(spec: DataSpec, errors: dict[str, Tensor]) -> dict[str, dict]:
@@ -36,7 +43,7 @@ def format_errors(targets: dict[str, dict], minutes: Sequence[float]) -> str:
     """
     lines = []
     for name, target in targets.items():
-        lines.append(format_row(headline(name, target), quarters(minutes)))
+        lines.append(format_row(headline(name, target), name_quarters(minutes)))
         for error in ("mae", "rmse", "mape"):
             label = f"  {error}{' %' if error == 'mape' else ''}"
             lines.append(format_row(label, quarters(target[error], target[f"{error}_all"])))
@@ -48,17 +55,24 @@ def headline(name: str, target: dict) -> str:
     return f"{name} [{target['unit']}]" if target["unit"] else name
 
 
-def quarters(values: Sequence[float | None], overall: float | str | None = "all") -> list[str]:
+def name_quarters(minutes: Sequence[float]) -> list[str]:
+    """Heads of the columns of :func:`quarters`."""
+    return [*(f"{minutes[step - 1]:g} min" for step in _quarter_steps(len(minutes))), "all"]
+
+
+def quarters(values: Sequence[float | None], overall: float | None) -> list[str]:
     """Texts of the values at every quarter of the horizon, and of the one over all."""
-    steps = sorted({max(1, len(values) * k // 4) for k in (1, 2, 3, 4)})
-    if overall == "all":
-        return [*(f"{values[step - 1]:g} min" for step in steps), overall]
-    return ["-" if v is None else f"{v:.2f}" for v in (*(values[s - 1] for s in steps), overall)]
+    shown = [*(values[step - 1] for step in _quarter_steps(len(values))), overall]
+    return ["-" if value is None else f"{value:.2f}" for value in shown]
 
 
 def format_row(label: str, cells: Sequence[str]) -> str:
     """One line of a table of errors."""
     return label.ljust(22) + "".join(cell.rjust(9) for cell in cells)
+
+
+def _quarter_steps(horizon: int) -> list[int]:
+    return sorted({max(1, horizon * k // 4) for k in (1, 2, 3, 4)})
 
 
 def _errors_of(errors: dict[str, Tensor], target: int) -> dict:

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor
 
-from socialgraph.error_table import describe_errors, format_row, headline, quarters
+from socialgraph.error_table import describe_errors, format_row, headline, name_quarters, quarters
 from socialgraph.metrics import ForecastErrors, errors_from_sums
 from socialgraph.nn.inputs import last_observed
 
@@ -108,11 +108,10 @@ class Progress(Callback):
 
 
 def _compare(spec, errors: dict[str, Tensor], last_value: dict[str, Tensor]) -> str:
-    minutes = [step * spec.interval_minutes for step in range(1, spec.horizon + 1)]
     rival = describe_errors(spec, last_value)
     lines = []
     for name, target in describe_errors(spec, errors).items():
-        lines.append(format_row(headline(name, target), quarters(minutes)))
+        lines.append(format_row(headline(name, target), name_quarters(spec.horizon_minutes)))
         lines.append(format_row("  validation mae", quarters(target["mae"], target["mae_all"])))
         other = rival[name]
         lines.append(format_row("  of the last value", quarters(other["mae"], other["mae_all"])))

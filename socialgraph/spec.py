@@ -106,6 +106,11 @@ class DataSpec:
         """Distance of two readings."""
         return np.timedelta64(round(60 * self.interval_minutes), "s")
 
+    @property
+    def horizon_minutes(self) -> list[float]:
+        """How far ahead each forecast step is."""
+        return [step * self.interval_minutes for step in range(1, self.horizon + 1)]
+
     def times(self, issued: np.ndarray) -> np.ndarray:
         """Times ``[B, P]`` of the forecast steps of windows whose last reading is ``issued``."""
         return issued[:, None] + self.step * np.arange(1, self.horizon + 1)

@@ -154,8 +154,7 @@ class ForecastCLI(LightningCLI):
     def after_validate(self) -> None:
         """Print the errors as ``test`` does."""
         spec = self.model.given
-        minutes = [step * spec.interval_minutes for step in range(1, spec.horizon + 1)]
-        print(format_errors(describe_errors(spec, self.model.val_errors), minutes))
+        print(format_errors(describe_errors(spec, self.model.val_errors), spec.horizon_minutes))
 
     def before_predict(self) -> None:
         """Keep no forecasts in memory: the writer has them."""

@@ -183,6 +183,6 @@ def _describe_test(spec: DataSpec, windows: int, errors: dict[str, Tensor]) -> d
         "windows": windows,
         "split": spec.split,
         "window": spec.window,
-        "horizon_minutes": [step * spec.interval_minutes for step in range(1, spec.horizon + 1)],
+        "horizon_minutes": spec.horizon_minutes,
         "targets": describe_errors(spec, errors),
     }

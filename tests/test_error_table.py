@@ -1,15 +1,17 @@
 """Errors for people and for JSON."""
 
+from dataclasses import replace
+
 import torch
 
-from socialgraph.error_table import describe_errors, format_errors, quarters
+from socialgraph.data import TrafficDataModule, Windows
+from socialgraph.error_table import describe_errors, format_errors, name_quarters, quarters
 from socialgraph.metrics import ForecastErrors, errors_from_sums
-from socialgraph.spec import DataSpec
 from tests.conftest import make_series
 
 
 def test_every_quarter_of_the_horizon_is_shown_and_all_of_it():
-    assert quarters([5.0 * step for step in range(1, 13)]) == [
+    assert name_quarters([5.0 * step for step in range(1, 13)]) == [
         "15 min",
         "30 min",
         "45 min",
@@ -23,25 +25,9 @@ def test_every_quarter_of_the_horizon_is_shown_and_all_of_it():
 
 
 def spec_of(units):
-    series = make_series()
-    kept = {"features": ["speed", "flow"], "targets": ["speed", "flow"], "units": units}
-    return DataSpec(
-        **kept,
-        interval_minutes=5.0,
-        timezone="UTC",
-        window=2,
-        horizon=2,
-        vdids=series.vdids,
-        lat=series.lat,
-        lon=series.lon,
-        graph=None,
-        max_radius=None,
-        edges=None,
-        split={},
-        scaling="standard",
-        source="",
-        dataset_name="",
-    )
+    data = TrafficDataModule(make_series(), windows=Windows(2, 2))
+    data.setup()
+    return replace(data.spec, units=units)
 
 
 def test_the_table_names_targets_with_their_units():

@@ -178,6 +178,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.finite",
             "socialgraph.forecaster",
             "socialgraph.graph",
+            "socialgraph.nn",
             "socialgraph.recipe",
             "socialgraph.series",
             "socialgraph.standard",

@@ -25,6 +25,7 @@ from socialgraph.data import (
 from socialgraph.finite import check_finite
 from socialgraph.forecaster import Forecaster
 from socialgraph.graph import RadiusGraph, project
+from socialgraph.nn.inputs import last_observed
 from socialgraph.recipe import describe
 from socialgraph.series import TrafficSeries
 from socialgraph.standard import Standard, standardise
@@ -188,16 +189,18 @@ class PretrainedForecaster:
         sums, horizon = np.zeros(4), self.horizon
         for forecast, batch in self._apply(data, data.test_dataloader(), own):
             usual, _ = profile(batch["target_time_of_day"], batch["target_day_of_week"])
-            repeated, known = _last(batch["features"][..., 0], batch["mask"][..., 0])
+            repeated = last_observed(batch["features"], batch["mask"])[..., 0].double().numpy()
             # The readings as they are: standardised ones are bounded.
             issued = batch["issued"].numpy().astype("datetime64[s]")
             rows = np.searchsorted(series.timestamps, issued)[:, None] + np.arange(1, 1 + horizon)
             truth = series.values[rows, :, 0]
-            mask = np.isfinite(truth) & known[:, None].numpy()
+            mask = np.isfinite(truth) & np.isfinite(repeated)[:, None]
             nodes = np.arange(truth.shape[-1])
-            for place, rival in enumerate((forecast[..., 0], repeated[:, None], usual[..., 0])):
-                error = standard.inverse(rival.double().numpy(), nodes) - truth
-                sums[place] += np.abs(error, where=mask, out=np.zeros(truth.shape)).sum()
+            rivals = (part[..., 0].double().numpy() for part in (forecast, usual))
+            ours, daily = (standard.inverse(part, nodes) for part in rivals)
+            rest = standard.inverse(repeated, nodes)[:, None]
+            for place, rival in enumerate((ours, rest, daily)):
+                sums[place] += np.abs(rival - truth, where=mask, out=np.zeros(truth.shape)).sum()
             sums[3] += mask.sum()
         mean = sums[:3] / sums[3] if sums[3] else np.full(3, np.nan)
         return dict(zip(("forecast", "last_value", "usual"), mean.tolist(), strict=True))
@@ -270,11 +273,3 @@ def _graph_of(builder: RadiusGraph, series: TrafficSeries) -> dict[str, Tensor]:
         "distance": found["distance"],
         "offset": found["offset"],
     }
-
-
-def _last(readings: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The last reading of each detector ``[B, N]``, and whether there is one."""
-    steps = torch.arange(1, mask.size(1) + 1)[:, None] * mask
-    place = steps.amax(dim=1)
-    rows = (place - 1).clamp(min=0)[:, None]
-    return readings.gather(1, rows)[:, 0], place > 0

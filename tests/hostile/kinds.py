@@ -26,7 +26,7 @@ from tests.conftest import ROOT, make_series
 from tests.hostile.damage import damaged
 from tests.hostile.trial import Outcome, attempt
 
-__all__ = ["KINDS", "Room", "kind_of"]
+__all__ = ["KINDS", "Room"]
 
 _ODD = (None, True, -1, 0, 3, 2**70, 1e308, float("nan"), float("inf"), "", "a", "../x", [], {})
 _ODD += ([[]], {"class_path": "os.system", "init_args": {"command": "touch owned"}}, "\x1b[2J")
@@ -511,8 +511,3 @@ def _expected(read: Callable, path: Path) -> str:
         with contextlib.redirect_stdout(io.StringIO()):
             _known[read, path] = read(path)[1]
     return _known[read, path]
-
-
-def kind_of(name: str) -> Callable[[Room, int], Outcome]:
-    """A kind by its name."""
-    return KINDS[name]
