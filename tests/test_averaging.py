@@ -1,0 +1,94 @@
+"""Averaged weights, with a real Trainer."""
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+import socialgraph
+from socialgraph.averaging import PowerAverage
+from socialgraph.forecaster import Forecaster
+from tests.conftest import make_series
+from tests.test_forecaster import make_data, make_forecaster, make_trainer
+
+
+class Record(pl.Callback):
+    """Keeps the weights after each step."""
+
+    def __init__(self):
+        self.steps = []
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        self.steps.append({n: w.detach().clone() for n, w in pl_module.named_parameters()})
+
+
+def fit(folder, *callbacks, epochs=1, ckpt_path=None, forecaster=None, **options):
+    torch.manual_seed(0)
+    forecaster = forecaster or make_forecaster()
+    trainer = make_trainer(folder, epochs, callbacks=list(callbacks), **options)
+    trainer.fit(forecaster, make_data(make_series()), ckpt_path=ckpt_path)
+    return forecaster, trainer
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 7.0])
+def test_a_step_counts_by_a_power_of_its_place(tmp_path, gamma):
+    record = Record()
+    forecaster, _ = fit(tmp_path, record, PowerAverage(gamma), limit_train_batches=6)
+    # The share of step t of T, from the recurrence: (t^(gamma + 1) - (t - 1)^(gamma + 1)) / T^...
+    share = np.diff(np.arange(7.0) ** (gamma + 1)) / 6.0 ** (gamma + 1)
+    for name, weight in forecaster.named_parameters():
+        expected = sum(s * step[name] for s, step in zip(share, record.steps, strict=True))
+        torch.testing.assert_close(weight, expected.float(), msg=name)
+
+
+def test_a_checkpoint_holds_the_average_and_forecasts_with_it(tmp_path):
+    keep = ModelCheckpoint(tmp_path, filename="best", monitor="val/mae")
+    forecaster, trainer = fit(tmp_path, PowerAverage(), keep, limit_train_batches=6)
+    loaded = socialgraph.load(tmp_path / "best.ckpt")
+    for (name, weight), held in zip(
+        forecaster.named_parameters(), loaded.parameters(), strict=True
+    ):
+        torch.testing.assert_close(weight, held, msg=name)
+    assert trainer.validate(loaded, make_data(make_series()), verbose=False)[0][
+        "val/mae"
+    ] == pytest.approx(keep.best_model_score.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_training_goes_on_with_the_average_to_the_bit(tmp_path, given):
+    def keep(name):
+        return ModelCheckpoint(tmp_path / name, filename="{epoch}", save_top_k=-1)
+
+    fit(tmp_path, PowerAverage(), keep("whole"), epochs=3, limit_train_batches=4)
+    again = None if given else Forecaster(warmup_steps=5)  # the network comes from the checkpoint
+    fit(
+        tmp_path,
+        PowerAverage(),
+        keep("rest"),
+        epochs=3,
+        limit_train_batches=4,
+        ckpt_path=tmp_path / "whole" / "epoch=1.ckpt",
+        forecaster=again,
+    )
+    whole, rest = (
+        torch.load(tmp_path / name / "epoch=2.ckpt", weights_only=True)
+        for name in ("whole", "rest")
+    )
+    for part in ("state_dict", "current_model_state", "averaging_state"):
+        assert whole[part].keys() == rest[part].keys()
+        tensors = {n: w for n, w in whole[part].items() if isinstance(w, torch.Tensor)}
+        assert tensors
+        for name, weight in tensors.items():
+            assert torch.equal(weight, rest[part][name]), (part, name)
+    assert any(
+        not torch.equal(weight, whole["current_model_state"][name])
+        for name, weight in whole["state_dict"].items()
+        if isinstance(weight, torch.Tensor)
+    )
+
+
+@pytest.mark.parametrize("gamma", [-1.0, float("nan"), float("inf")])
+def test_a_power_out_of_its_range_is_refused(gamma):
+    with pytest.raises(ValueError, match="'gamma' of 0 or more"):
+        PowerAverage(gamma)
