@@ -185,6 +185,12 @@ class TrafficSeries:
             edges=edges,
         )
 
+    def first(self, steps: int | None) -> "TrafficSeries":
+        """The series of the first ``steps`` times; None for all."""
+        if steps is None or steps >= len(self.timestamps):
+            return self
+        return replace(self, values=self.values[:steps], timestamps=self.timestamps[:steps])
+
     def check(self) -> None:
         """Refuse parts that make no series; called when it is made and when it is written.
 

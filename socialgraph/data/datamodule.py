@@ -62,6 +62,8 @@ class TrafficDataModule(pl.LightningDataModule):
             speed, by name.
         holidays: region whose public holidays count as Sundays (``"DK"``, ``"US-CA"``); None for
             none.
+        limit: only the first ``limit`` steps of the series are used, to try a profile; None for
+            all.
 
     Raises:
         ValueError: if an option is out of range, or a part has no windows.
@@ -82,6 +84,7 @@ class TrafficDataModule(pl.LightningDataModule):
         known: list[str] | None = None,
         attributes: list[str] | None = None,
         holidays: str | None = None,
+        limit: int | None = None,
     ) -> None:
         super().__init__()
         _check_types(series, features, targets, windows, graph, loading)
@@ -99,6 +102,8 @@ class TrafficDataModule(pl.LightningDataModule):
             )
         if scaling not in get_args(Scaling):
             raise ValueError(f"Expected 'scaling' as one of {get_args(Scaling)} (got {scaling!r}).")
+        if limit is not None and limit < 1:
+            raise ValueError(f"Expected 'limit' of 1 step or more (got {limit}).")
         self.given = series
         self.features = features
         self.targets = targets
@@ -112,6 +117,7 @@ class TrafficDataModule(pl.LightningDataModule):
         self.attributes = list(attributes or [])
         check_holidays(holidays)
         self.holidays = holidays
+        self.limit = limit
         self.whole: TrafficSeries | None = None  # with those that are held out
         self.series: TrafficSeries | None = None
         self._training: ResumableLoader | None = None
@@ -185,6 +191,7 @@ class TrafficDataModule(pl.LightningDataModule):
             "known": self.known,
             "attributes": self.attributes,
             "holidays": self.holidays,
+            "limit": self.limit,
         }
 
     def first_times(self, part: str) -> np.ndarray:
@@ -272,7 +279,7 @@ class TrafficDataModule(pl.LightningDataModule):
             raise ValueError(
                 f"Expected 'known' among the features that are no targets, {others} (got {odd})."
             )
-        return series.select([*targets, *others]), len(targets)
+        return series.select([*targets, *others]).first(self.limit), len(targets)
 
     def _specify(self, series: TrafficSeries) -> DataSpec:
         start, end = self._known(series)

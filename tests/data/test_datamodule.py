@@ -274,3 +274,18 @@ def test_a_process_gets_its_share_in_one_piece_and_none_reads_a_window_that_neve
 
     assert parts(5, 2) == ([[0, 5], [10, 15, 20]], [True, True])
     assert parts(1, 3) == ([[None], [None], [0]], [False, False, True])
+
+
+@pytest.mark.parametrize("limit", [100, 300, 9999])
+def test_a_profile_is_tried_on_the_first_steps(traffic_file, limit):
+    limited = make_module(traffic_file, limit=limit)
+    cut = make_module(make_series(steps=300).first(limit))
+    assert len(limited.series.timestamps) == min(limit, 300)
+    assert limited.fitted_spec().loc == cut.fitted_spec().loc
+    assert [*limited.starts["test"]] == [*cut.starts["test"]]
+    assert limited.describe()["limit"] == limit
+
+
+def test_a_limit_of_nothing_is_refused(traffic_file):
+    with pytest.raises(ValueError, match="'limit' of 1 step or more"):
+        make_module(traffic_file, limit=0)
