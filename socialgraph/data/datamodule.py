@@ -63,7 +63,7 @@ class TrafficDataModule(pl.LightningDataModule):
         holidays: region whose public holidays count as Sundays (``"DK"``, ``"US-CA"``); None for
             none.
         limit: only the first ``limit`` steps of the series are used, to try a profile; None for
-            all.
+            all. A checkpoint does not keep it, so that it cuts no other series.
 
     Raises:
         ValueError: if an option is out of range, or a part has no windows.
@@ -191,7 +191,6 @@ class TrafficDataModule(pl.LightningDataModule):
             "known": self.known,
             "attributes": self.attributes,
             "holidays": self.holidays,
-            "limit": self.limit,
         }
 
     def first_times(self, part: str) -> np.ndarray:
