@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -18,8 +19,12 @@ def write_configs(folder: str | Path) -> Path:
     target = Path(folder) / "configs"
     if target.exists():
         raise FileExistsError(f"'{target}' exists. Name another folder, or move it away.")
-    with resources.as_file(resources.files("socialgraph") / "configs") as source:
-        shutil.copytree(source, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        resources.as_file(resources.files("socialgraph") / "configs") as source,
+        tempfile.TemporaryDirectory(prefix=".configs.", dir=target.parent) as folder,
+    ):
+        shutil.copytree(source, Path(folder) / "configs").rename(target)  # whole or not at all
     return target
 
 

@@ -5,18 +5,14 @@ import copy
 import csv
 import hashlib
 import io
-import os
 import pickle
 import random
-import signal
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
-import pyarrow.parquet
 import torch
 
 import data_prep.__main__
@@ -24,6 +20,7 @@ import socialgraph
 from socialgraph import schema, shell, stream_cli, training_cli
 from tests.conftest import ROOT, make_series
 from tests.hostile.damage import damaged
+from tests.hostile.faults import FAULTS
 from tests.hostile.trial import Outcome, attempt
 
 __all__ = ["KINDS", "Room"]
@@ -384,6 +381,7 @@ OPTIONS = {
     "data.targets": ("[none]", "[]", "[flow,flow]"),
     "data.graph.init_args.max_radius": (0, -5, "nan", "inf", 1e-9),
     "data.graph.init_args.max_num_neighbors": (0, -1, 10**9),
+    "data.limit": (0, -1, 1, 5),
     "data.held_out_detectors": (1.5, -0.1, 1.0, "[none]", "nan"),
     "data.known": ("[speed]", "[none]"),
     "data.attributes": ("[none]",),
@@ -425,73 +423,6 @@ def options(room: Room, seed: int) -> Outcome:
     return Outcome(outcome.kind, f"--{name}={value}\n{outcome.said}")
 
 
-def kills(room: Room, seed: int) -> Outcome:
-    """Commands that are killed at a random moment: what was there stays, or the new is whole."""
-    rng = random.Random(seed)
-    folder = room.folder / "kills"
-    folder.mkdir(exist_ok=True)
-    name = rng.choice(list(_KILLED))
-    command, artefacts, longest = _KILLED[name]
-    before = {n: (folder / n).read_bytes() for n in artefacts if (folder / n).exists()}
-    process = os.fork()
-    if process == 0:
-        os.chdir(folder)
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        with contextlib.suppress(BaseException):
-            command(room)
-        os._exit(0)
-    time.sleep(rng.random() * longest)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-    for artefact, check in artefacts.items():
-        path = folder / artefact
-        if path.exists() and path.read_bytes() != before.get(artefact):
-            try:
-                check(path)
-            except Exception as error:
-                return Outcome("wrong", f"{name} left half of {artefact}: {error!r}")
-        elif artefact in before and not path.exists():
-            return Outcome("wrong", f"{name} lost {artefact}")
-    return Outcome("right", name)
-
-
-def _fit(room: Room) -> None:
-    training_cli.main(["fit", *room.words, "--trainer.max_epochs=3"])
-
-
-def _simulate(room: Room) -> None:
-    words = ["simulate", "made.h5", "--detectors=12", "--days=1", "--overwrite"]
-    data_prep.__main__.main(words)
-
-
-def _predict(room: Room) -> None:
-    training_cli.main(["predict", f"--ckpt_path={room.checkpoint}", "--forecast.path=table"])
-
-
-def _stream(room: Room) -> None:
-    path = room.path("whole.csv", room.table)
-    words = [f"--ckpt_path={room.checkpoint}", f"--input={path}", "--output=out.csv"]
-    stream_cli.main([*words, "--state=state.pt"])
-
-
-_KILLED: dict[str, tuple[Callable, dict[str, Callable], float]] = {
-    "fit": (
-        _fit,
-        {f"checkpoints/{n}.ckpt": socialgraph.load for n in ("best", "last")},
-        1.5,
-    ),
-    "simulate": (_simulate, {"made.h5": schema.read}, 0.8),
-    "predict": (
-        _predict,
-        {"table.parquet": pyarrow.parquet.read_table, "table.csv": pyarrow.csv.read_csv},
-        0.8,
-    ),
-    "stream": (_stream, {"state.pt": lambda p: torch.load(p, weights_only=True)}, 1.0),
-}
-
 KINDS: dict[str, Callable[[Room, int], Outcome]] = {
     "broken files": broken_files,
     "odd files": odd_files,
@@ -500,7 +431,7 @@ KINDS: dict[str, Callable[[Room, int], Outcome]] = {
     "tables": tables,
     "streams": streams,
     "options": options,
-    "kills": kills,
+    **FAULTS,
 }
 _known: dict[tuple, str] = {}
 

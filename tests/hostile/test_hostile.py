@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tests.hostile.damage import DAMAGES, damaged
+from tests.hostile.faults import COMMANDS, FAULTS
 from tests.hostile.kinds import KINDS, Room
 from tests.hostile.trial import BAD, attempt
 
@@ -23,10 +24,18 @@ def test_nothing_bad_comes_of_a_few(room, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["odd checkpoints", "tables", "streams", "options", "kills"])
+@pytest.mark.parametrize("kind", ["odd checkpoints", "tables", "streams", "options"])
 def test_nothing_bad_comes_of_more(room, kind):
     outcomes = {seed: KINDS[kind](room, seed) for seed in range(20)}
     assert {seed: found for seed, found in outcomes.items() if found.kind in BAD} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_command_that_is_ended_leaves_nothing_half_done(room, kind, command):
+    found = FAULTS[kind](room, list(COMMANDS).index(command))
+    assert found.kind not in BAD, found.said
 
 
 @pytest.mark.parametrize("kind", ["broken files", "broken checkpoints"])
