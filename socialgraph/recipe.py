@@ -17,6 +17,16 @@ _OTHER_VERSION = (
 )
 
 
+class _Arguments(dict):
+    """Arguments by name, of which a deep copy of their owner has a dictionary of its own.
+
+    What makes a part, made by a command line, may hold on to all of that, up to the data.
+    """
+
+    def __deepcopy__(self, memo: dict) -> "_Arguments":
+        return _Arguments(self)
+
+
 def recorded(init: Callable) -> Callable:
     """Decorate ``__init__`` to keep its arguments as ``self.init_args``, by name.
 
@@ -36,7 +46,7 @@ def recorded(init: Callable) -> Callable:
         bound.apply_defaults()
         init(self, *args, **kwargs)
         if type(self).__init__ is wrapper:
-            self.init_args = dict(list(bound.arguments.items())[1:])
+            self.init_args = _Arguments(list(bound.arguments.items())[1:])
 
     return wrapper
 

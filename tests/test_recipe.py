@@ -1,5 +1,6 @@
 """How objects are written down as plain values, and what is never made from those."""
 
+import copy
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -286,3 +287,19 @@ def test_odd_values_of_a_class_that_may_be_made_are_refused():
     for args in ({"in_channels": 3, "encoders": 5}, {"in_channels": "a", "encoders": [{}]}):
         with pytest.raises(ValueError, match=r"SumEncoder|Expected"):
             make({"class_path": "socialgraph.nn.SumEncoder", "init_args": args})
+
+
+def test_a_deep_copy_does_not_follow_what_makes_a_part():
+    endless = (n for n in ())  # as a command line's factory holds on to its Trainer
+    network = plain_network(
+        ENCODER, functools.partial(lambda held, *sizes: POOLING(*sizes), endless)
+    )
+    sizes = {"in_channels": 1, "out_channels": 1, "window": 4, "horizon": 2, "vdids": ["A", "B"]}
+    network.build(**sizes)
+    twin = copy.deepcopy(network)
+    twin.init_args["horizon"] = 9
+    assert network.init_args["horizon"] == 2
+    assert describe(network)["class_path"] == describe(twin)["class_path"]
+    with torch.no_grad():
+        next(twin.parameters()).add_(1.0)
+    assert not torch.equal(next(twin.parameters()), next(network.parameters()))

@@ -219,11 +219,14 @@ def test_a_step_that_was_left_out_is_a_step_without_readings(stream, series):
     torch.testing.assert_close(forecast, expected, rtol=1e-5, atol=1e-4)
 
 
-def test_after_a_gap_too_long_it_starts_anew(checkpoint, series):
-    stream, fresh = make_stream(checkpoint, max_gap=3), make_stream(checkpoint)
-    torch.testing.assert_close(
-        follow(stream, series, [0, 1, 10]), follow(fresh, series, [10]), rtol=1e-6, atol=1e-5
-    )
+def test_a_gap_of_max_gap_steps_is_missing_and_after_one_more_it_starts_anew(checkpoint, series):
+    near = follow(make_stream(checkpoint, max_gap=3), series, [0, 1, 5])
+    patient = follow(make_stream(checkpoint), series, [0, 1, 5])
+    torch.testing.assert_close(near, patient, rtol=0, atol=0)
+    far = follow(make_stream(checkpoint, max_gap=3), series, [0, 1, 6])
+    fresh = follow(make_stream(checkpoint), series, [6])
+    torch.testing.assert_close(far, fresh, rtol=1e-6, atol=1e-5)
+    assert not torch.allclose(near, follow(make_stream(checkpoint), series, [5]), rtol=1e-3)
 
 
 def test_a_time_that_is_no_later_or_off_the_grid_is_refused(stream, series):

@@ -140,7 +140,7 @@ class SocialGraphNet(nn.Module):
         self.inputs = nn.ModuleList(parts)
         self.encoder = encoder
         listed = block is None or isinstance(block, Sequence)
-        self._block = list(block or []) if listed else [block] * num_blocks
+        self.block = list(block or []) if listed else [block] * num_blocks  # later what they made
         self.node_channels = node_channels
         self.head_channels = head_channels
         self.mask_silent = mask_silent
@@ -222,8 +222,9 @@ class SocialGraphNet(nn.Module):
         )
         channels += self.node_channels
         self.blocks = nn.ModuleList(
-            make_part(block, channels, max_radius=max_radius) for block in self._block
+            make_part(block, channels, max_radius=max_radius) for block in self.block
         )
+        self.block = list(self.blocks)
         width = 2 * channels if self.poolings else channels
         self.head = RegressionHead(width, out_channels, horizon, self.head_channels)
         usual = any(isinstance(part, Profile) for part in self.inputs)
@@ -300,11 +301,6 @@ class SocialGraphNet(nn.Module):
         """Names of the entries of a batch that it reads."""
         parts = {entry for part in self.inputs for entry in part.entries}
         return parts | {"features", "mask", "positions_xy", "node", *_GRAPH}
-
-    @property
-    def block(self) -> list[Callable[[int], nn.Module] | nn.Module]:
-        """What makes each block; once they are made, the blocks."""
-        return self._block if self.in_channels is None else list(self.blocks)
 
     @property
     def poolings(self) -> list[nn.Module]:
