@@ -55,6 +55,13 @@ def _roads(**options: object) -> dict:
     return {"data.graph": graph}  # of the distances in the file
 
 
+_KEEP_BEST = [
+    {
+        "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
+        "init_args": {"monitor": "val/mae", "filename": "best"},
+    }
+]
+
 # Model, and what is changed of it.
 VARIANTS: dict[str, tuple[str, dict]] = {
     "stacked": ("stacked", {}),
@@ -73,6 +80,7 @@ VARIANTS: dict[str, tuple[str, dict]] = {
     "silent neighbours masked": ("stacked", _network(mask_silent=True)),
     "four blocks": ("stacked", _network(num_blocks=4)),
     "trained with silence": ("stacked", {"model.silence": 0.5}),
+    "without averaging": ("stacked", {"trainer.callbacks": _KEEP_BEST}),
     "plain, attention": ("attention", {}),
     "plain, without pooling": ("alone", {}),
 }

@@ -10,9 +10,10 @@ error.
 ``--budget`` is wall time in training steps: neither start-up nor the validation checks count, at
 most eight, evenly spread, of which the best gives the weights. This holds for ours as well
 (:class:`TrainingBudget`; Lightning's ``max_time`` would count validation). Learning rates are
-constant; our weights are averaged, as in ``configs/trainer.yaml``. Sizes are those of each author's examples if there are some; all peers have Adam with
-one rate throughout (0.001; 0.003 for two models of tsl) and 16 windows a batch, neuralforecast one,
-which is 207 of its series. neuralforecast's own scaling of each window is left out.
+constant; our weights are averaged, as in ``configs/trainer.yaml``. Sizes are those of each author's
+examples if there are some; all peers have Adam with one rate throughout (0.001; 0.003 for two
+models of tsl) and 16 windows a batch, neuralforecast one, which is 207 of its series.
+neuralforecast's own scaling of each window is left out.
 """
 
 import argparse
