@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
@@ -377,6 +378,8 @@ class Forecaster(pl.LightningModule):
             socialgraph.finite.NotFiniteError: if a weight is NaN or infinite.
         """
         check_weights(self.named_parameters())
+        if "callbacks" not in checkpoint:
+            self._take_average(checkpoint)
         checkpoint["spec"] = self.spec.to_dict()
         checkpoint["network"] = recipe_of(self.network)
         if self.profile is not None:
@@ -388,6 +391,14 @@ class Forecaster(pl.LightningModule):
         checkpoint["random_state"] = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             checkpoint["random_state"]["cuda"] = torch.cuda.get_rng_state()
+
+    def _take_average(self, checkpoint: dict) -> None:
+        """Put averaged weights into a checkpoint of weights alone, of which callbacks are not told."""
+        for callback in self.trainer.callbacks if self._trainer is not None else ():
+            if isinstance(callback, WeightAveraging):
+                callback.on_save_checkpoint(self.trainer, self, checkpoint)
+        for name in ("current_model_state", "averaging_state"):
+            checkpoint.pop(name, None)
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Take network and specification from a checkpoint, before its weights.

@@ -44,7 +44,10 @@ def test_a_step_counts_by_a_power_of_its_place(tmp_path, gamma):
 
 def test_a_checkpoint_holds_the_average_and_forecasts_with_it(tmp_path):
     keep = ModelCheckpoint(tmp_path, filename="best", monitor="val/mae")
-    forecaster, trainer = fit(tmp_path, PowerAverage(), keep, limit_train_batches=6)
+    alone = ModelCheckpoint(tmp_path, filename="alone", save_weights_only=True)
+    forecaster, trainer = fit(tmp_path, PowerAverage(), keep, alone, limit_train_batches=6)
+    weights = torch.load(tmp_path / "alone.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(weights[n], w) for n, w in forecaster.named_parameters())
     loaded = socialgraph.load(tmp_path / "best.ckpt")
     for (name, weight), held in zip(
         forecaster.named_parameters(), loaded.parameters(), strict=True
