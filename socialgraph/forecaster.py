@@ -393,7 +393,7 @@ class Forecaster(pl.LightningModule):
             checkpoint["random_state"]["cuda"] = torch.cuda.get_rng_state()
 
     def _take_average(self, checkpoint: dict) -> None:
-        """Put averaged weights into a checkpoint of weights alone, of which callbacks are not told."""
+        """Put averaged weights into a checkpoint of weights alone, which callbacks do not see."""
         for callback in self.trainer.callbacks if self._trainer is not None else ():
             if isinstance(callback, WeightAveraging):
                 callback.on_save_checkpoint(self.trainer, self, checkpoint)

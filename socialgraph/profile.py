@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DailyProfile", "ProfileSums", "slots_of"]
+__all__ = ["DailyProfile", "ProfileSums", "is_weekend", "slots_of"]
 
 _SMOOTHING_MINUTES = 30.0
 _WEEKEND = 5  # Saturday, and the days after it
@@ -52,8 +52,7 @@ class DailyProfile(nn.Module):
         self.register_buffer("deviation", deviation.float(), persistent=False)
 
     def forward(self, time_of_day: Tensor, day_of_week: Tensor) -> tuple[Tensor, Tensor]:
-        place = day_of_week >= _WEEKEND, slots_of(time_of_day, self.mean.size(1))
-        place = place[0].long(), place[1]
+        place = is_weekend(day_of_week).long(), slots_of(time_of_day, self.mean.size(1))
         return self.mean[place], self.deviation[place]
 
     def take(self, rows: Tensor, strangers: "DailyProfile | None" = None) -> "DailyProfile":
@@ -110,7 +109,7 @@ class ProfileSums:
         self.half = int(_SMOOTHING_MINUTES // interval_minutes)
         slots = max(1, round(1440 / interval_minutes))
         self.slot = slots_of(time_of_day, slots)
-        self.kind = (day_of_week >= _WEEKEND).long()
+        self.kind = is_weekend(day_of_week).long()
         self._centre(values, mask)
         self.sums = _Sums(*(self._by_slot(part, slots) for part in self._parts(values, mask)))
 
@@ -184,6 +183,11 @@ class ProfileSums:
             self.centre + torch.where(known, mean, 0.0),
             torch.where(known, deviation, self.spread),
         )
+
+
+def is_weekend(day_of_week: Tensor) -> Tensor:
+    """True for the days whose profile is that of weekends."""
+    return day_of_week >= _WEEKEND
 
 
 def slots_of(time_of_day: Tensor, slots: int) -> Tensor:

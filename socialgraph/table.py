@@ -1,10 +1,14 @@
 """Forecasts as a table: a row per window, detector and step."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
 
 from socialgraph.spec import DataSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["forecast_schema", "forecast_table"]
 
@@ -24,7 +28,7 @@ def forecast_schema(spec: DataSpec, observed: bool = True) -> pa.Schema:
 
 
 def forecast_table(
-    prediction: dict[str, Tensor], spec: DataSpec, observed: bool = True
+    prediction: "dict[str, np.ndarray | Tensor]", spec: DataSpec, observed: bool = True
 ) -> pa.Table:
     """Rows of the forecasts of a batch, with the columns of :func:`forecast_schema`.
 
@@ -35,16 +39,16 @@ def forecast_table(
         spec: what the forecasts are of; its detectors are N.
         observed: whether the truth is written too.
     """
-    issued = prediction["issued"].cpu().numpy().astype("datetime64[s]")
+    issued = _array(prediction["issued"]).astype("datetime64[s]")
     there = np.flatnonzero(~np.isnat(issued))
     issued = issued[there]
-    forecast = prediction["forecast"].float().cpu()[there]
+    forecast = _array(prediction["forecast"])[there]
     batch, horizon, nodes, _ = forecast.shape
     rows = (batch, nodes, horizon)
     values = [forecast]
     if observed:
-        truth = prediction["targets"].where(prediction["target_mask"], float("nan"))
-        values.append(truth.cpu()[there])
+        truth, mask = (_array(prediction[name])[there] for name in ("targets", "target_mask"))
+        values.append(np.where(mask, truth, np.nan))
     schema = forecast_schema(spec, observed)
     node = np.broadcast_to(np.arange(nodes)[:, None], rows).ravel()
     keys = [
@@ -54,12 +58,18 @@ def forecast_table(
         pa.array(spec.vdids, pa.string()).take(pa.array(node)),
     ]
     columns = [
-        pa.array(part[..., target].transpose(1, 2).reshape(-1).numpy(), from_pandas=True)
-        for target in range(forecast.size(-1))
+        pa.array(part[..., target].swapaxes(1, 2).reshape(-1).astype(np.float32), from_pandas=True)
+        for target in range(forecast.shape[-1])
         for part in values
     ]
     zoned = [key.cast(kind) for key, kind in zip(keys, schema.types, strict=False)]
     return pa.table(zoned + columns, schema=schema)
+
+
+def _array(part: "np.ndarray | Tensor") -> np.ndarray:
+    if isinstance(part, np.ndarray):
+        return part
+    return (part.float() if part.is_floating_point() else part).cpu().numpy()
 
 
 def _stamps(times: np.ndarray) -> pa.Array:

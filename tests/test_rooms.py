@@ -58,6 +58,27 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/metrics.py": (set(), {"torch", "torchmetrics"}),
     "socialgraph/optimizer.py": (set(), {"torch"}),
     "socialgraph/table.py": ({"socialgraph.spec"}, {"torch"}),
+    "socialgraph/averaging.py": (set(), {"torch", "pytorch_lightning"}),
+    "socialgraph/runtime.py": (
+        {
+            "socialgraph.axis",
+            "socialgraph.calendar",
+            "socialgraph.series",
+            "socialgraph.spec",
+            "socialgraph.table",
+        },
+        {"pandas"},
+    ),
+    "socialgraph/export.py": (
+        {
+            "socialgraph.atomic",
+            "socialgraph.data",
+            "socialgraph.forecaster",
+            "socialgraph.profile",
+            "socialgraph.shell",
+        },
+        {"torch"},
+    ),
     "socialgraph/logger.py": ({"socialgraph.atomic"}, {"pytorch_lightning"}),
     "socialgraph/nn": (
         {"socialgraph.nn", "socialgraph.recipe"},

@@ -8,6 +8,7 @@ from benchmarks.tables.cost import (
     data_loading,
     graph_building,
     plan,
+    runtime,
     shared_vs_distributed,
 )
 from benchmarks.tables.faults import hostile, mutation
@@ -29,6 +30,7 @@ TABLES: dict[str, Callable[[dict], str]] = {
             data_loading,
             graph_building,
             plan,
+            runtime,
         ),
         *(batch_size, pooling, encoder, streaming, hostile, mutation),
     )

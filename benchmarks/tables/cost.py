@@ -11,7 +11,14 @@ from benchmarks.tables.cells import (
     ratio,
 )
 
-__all__ = ["batch_size", "data_loading", "graph_building", "plan", "shared_vs_distributed"]
+__all__ = [
+    "batch_size",
+    "data_loading",
+    "graph_building",
+    "plan",
+    "runtime",
+    "shared_vs_distributed",
+]
 
 
 def shared_vs_distributed(report: dict) -> str:
@@ -180,3 +187,31 @@ def _graph_cell(entry: dict) -> str:
         if "left_out" in entry
         else "did not run"
     )
+
+
+def runtime(report: dict) -> str:
+    """Starts, and milliseconds of a forecast by each way with its distance from PyTorch's."""
+    starts = [e for e in report["results"] if "start_seconds" in e]
+    forecasts = [e for e in report["results"] if "seconds" in e]
+    rows = [
+        [
+            entry["way"],
+            f"{entry['start_seconds']['median']:.1f}",
+            f"{entry['peak_memory_mib']:,.0f}",
+            f"{entry['file_mib']:.1f}",
+        ]
+        for entry in starts
+    ]
+    start = markdown_table(["from nothing to a forecast", "s", "peak MiB", "file, MiB"], rows)
+    nodes = list(dict.fromkeys(entry["nodes"] for entry in forecasts))
+    rows = []
+    for way in dict.fromkeys(entry["way"] for entry in forecasts):
+        own = [e for e in forecasts if e["way"] == way]
+        apart = max(e["largest_difference"] for e in own)
+        rows.append([way, *(milliseconds(e["seconds"], 1) for e in own), f"{apart:.1e}"])
+    heads = ["forecast", *(f"{n:,} detectors, ms" for n in nodes), "farthest from torch"]
+    note = (
+        f"Median [quartiles] of {report['configuration']['repeats']} rounds in turn, one window; "
+        f"the distance in the unit of the target. {measured_on(report)}"
+    )
+    return "\n\n".join([start, markdown_table(heads, rows), note])

@@ -81,7 +81,7 @@ class DistributedEncoder(nn.Module):
                 "Expected detectors that were in training, as each has an encoder of its own (got "
                 f"{int((node < 0).sum())} others)."
             )
-        count = self.num_nodes if node is None else len(node)
+        count = self.num_nodes if node is None else node.size(0)
         own = x.unflatten(0, (-1, count)).transpose(0, 1)  # [N, B, T, C]
         return self.encoders(own, node).transpose(0, 1).flatten(0, 1)
 

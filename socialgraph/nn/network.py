@@ -352,7 +352,7 @@ class SocialGraphNet(nn.Module):
                 "part out of 'inputs', or give the entries."
             )
         nodes, node = batch["features"].size(2), batch.get("node")
-        known = self.num_nodes if node is None else len(node)
+        known = self.num_nodes if node is None else node.size(0)
         if self.knows_nodes and nodes != known:
             raise ValueError(
                 f"Expected readings of {known} detectors, as 'node' or the network has them (got "
@@ -392,7 +392,7 @@ class SocialGraphNet(nn.Module):
         if self.from_node is not None:
             h = h + self.from_node(told["node"])
         if self.embedding is not None:
-            h = torch.cat([h, self.embedding(batch.get("node"), len(h))], dim=-1)
+            h = torch.cat([h, self.embedding(batch.get("node"), h.size(0))], dim=-1)
         graph = {name: batch.get(name) for name in _GRAPH}
         graph["mask"] = batch["mask"].any(dim=3).any(dim=1) if self.mask_silent else None
         contexts = []

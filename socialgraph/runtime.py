@@ -1,0 +1,182 @@
+"""Forecasts from an exported ONNX file, with numpy and onnxruntime and without PyTorch."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from socialgraph.axis import SeriesError
+from socialgraph.calendar import clock
+from socialgraph.series import TrafficSeries
+from socialgraph.spec import DataSpec, SpecError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["RuntimeForecaster"]
+
+
+class RuntimeForecaster:
+    """A forecaster that ``socialgraph export`` wrote.
+
+    :attr:`spec` says what it is for, as :attr:`socialgraph.forecaster.Forecaster.spec` does.
+
+    Args:
+        path: file ``.onnx``.
+        threads: of a forecast; None leaves it to onnxruntime.
+
+    Raises:
+        ImportError: without onnxruntime.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no forecaster of this library.
+    """
+
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ImportError("Expected onnxruntime: pip install onnxruntime.") from error
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"No file '{path}'.")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # not that inputs with a default are no constants
+        options.intra_op_num_threads = threads or 0
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+            kept = self._session.get_modelmeta().custom_metadata_map["socialgraph"]
+            self.spec = DataSpec.from_dict(json.loads(kept))
+        except (KeyError, ValueError, RuntimeError) as error:  # onnxruntime's are RuntimeErrors
+            raise ValueError(
+                f"'{path}' is no forecaster that 'socialgraph export' wrote ({error})."
+            ) from error
+        self._inputs = {entry.name for entry in self._session.get_inputs()}
+        self._inputs |= {entry.name for entry in self._session.get_overridable_initializers()}
+
+    def predict(
+        self,
+        readings: np.ndarray,
+        issued: np.ndarray,
+        known: np.ndarray | None = None,
+        node: np.ndarray | None = None,
+        graph: Mapping[str, np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """Forecasts of windows.
+
+        Args:
+            readings: in the units of :attr:`spec` ``[B, T, N, F]``, NaN where missing.
+            issued: time of the last reading of each window ``[B]``, UTC.
+            known: features that are known ahead ``[B, T + P, N, K]``, if :attr:`spec` has some.
+            node: rows of N detectors among those of the training, -1 for a stranger; None for all
+                of them in their order.
+            graph: ``edge_index`` ``[2, E]``, ``distance`` ``[E]`` and ``offset`` ``[E, 2]`` of
+                these detectors, in metres; None for the graph of the training.
+
+        Returns:
+            Forecasts of the targets ``[B, P, N, F']``, float32.
+
+        Raises:
+            ValueError: if something is of another shape, or is absent.
+        """
+        readings, issued = np.asarray(readings, np.float32), np.asarray(issued, "datetime64[s]")
+        rows = np.arange(len(self.spec.vdids)) if node is None else np.asarray(node, np.int64)
+        self._check(readings, issued, known, rows, graph)
+        steps = self.spec.step * np.arange(1 - self.spec.window, self.spec.horizon + 1)
+        times = issued[:, None] + steps  # [B, T + P]
+        time_of_day, day_of_week = clock(times.ravel(), self.spec.timezone, self.spec.holidays)
+        entries = {
+            "readings": readings,
+            "time_of_day": time_of_day.reshape(times.shape),
+            "day_of_week": day_of_week.reshape(times.shape),
+            "node": rows,
+            "known": None if known is None else np.asarray(known, np.float32),
+            **{name: _as_edges(name, part) for name, part in (graph or {}).items()},
+        }
+        feed = {n: part for n, part in entries.items() if n in self._inputs and part is not None}
+        return self._session.run(None, feed)[0]
+
+    def forecast(self, series: TrafficSeries) -> "pd.DataFrame":
+        """Forecasts of the steps after the end of a series.
+
+        Args:
+            series: the last readings, at least a window of them, of all detectors of the training
+                (:meth:`socialgraph.series.TrafficSeries.from_frame` takes frames).
+
+        Returns:
+            The table of :meth:`socialgraph.forecaster.Forecaster.forecast`; pandas and pyarrow make
+            it.
+
+        Raises:
+            ValueError: if the series is of another form, has other detectors, or ends in a gap.
+            KeyError: if it lacks a feature.
+        """
+        from socialgraph.table import forecast_table
+
+        spec = self.spec
+        series = self._conform(series)
+        issued = series.timestamps[-1:]
+        values = series.values[None, -spec.window :]
+        prediction = {"forecast": self.predict(values, issued), "issued": issued}
+        return forecast_table(prediction, spec, observed=False).to_pandas()
+
+    def _conform(self, series: TrafficSeries) -> TrafficSeries:
+        """The series in the order of the specification, if it is of its form."""
+        spec = self.spec
+        if spec.known:
+            raise ValueError(
+                f"The forecaster reads {spec.known} ahead, which a series that ends now does not "
+                "have. Give them to 'predict'."
+            )
+        strangers = sorted(set(series.vdids) - set(spec.vdids))
+        absent = sorted(set(spec.vdids) - set(series.vdids))
+        if strangers or absent:
+            raise SpecError(
+                f"Expected the {len(spec.vdids)} detectors of the training (strangers: "
+                f"{strangers[:5]}, absent: {absent[:5]}). Give silent ones as NaN; for others give "
+                "'predict' their graph, or use socialgraph.load with the checkpoint."
+            )
+        series = series.select(spec.features, spec.vdids)
+        for name in ("units", "interval_minutes", "timezone"):
+            given, own = getattr(series, name), getattr(spec, name)
+            if given != own:
+                raise SpecError(f"Expected '{name}' = {own!r}, as in the training (got {given!r}).")
+        times = series.timestamps[-spec.window :]
+        if len(times) < spec.window or (np.diff(times) != spec.step).any():
+            raise SeriesError(
+                f"The series has a gap in its last {spec.window} steps, or fewer steps: nothing to "
+                "forecast from. Give a series whose end is whole."
+            )
+        return series
+
+    def _check(self, readings, issued, known, rows, graph) -> None:
+        spec = self.spec
+        shape = (len(issued), spec.window, len(rows), len(spec.features))
+        if readings.shape != shape:
+            raise ValueError(
+                f"Expected 'readings' of shape {shape}, [windows, steps, detectors, features] (got "
+                f"{readings.shape})."
+            )
+        if np.isinf(readings).any():
+            raise ValueError("Expected finite readings, or NaN where missing (got infinite ones).")
+        if len(rows) and not -1 <= rows.min() <= rows.max() < len(spec.vdids):
+            raise ValueError(
+                f"Expected 'node' from -1 to {len(spec.vdids) - 1} (got {rows.min()} to "
+                f"{rows.max()})."
+            )
+        of_training = np.array_equal(rows, np.arange(len(spec.vdids)))
+        if graph is None and not of_training and "edge_index" in self._inputs:
+            raise ValueError("Expected the graph of these detectors, as 'graph' (got none).")
+        if "known" in self._inputs:
+            wanted = (len(issued), spec.window + spec.horizon, len(rows), len(spec.known))
+            if known is None or np.shape(known) != wanted:
+                raise ValueError(
+                    f"Expected 'known' of shape {wanted}, with {spec.known} at the steps of window "
+                    f"and targets (got {'none' if known is None else np.shape(known)})."
+                )
+
+
+def _as_edges(name: str, part: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(part, np.int64 if name == "edge_index" else np.float32)
