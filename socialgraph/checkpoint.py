@@ -42,6 +42,9 @@ _DATA_KINDS = {
     "known": (list,),
     "attributes": (list,),
     "holidays": (str, type(None)),
+    "networks": (list,),
+    "scale_by": (str,),
+    "batches_per_epoch": (int, type(None)),
 }
 # Bounds on what is made from a checkpoint: plain values of an entry (attributes of 10,000 detectors
 # are some 100,000), and numbers in the recipe of a network beyond the sizes of its weights.

@@ -104,7 +104,10 @@ class Progress(Callback):
                     print(f"{Path(name).stem:<15}{Path(trainer.log_dir) / name}")
         if checkpoint:
             print(f"next           socialgraph test --ckpt_path {checkpoint}")
-            print(f"               socialgraph predict --ckpt_path {checkpoint}", flush=True)
+            apply = "predict --ckpt_path"
+            if hasattr(trainer.datamodule, "networks"):  # what serves any
+                apply = "forecast READINGS --checkpoint"
+            print(f"               socialgraph {apply} {checkpoint}", flush=True)
 
 
 def _compare(spec, errors: dict[str, Tensor], last_value: dict[str, Tensor]) -> str:
