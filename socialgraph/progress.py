@@ -52,6 +52,10 @@ class Progress(Callback):
                 flush=True,
             )
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to measure time: a training that goes on may begin behind the start of an epoch."""
+        self._start = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to measure the time of the epoch."""
         self._start = time.perf_counter()

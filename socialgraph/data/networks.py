@@ -108,6 +108,8 @@ class NetworksDataModule(pl.LightningDataModule):
         self.passing = passing
         self.members: list[TrafficDataModule] = []
         self.shares: list[float] = []
+        self._training: MixedLoader | None = None
+        self._resume: dict = {}
 
     def setup(self, stage: str | None = None) -> None:
         """Read all series and build their graphs, once.
@@ -179,6 +181,14 @@ class NetworksDataModule(pl.LightningDataModule):
         """Times ``[W]`` (UTC) of the first forecast step of the windows of a part, of all."""
         return np.concatenate([member.first_times(part) for member in self.members])
 
+    def state_dict(self) -> dict:
+        """How many batches of the epoch were given, and of which networks; for a checkpoint."""
+        return {} if self._training is None else self._training.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        """Skip these batches in the epoch with which a training goes on."""
+        self._resume = state
+
     def train_dataloader(self) -> MixedLoader:
         """Batches of all networks, mixed."""
         members, shares, lasting = self.members, self.shares, len(self.members)
@@ -197,7 +207,11 @@ class NetworksDataModule(pl.LightningDataModule):
             loaders.append(training_loader(starts, collator, loading, world))
         total = self.batches_per_epoch or len(loaders) * min(map(len, loaders))
         counts = np.maximum(1, np.round(np.array(shares) / sum(shares) * total)).astype(int)
-        return MixedLoader(loaders, counts.tolist(), self.loading.seed, lasting)
+        self._training = MixedLoader(loaders, counts.tolist(), self.loading.seed, lasting)
+        if self._resume:
+            self._training.load_state_dict(self._resume)
+            self._resume = {}
+        return self._training
 
     def val_dataloader(self) -> ChainedLoader | list:
         """All validation windows, one network after the other; none if there are none."""
