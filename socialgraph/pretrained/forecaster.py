@@ -1,6 +1,6 @@
 """Forecasts and scores of any series by a network that was trained on others."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +15,7 @@ from socialgraph.graph import GraphBuilder
 from socialgraph.nn.inputs import last_observed
 from socialgraph.pretrained.archive import SHIPPED, Parts, read_parts, write_parts
 from socialgraph.pretrained.history import History
-from socialgraph.pretrained.ridge import Ridge
+from socialgraph.pretrained.local import LocalRidge, network_share
 from socialgraph.scaler import Scaler
 from socialgraph.series import TrafficSeries
 from socialgraph.spec import DataSpec
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PretrainedForecaster", "load_pretrained"]
 
-RIVALS = ("last_value", "usual", "ridge")
-_MOST_FOR_RIDGE = 1000  # training windows, spread over the history
+_MEASURED = ("forecast", "network", "last_value", "usual", "ridge")
 
 
 class PretrainedForecaster:
@@ -38,6 +37,9 @@ class PretrainedForecaster:
     (:func:`socialgraph.standard.standardise`). What a detector usually reads is taken from the
     history that is given: some days of it are needed. Detectors without a position are forecast
     without neighbours.
+
+    Where the history tells it, the network's forecasts are mixed with those of a linear map that is
+    fitted to the history (:mod:`socialgraph.pretrained.local`), in a fraction of a second.
 
     Args:
         network: a :class:`socialgraph.nn.SocialGraphNet` of one feature that knows no detector by
@@ -69,11 +71,12 @@ class PretrainedForecaster:
         """Steps that are forecast."""
         return self.windows.horizon
 
-    def forecast(self, series: TrafficSeries) -> "pd.DataFrame":
+    def forecast(self, series: TrafficSeries, adapt: bool = True) -> "pd.DataFrame":
         """Forecasts of the steps after the end of a series.
 
         Args:
             series: the history, ending in a window of readings without a gap in time.
+            adapt: mix in what a linear map learns from the history; False for the network alone.
 
         Returns:
             A row per detector and step: ``issued`` and ``time`` (local clock), ``step``,
@@ -87,6 +90,8 @@ class PretrainedForecaster:
             own = series.select([feature])
             history = self._history(own)
             ((forecast, batch),) = self._apply([history.latest()])
+            if adapt:
+                forecast = self._mixture(history, self._starts(own))(forecast, batch)
             parts.append(_real(forecast, history.standard, own))
         prediction = {"forecast": torch.cat(parts, dim=-1), "issued": batch["issued"]}
         spec = DataSpec.of(series, self.windows.window, self.horizon)
@@ -133,7 +138,11 @@ class PretrainedForecaster:
         write_parts(self.parts, path)
 
     def score(
-        self, series: TrafficSeries, days: int = 1, split: Split | None = None
+        self,
+        series: TrafficSeries,
+        days: int = 1,
+        split: Split | None = None,
+        vdids: Sequence[str] | None = None,
     ) -> dict[str, dict[str, float]]:
         """Errors on the last days of a series, which are not looked at before.
 
@@ -141,19 +150,25 @@ class PretrainedForecaster:
             series: more days than are held back.
             days: how many at the end are forecast.
             split: another way to hold back: its test part is forecast, from its training part.
+            vdids: detectors whose errors count; None for all.
 
         Returns:
-            For each feature the mean absolute error, in its unit, of ``forecast``, of
-            ``last_value`` (the reading that was seen last, repeated), of ``usual`` (the detector's
-            mean at this time of day) and of ``ridge`` (a linear map of the window and the usual
-            day, trained on the history), over all detectors, steps and windows where all exist;
-            NaN if they exist nowhere.
+            For each feature the mean absolute error, in its unit, of ``forecast``, of ``network``
+            (without what was learnt from the history), of ``last_value`` (the reading that was seen
+            last, repeated), of ``usual`` (the detector's mean at this time of day) and of ``ridge``
+            (a linear map of the window and the usual day, fitted to the history), over all
+            detectors, steps and windows where all exist; NaN if they exist nowhere.
 
         Raises:
             ValueError: if too little is left.
+            KeyError: if there is no such detector.
         """
         split = self._last_days(series, days) if split is None else split
-        return {name: self._score(series.select([name]), split) for name in series.feature_names}
+        counted = np.isin(series.vdids, series.select(vdids=vdids).vdids)
+        return {
+            name: self._score(series.select([name]), split, counted)
+            for name in series.feature_names
+        }
 
     def _last_days(self, series: TrafficSeries, days: int) -> DateSplit:
         last = (series.timestamps[-1] - np.timedelta64(days, "D")).astype("datetime64[s]")
@@ -165,28 +180,46 @@ class PretrainedForecaster:
             )
         return DateSplit(val=f"{last}+00:00", test=f"{last}+00:00")
 
-    def _score(self, series: TrafficSeries, split: Split) -> dict[str, float]:
+    def _score(self, series: TrafficSeries, split: Split, counted: np.ndarray) -> dict[str, float]:
         windows = self.windows
-        starts = window_starts(series.timestamps, series.interval_minutes, windows.length)
         parts, steps = split.divide(
-            starts, series.timestamps, series.timezone, windows.window, windows.horizon
+            self._starts(series),
+            series.timestamps,
+            series.timezone,
+            windows.window,
+            windows.horizon,
         )
         if not len(parts["test"]):
             raise ValueError(f"The test part ({split}) has no window without a gap.")
         history = self._history(series, steps)
-        ridge = Ridge(_training_batches(history, parts["train"]))
-        sums, count = np.zeros(4), 0
-        for forecast, batch in self._apply(history.batches(parts["test"])):
+        ridge = LocalRidge(history, parts["train"])
+        mixture = self._mixture(history, parts["train"], ridge)
+        sums, count = np.zeros(len(_MEASURED)), 0
+        for network, batch in self._apply(history.batches(parts["test"])):
             truth = _targets(series, batch)
             repeated = last_observed(batch["features"], batch["mask"])[:, None]
             usual = batch["profile"][:, windows.window :]
-            known = np.isfinite(truth) & np.isfinite(repeated[..., 0].numpy())
-            for place, rival in enumerate((forecast, repeated, usual, ridge(batch))):
+            known = np.isfinite(truth) & np.isfinite(repeated[..., 0].numpy()) & counted
+            rivals = (mixture(network, batch), network, repeated, usual, ridge(batch))
+            for place, rival in enumerate(rivals):
                 wrong = np.abs(_restored(rival, history.standard) - truth)
                 sums[place] += np.where(known, wrong, 0.0).sum()
             count += known.sum()
-        mean = sums / count if count else np.full(4, np.nan)
-        return dict(zip(("forecast", *RIVALS), mean.tolist(), strict=True))
+        mean = sums / count if count else np.full(len(sums), np.nan)
+        return dict(zip(_MEASURED, mean.tolist(), strict=True))
+
+    def _mixture(
+        self, history: History, starts: np.ndarray, ridge: LocalRidge | None = None
+    ) -> Callable[[Tensor, dict], Tensor]:
+        """Mixes forecasts ``[B, P, N, 1]`` of the network with those of a linear map."""
+        share = network_share(history, starts, self._apply)
+        if bool((share == 1).all()):
+            return lambda network, batch: network
+        ridge = LocalRidge(history, starts) if ridge is None else ridge
+        return lambda network, batch: share * network + (1 - share) * ridge(batch)
+
+    def _starts(self, series: TrafficSeries) -> np.ndarray:
+        return window_starts(series.timestamps, series.interval_minutes, self.windows.length)
 
     def _history(self, series: TrafficSeries, steps: int | None = None) -> History:
         return History(series, self.windows, self.graph, self.scale_by, steps)
@@ -214,15 +247,6 @@ def load_pretrained(path: str | Path | None = None) -> PretrainedForecaster:
         ValueError: if the file holds none, or is damaged.
     """
     return PretrainedForecaster(**read_parts(SHIPPED if path is None else path)._asdict())
-
-
-def _training_batches(history: History, starts: np.ndarray) -> Iterator[dict]:
-    """Training windows, told what is usual without their own readings."""
-    window = history.windows.length
-    chosen = starts[:: max(1, len(starts) // _MOST_FOR_RIDGE)]
-    for batch, first in zip(history.batches(chosen), range(0, len(chosen), 16), strict=True):
-        rows = torch.as_tensor(chosen[first : first + 16])[:, None] + torch.arange(window)
-        yield {**batch, "profile": history.usual.around(rows)[0]}
 
 
 def _targets(series: TrafficSeries, batch: dict) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What is known of one feature of a series: in deviations, with what is usual, by windows."""
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -60,6 +61,13 @@ class History:
         """Batches of windows by their first steps, told what is usual."""
         for first in range(0, len(starts), _BATCH):
             yield self._told(self.collator([int(s) for s in starts[first : first + _BATCH]]))
+
+    def training_batches(self, starts: Sequence[int] | np.ndarray) -> Iterator[dict[str, Tensor]]:
+        """The same for windows of the known steps, told what is usual but for their readings."""
+        told = copy.copy(self.collator)
+        told.usual = self.usual
+        for first in range(0, len(starts), _BATCH):
+            yield told([int(s) for s in starts[first : first + _BATCH]])
 
     def latest(self) -> dict[str, Tensor]:
         """The one window at the end, whose targets are not known.
