@@ -6,6 +6,7 @@ in other forms of scale, graph and input; and forecasts the test part of each pr
 """
 
 import argparse
+import json
 import tempfile
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
     args = _parse(argv)
     torch.set_num_threads(1)
-    results = []
+    results = [json.loads(path.read_text())["results"] for path in args.add]
+    results = [entry for part in results for entry in part]
     for name in args.cases:
         with tempfile.TemporaryDirectory() as folder:
             weights = Path(folder) / "weights.ckpt"
@@ -52,6 +54,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--random", type=int, default=8, help="networks in an epoch")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="small networks: does it run?")
+    parser.add_argument("--add", type=Path, nargs="*", default=[], help="results to put first")
     parser.add_argument("--output", type=Path, default=result_path("ingredients", False))
     return parser.parse_args(argv)
 
