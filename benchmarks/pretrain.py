@@ -1,62 +1,61 @@
 """Train the network that comes with the package, on many networks.
 
-``python -m benchmarks.pretrain --epochs 20`` simulates road networks, takes the real ones that are
-there, trains one network on all of them and writes ``socialgraph/pretrained/weights.ckpt``.
-``--without metr_la`` leaves a real one out, to be forecast afterwards by ``benchmarks.zero_shot``.
+``python -m benchmarks.pretrain --epochs 24`` makes random road networks, new ones in each epoch,
+takes the real ones that are there, trains one network on all of them and writes
+``socialgraph/pretrained/weights.ckpt``. ``--without metr_la`` leaves a real one out, to be forecast
+afterwards by ``benchmarks.zero_shot``; ``--lacking faults`` leaves an ingredient of the random ones
+out. A training that is stopped goes on with ``--resume``.
 """
 
 import argparse
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from benchmarks.auckland import auckland
 from benchmarks.environment import ROOT, describe_environment
-from data_prep.simulate import simulate
+from data_prep.simulate_random import Ranges, random_networks
 from socialgraph import schema
-from socialgraph.data import Loading, NetworksDataModule, TrafficDataModule, Windows
+from socialgraph.data import Loading, Network, NetworksDataModule, Windows
 from socialgraph.forecaster import Forecaster
 from socialgraph.graph import RadiusGraph
 from socialgraph.nn import (
+    Clock,
     LinearEncoder,
+    Mask,
+    Profile,
+    Readings,
+    Setting,
     SocialBlock,
     SocialGraphNet,
     SocialPooling,
     SumEncoder,
     XLSTMEncoder,
 )
-from socialgraph.pretrained import PretrainedForecaster
+from socialgraph.pretrained import load_pretrained
 from socialgraph.series import TrafficSeries
-from socialgraph.standard import standardise
 
-__all__ = ["main", "make_network", "train"]
+__all__ = ["INGREDIENTS", "main", "make_network", "train"]
 
-# Detectors, days, minutes, freeways; the seed is the place in the list.
-SIMULATED = [
-    (40, 10, 5, 1),
-    (60, 14, 5, 3),
-    (100, 10, 5, 4),
-    (80, 8, 5, 2),
-    (30, 21, 15, 2),
-    (50, 21, 10, 3),
-    (120, 8, 5, 5),
-    (24, 60, 60, 2),
-]
+# What a random network has, and the ranges without it.
+INGREDIENTS: dict[str, dict] = {
+    "layouts": {"layouts": ("polygon",), "num_roads": (3, 3), "spacing": (1.5, 1.5)},
+    "scales": {"scale": (1.0, 1.0)},
+    "demand profiles": {"profiles": ("commuter",)},
+    "rain and events": {"rain": (0.0, 0.0), "events": (0.0, 0.0)},
+    "quantities": {"quantities": ("speed", "flow")},
+    "intervals": {"intervals": (5,)},
+    "noise": {"noise": (0.0, 0.0), "rounding": (0.0, 0.0)},
+    "faults": {"faulty": (0.0, 0.0), "missing": (0.0, 0.0), "zeros": 0.0},
+}
 GRAPH = {"max_radius": 5000.0, "max_num_neighbors": 12}
-WINDOW, HORIZON = 12, 12
-
-
-def simulated(quick: bool = False) -> list[TrafficSeries]:
-    """Simulated networks, a series for each quantity."""
-    series = []
-    for seed, options in enumerate([(8, 4, 15, 1)] if quick else SIMULATED):
-        detectors, days, minutes, freeways = options
-        whole = simulate(detectors, days, minutes, seed=seed + 100, num_freeways=freeways)
-        series += [whole.select([name]) for name in ("speed", "flow")]
-    return series
+WINDOWS = Windows(12, 12)
+_CHECKED = 4  # random networks that stay, for validation
 
 
 def real(without: list[str]) -> list[TrafficSeries]:
@@ -74,8 +73,12 @@ def real(without: list[str]) -> list[TrafficSeries]:
     return series
 
 
-def make_network() -> SocialGraphNet:
-    """The default network, for one feature of any network."""
+def make_network(setting: bool = False) -> SocialGraphNet:
+    """The default network, for one feature of any network.
+
+    Args:
+        setting: tell it interval, spacing and quantity too.
+    """
     encoder = partial(
         SumEncoder,
         encoders=[
@@ -100,80 +103,95 @@ def make_network() -> SocialGraphNet:
         pos_dim=2,
     )
     block = partial(SocialBlock, pooling=pooling, hidden_channels=256)
-    return SocialGraphNet(encoder=encoder, block=block, num_blocks=2)
+    inputs = [Readings(), Mask(), Profile(), Clock(), *([Setting()] if setting else [])]
+    return SocialGraphNet(inputs=inputs, encoder=encoder, block=block, num_blocks=2)
 
 
-def train(series: list[TrafficSeries], epochs: int, batches: int, seed: int) -> SocialGraphNet:
-    """Train one network on all series.
+def train(
+    series: list[TrafficSeries],
+    passing: Callable[[int], list[Network]] | None,
+    args: argparse.Namespace,
+) -> Path:
+    """Train one network on all series; the checkpoint of its last epoch.
 
     Args:
-        series: one feature each.
-        epochs: of ``batches`` batches of each series.
-        batches: see there.
-        seed: of weights and order.
+        series: those that stay, one feature each.
+        passing: gives random networks for an epoch.
+        args: see :func:`main`.
     """
-    pl.seed_everything(seed)
-    networks = []
-    for number, one in enumerate(series):
-        scaled, _ = standardise(one)
-        days = np.timedelta64(1, "D") / (scaled.interval_minutes * np.timedelta64(60, "s"))
-        networks.append(
-            TrafficDataModule(
-                scaled,
-                windows=Windows(WINDOW, HORIZON, stride=max(1, int(days) // 288)),
-                split=(0.9, 0.1, 0.0),
-                graph=RadiusGraph(**GRAPH),
-                loading=Loading(16, seed=seed + number),
-            )
-        )
-    data = NetworksDataModule(networks, batches_per_epoch=batches * len(networks), seed=seed)
-    forecaster = Forecaster(make_network(), silence=0.5, learning_rate=2e-3)
+    pl.seed_everything(args.seed)
+    count = len(series) + (args.random if passing else 0)
+    data = NetworksDataModule(
+        series,
+        windows=WINDOWS,
+        split=(0.9, 0.1, 0.0),
+        graph=RadiusGraph(**GRAPH, spacing=args.spacing),
+        loading=Loading(16, seed=args.seed),
+        scale_by=args.scale_by,
+        batches_per_epoch=args.batches * count,
+        passing=passing,
+    )
+    folder = args.output.with_suffix(".training")
+    forecaster = Forecaster(make_network(args.setting), silence=0.5, learning_rate=2e-3)
+    keep = ModelCheckpoint(folder, save_last=True, save_top_k=0, enable_version_counter=False)
     trainer = pl.Trainer(
-        max_epochs=epochs,
+        max_epochs=args.epochs,
         accelerator="cpu",
         logger=False,
-        enable_checkpointing=False,
+        callbacks=[keep],
         enable_progress_bar=False,
         enable_model_summary=False,
         gradient_clip_val=1.0,
         num_sanity_val_steps=0,
-        check_val_every_n_epoch=max(1, epochs // 4),
+        check_val_every_n_epoch=max(1, args.epochs // 4),
+        reload_dataloaders_every_n_epochs=1,
     )
-    trainer.fit(forecaster, data)
+    last = folder / "last.ckpt"
+    trainer.fit(forecaster, data, ckpt_path=last if args.resume else None)
     print(f"validation: {float(trainer.callback_metrics['val/mae']):.4f} deviations")
-    return forecaster.network
+    return last
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
     args = _parse(argv)
     start = time.monotonic()
-    only = args.simulated_only or args.quick
-    series = simulated(args.quick) + ([] if only else real(args.without))
+    ranges = replace(Ranges(), **INGREDIENTS.get(args.lacking, {}))
+    if args.quick:
+        ranges = replace(ranges, num_detectors=(4, 6), days=(4, 4), intervals=(15,))
+
+    def passing(epoch: int) -> list[Network]:
+        made = random_networks(args.random, args.seed, ranges, first=epoch * args.random)
+        return [Network(one, split=(1.0, 0.0, 0.0)) for one in made]
+
+    series = [] if args.simulated_only or args.quick else real(args.without)
+    series += random_networks(2 if args.quick else _CHECKED, args.seed + 1000, ranges)
     names = [f"{s.dataset_name} {s.feature_names[0]}" for s in series]
-    print(f"{len(series)} series: {', '.join(names)}", flush=True)
-    network = train(series, args.epochs, args.batches, args.seed)
-    card = {
-        "series": names,
-        "epochs": args.epochs,
-        "batches": args.batches,
-        "seed": args.seed,
-        "minutes": round((time.monotonic() - start) / 60, 1),
-        "commit": describe_environment()["commit"],
-    }
-    PretrainedForecaster(network, WINDOW, HORIZON, RadiusGraph(**GRAPH), card).save(args.output)
-    print(f"written: {args.output} after {card['minutes']} minutes")
+    print(f"{', '.join(names)}; {args.random} random ones in each epoch", flush=True)
+    forecaster = load_pretrained(train(series, passing if args.random else None, args))
+    options = {n: v for n, v in vars(args).items() if n not in ("output", "resume", "quick")}
+    minutes = round((time.monotonic() - start) / 60, 1)
+    commit = describe_environment()["commit"]
+    forecaster.card = {"series": names, **options, "minutes": minutes, "commit": commit}
+    forecaster.save(args.output)
+    print(f"written: {args.output} after {minutes} minutes")
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.pretrain", description=__doc__)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--batches", type=int, default=40, help="of each series in an epoch")
+    parser.add_argument("--random", type=int, default=8, help="random networks in an epoch")
     parser.add_argument("--seed", type=int, default=0)
     real_ones = ["auckland", "metr_la", "aarhus"]
     parser.add_argument("--without", nargs="*", default=[], choices=real_ones)
     parser.add_argument("--simulated-only", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="one small network: does it run?")
+    parser.add_argument("--lacking", choices=[*INGREDIENTS], help="of the random networks")
+    parser.add_argument("--scale-by", default="detector", choices=["detector", "network"])
+    parser.add_argument("--spacing", type=float, help="as of RadiusGraph")
+    parser.add_argument("--setting", action="store_true", help="tell interval, spacing, quantity")
+    parser.add_argument("--resume", action="store_true", help="go on with a stopped training")
+    parser.add_argument("--quick", action="store_true", help="small networks: does it run?")
     parser.add_argument(
         "--output", type=Path, default=ROOT / "socialgraph" / "pretrained" / "weights.ckpt"
     )

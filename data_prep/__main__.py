@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
 from data_prep.backfill import backfill
@@ -12,6 +13,7 @@ from data_prep.detectors import read_detectors
 from data_prep.findings import format_findings
 from data_prep.inspect_file import inspect_file
 from data_prep.simulate import simulate
+from data_prep.simulate_random import random_networks
 from data_prep.timeline import CONFLICT_RULES
 from socialgraph import schema, shell
 from socialgraph.calendar import RepeatedHour
@@ -198,29 +200,58 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("simulate", help="traffic on a made-up network of freeways")
     parser.set_defaults(run=_simulate)
     add = parser.add_argument
-    add("out", metavar="OUT")
-    add("--detectors", type=int, default=60)
-    add("--days", type=int, default=14)
-    add("--interval", type=int, default=5, help="minutes between readings")
+    add("out", metavar="OUT", help="file; with --random-networks a folder")
+    add("--detectors", type=int, help="default: 60")
+    add("--days", type=int, help="default: 14")
+    add("--interval", type=int, help="minutes between readings (default: 5)")
     add("--seed", type=int, default=0)
-    add("--start", default="2024-01-01T00:00:00", help="on the clock of Asia/Taipei")
-    add("--freeways", type=int, default=3)
+    add("--start", help="on the clock of Asia/Taipei (default: 2024-01-01T00:00:00)")
+    add("--freeways", type=int, help="default: 3")
+    add(
+        "--random-networks",
+        type=int,
+        metavar="N",
+        help="as many networks, each a file, drawn from the ranges of "
+        "data_prep.simulate_random.Ranges: layouts, spacing, lanes, demand, rain, events, "
+        "quantities, intervals, faults",
+    )
     add("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
 def _simulate(args: argparse.Namespace) -> int:
+    options = {
+        "num_detectors": args.detectors,
+        "days": args.days,
+        "interval_minutes": args.interval,
+        "start": args.start,
+        "num_freeways": args.freeways,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    if args.random_networks is not None:
+        return _simulate_random(args, given)
     refuse_existing(args.out, args.overwrite)
-    series = simulate(
-        num_detectors=args.detectors,
-        days=args.days,
-        interval_minutes=args.interval,
-        seed=args.seed,
-        start=args.start,
-        num_freeways=args.freeways,
-        show_progress=True,
-    )
+    series = simulate(seed=args.seed, show_progress=True, **given)
     schema.write(args.out, series)
     print(f"'{args.out}', {series.values.shape} (time, detector, feature)")
+    return 0
+
+
+def _simulate_random(args: argparse.Namespace, given: dict) -> int:
+    if given:
+        raise ValueError(
+            f"Expected no {sorted(given)} beside '--random-networks', which draws them. Other "
+            "ranges are given in Python: data_prep.simulate_random.random_networks."
+        )
+    paths = [Path(args.out) / f"{number:04d}.h5" for number in range(args.random_networks)]
+    for path in paths:
+        refuse_existing(str(path), args.overwrite)
+    for path, series in zip(paths, random_networks(len(paths), args.seed), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        schema.write(path, series)
+        size = f"{len(series.vdids)} detectors, {len(series.values)} steps"
+        unit = f"{series.feature_names[0]} [{series.units[0]}]"
+        every = f"every {series.interval_minutes:g} minutes"
+        print(f"'{path}', {unit} of {size} {every}", flush=True)
     return 0
 
 

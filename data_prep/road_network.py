@@ -9,6 +9,8 @@ from numpy.random import Generator
 from scipy.sparse import coo_array, eye_array
 from scipy.sparse.linalg import spsolve
 
+from data_prep.simulate_layouts import LAYOUTS
+
 __all__ = ["Network", "build_network", "demand_share", "steady_flow"]
 
 CELL = 0.5  # km
@@ -73,6 +75,20 @@ def _lay_roads(num_freeways: int, length: int, rng: Generator) -> np.ndarray:
     return np.stack([path + right, (path - right)[:, ::-1]], axis=1)
 
 
+def _widen(path: np.ndarray) -> np.ndarray:
+    """Cell centres in metres ``[F, 2, L, 2]`` of both carriageways of centre lines ``[F, L, 2]``.
+
+    Travel is northward or eastward first, as on the roads of :func:`_lay_roads`.
+    """
+    path = 1000 * CELL * path
+    back = (path[:, -1] - path[:, 0]).sum(axis=-1) < 0
+    path = np.where(back[:, None, None], path[:, ::-1], path)
+    ahead = np.gradient(path, axis=1)
+    ahead /= np.linalg.norm(ahead, axis=-1, keepdims=True)
+    right = 12.5 * np.stack([ahead[..., 1], -ahead[..., 0]], axis=-1)
+    return np.stack([path + right, (path - right)[:, ::-1]], axis=1)
+
+
 def _find_crossings(pos: np.ndarray) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Where freeways cross, as pairs of (freeway, place), away from ends and other crossings."""
     path, last = pos[:, 0], pos.shape[2] - 1
@@ -121,10 +137,29 @@ def _place_ramps(pos: np.ndarray, rng: Generator) -> dict[str, np.ndarray]:
     }
 
 
-def build_network(num_detectors: int, num_freeways: int, rng: Generator) -> Network:
-    """Roads just long enough for the detectors, with lanes for the higher peak."""
-    length = int(np.ceil(SPACING * np.ceil(num_detectors / (2 * num_freeways)))) + 2 * MARGIN
-    pos = _lay_roads(num_freeways, length, rng)
+def build_network(
+    num_detectors: int,
+    num_freeways: int,
+    rng: Generator,
+    layout: str = "polygon",
+    spacing: float = SPACING,
+    most_lanes: int = 4,
+) -> Network:
+    """Roads just long enough for the detectors, with lanes for the higher peak.
+
+    Args:
+        num_detectors: how many, on both carriageways of all roads.
+        num_freeways: roads.
+        rng: of what is drawn.
+        layout: ``"polygon"``, or one of :data:`data_prep.simulate_layouts.LAYOUTS`.
+        spacing: cells between detectors, 1 or more.
+        most_lanes: of a carriageway, 2 or more; the demand is what they carry.
+    """
+    length = int(np.ceil(spacing * np.ceil(num_detectors / (2 * num_freeways)))) + 2 * MARGIN
+    if layout == "polygon":
+        pos = _lay_roads(num_freeways, length, rng)
+    else:
+        pos = _widen(LAYOUTS[layout](num_freeways, length, rng))
     road = np.repeat(np.arange(2 * num_freeways), length)
     inbound = np.where([road % 2 == 0, road % 2 == 1], 1.0, 0.6)
     advance = rng.uniform(94, 106, len(road)) * STEP / CELL
@@ -139,16 +174,16 @@ def build_network(num_detectors: int, num_freeways: int, rng: Generator) -> Netw
         peaks=inbound + rng.uniform(-0.1, 0.1, inbound.shape),
         **_place_ramps(pos, rng),
     )
-    return _add_lanes(network, rng)
+    return _add_lanes(network, most_lanes, rng)
 
 
-def _add_lanes(network: Network, rng: Generator) -> Network:
+def _add_lanes(network: Network, most: int, rng: Generator) -> Network:
     """Lanes that carry both peaks, except at half of the merges, where up to 8 % do not fit."""
     peaks = [demand_share(hour, False, network.peaks) for hour in (7.8, 17.8)]
     flow = np.maximum(*(steady_flow(network, peak) for peak in peaks))
     need = flow / network.capacity
-    fits = min(1.0, 4 / need.max())
-    lanes = np.clip(np.ceil(fits * need), 2, 4).astype(int)
+    fits = min(1.0, most / need.max())
+    lanes = np.clip(np.ceil(fits * need), 2, most).astype(int)
     merge = (network.ramp > 0) & np.isfinite(network.ramp) & (rng.random(len(flow)) < 0.5)
     short = np.where(merge, fits * flow / rng.uniform(0.98, 1.08, len(flow)), np.inf)
     capacity = np.minimum(network.capacity * lanes, short)
@@ -166,13 +201,33 @@ def steady_flow(network: Network, share: np.ndarray) -> np.ndarray:
     return spsolve((eye_array(size) - moves).tocsc(), STEP * network.demand * share)
 
 
-def demand_share(hour: np.ndarray, weekend: np.ndarray, peaks: np.ndarray) -> np.ndarray:
-    """Share of the demand that arrives at an hour of the day ``[..., S]``, for peaks ``[2, S]``."""
+def demand_share(
+    hour: np.ndarray, weekend: np.ndarray, peaks: np.ndarray, profile: str = "commuter"
+) -> np.ndarray:
+    """Share of the demand that arrives at an hour of the day ``[..., S]``, for peaks ``[2, S]``.
+
+    Args:
+        hour: of the day.
+        weekend: whether the day is one.
+        peaks: height of the morning and of the evening peak ``[2, S]``.
+        profile: ``"commuter"`` has both on working days; ``"leisure"`` has its peak in the
+            afternoon of weekends; ``"freight"`` begins early on working days and has no peaks;
+            ``"flat"`` hardly changes.
+    """
 
     def daytime(first: float, last: float) -> np.ndarray:
         return 1 / (1 + np.exp((first - hour) / 0.5)) / (1 + np.exp((hour - last) / 0.9))
 
     morning = peaks[0] * np.exp(-(((hour - 7.8) / 1.1) ** 2) / 2)
     evening = peaks[1] * np.exp(-(((hour - 17.8) / 1.4) ** 2) / 2)
+    if profile == "leisure":
+        afternoon = 0.4 * peaks.mean(axis=0) * np.exp(-(((hour - 15.5) / 2.5) ** 2) / 2)
+        workday = 0.06 + 0.4 * daytime(8.0, 21.5)
+        return np.where(weekend, 0.06 + 0.6 * daytime(8.5, 21.0) + afternoon, workday)
+    if profile == "freight":
+        workday = 0.12 + (0.4 + 0.4 * peaks.mean(axis=0)) * daytime(4.5, 17.5)
+        return np.where(weekend, 0.1 + 0.15 * daytime(6.0, 14.0), workday)
+    if profile == "flat":
+        return 0.35 + 0.25 * daytime(6.0, 22.0) + 0 * (morning + weekend)
     workday = 0.08 + 0.52 * daytime(5.8, 20.5) + 0.4 * (morning + evening)
     return np.where(weekend, 0.08 + 0.58 * daytime(8.5, 20.5), workday)

@@ -20,8 +20,15 @@ def load_pretrained(path: "str | Path | None" = None) -> "PretrainedForecaster":
     return pretrained.load_pretrained(path)
 
 
-def load(path: "str | Path", device: str = "cpu", trust: "Sequence[str]" = ()) -> "Forecaster":
-    """A trained forecaster from a checkpoint, see :func:`socialgraph.forecaster.load`."""
+def load(
+    path: "str | Path", device: str = "cpu", trust: "Sequence[str]" = ()
+) -> "Forecaster | PretrainedForecaster":
+    """A trained forecaster from a checkpoint, see :func:`socialgraph.forecaster.load`.
+
+    ``load("pretrained")`` is the one that comes with the package, as of :func:`load_pretrained`.
+    """
+    if path == "pretrained":
+        return load_pretrained()
     from socialgraph import forecaster  # not before it is needed: it imports torch
 
     return forecaster.load(path, device, trust)

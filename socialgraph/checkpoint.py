@@ -42,6 +42,17 @@ _DATA_KINDS = {
     "known": (list,),
     "attributes": (list,),
     "holidays": (str, type(None)),
+    "networks": (list,),
+    "scale_by": (str,),
+    "batches_per_epoch": (int, type(None)),
+}
+_NETWORK_KINDS = {
+    "series": str,
+    "features": list,
+    "weight": (int, float),
+    "split": dict,
+    "graph": dict,
+    "holidays": str,
 }
 # Bounds on what is made from a checkpoint: plain values of an entry (attributes of 10,000 detectors
 # are some 100,000), and numbers in the recipe of a network beyond the sizes of its weights.
@@ -188,13 +199,39 @@ def data_options(checkpoint: dict, trust: Sequence[str] = ()) -> dict:
             raise ValueError(
                 f"Expected plain values in '{name}' of the checkpoint (got {reprlib.repr(odd[0])})."
             )
-    for name in ("split", "graph"):
-        if kept.get(name) is not None and set(kept[name]) != {"class_path", "init_args"}:
-            raise ValueError(f"Expected a class and its arguments as '{name}' of the checkpoint.")
-        if _lists_texts(kept.get(name)):  # the command line would take them for names of classes
-            raise ValueError(f"Expected no list of texts in '{name}' of the checkpoint.")
+    for part in (kept, *_networks(kept.get("networks", []))):
+        _check_classes(part)
     check_trust(kept, trust)
     return {n: v for n, v in kept.items() if n != "series" or v is not None}
+
+
+def _check_classes(kept: dict) -> None:
+    """Refuse what the command line would take for the name of a class or file."""
+    for name in ("split", "graph"):
+        if kept.get(name) is None:
+            continue
+        if not isinstance(kept[name], dict) or set(kept[name]) != {"class_path", "init_args"}:
+            raise ValueError(f"Expected a class and its arguments as '{name}' of the checkpoint.")
+        if _lists_texts(kept[name]):  # the command line would take them for names of classes
+            raise ValueError(f"Expected no list of texts in '{name}' of the checkpoint.")
+
+
+def _networks(networks: list) -> list[dict]:
+    """The networks of a training on several, if they are plain values of the right kind.
+
+    Raises:
+        ValueError: if one is not.
+    """
+    for network in networks:
+        if not isinstance(network, dict) or not set(network) <= set(_NETWORK_KINDS):
+            raise ValueError(
+                f"Expected each of 'networks' of the checkpoint to hold {sorted(_NETWORK_KINDS)} "
+                "only."
+            )
+        odd = [n for n, value in network.items() if not isinstance(value, _NETWORK_KINDS[n])]
+        if odd:
+            raise ValueError(f"Expected plain values in 'networks' of the checkpoint (in {odd}).")
+    return networks
 
 
 def _lists_texts(value: object) -> bool:

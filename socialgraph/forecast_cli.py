@@ -122,11 +122,17 @@ def _tell(series: TrafficSeries, forecaster: "PretrainedForecaster") -> None:
     days = (span / np.timedelta64(1, "m") + series.interval_minutes) / 1440
     placed = int((np.isfinite(series.lat) & np.isfinite(series.lon)).sum())
     minutes = forecaster.horizon * series.interval_minutes
+    span = f"{days:.1f} days" if days >= _FEW_DAYS else f"{24 * days:.3g} hours"
     print(
-        f"history     {days:.1f} days of {', '.join(series.feature_names)} every "
+        f"history     {span} of {', '.join(series.feature_names)} every "
         f"{series.interval_minutes:g} minutes, {len(series.vdids)} detectors, {placed} with a "
         f"position\nahead       {forecaster.horizon} steps, {minutes:g} minutes"
     )
+    if 0 < placed < len(series.vdids):
+        print(
+            f"note        {len(series.vdids) - placed} detectors without a position have no "
+            "neighbours."
+        )
     if days < _FEW_DAYS:
         print(
             "note        less than two days: what is usual at a time of day is hardly known, and "
@@ -147,14 +153,27 @@ def _score(forecaster: "PretrainedForecaster", series: TrafficSeries, tune: int)
 
 def _print_scores(scores: dict[str, dict[str, float]], series: TrafficSeries) -> None:
     print("\nmean absolute error on the last day, which was held back:")
-    print(f"{'':<22}{'forecast':>12}{'last value':>12}{'usual day':>12}")
+    heads = ("forecast", "last value", "usual day", "ridge")
+    print(f"{'':<22}{''.join(f'{head:>12}' for head in heads)}")
     for name, errors in scores.items():
         unit = series.units[series.feature_names.index(name)]
         label = f"{name} [{unit}]" if unit else name
-        numbers = (errors[k] for k in ("forecast", "last_value", "usual"))
+        numbers = (errors[k] for k in ("forecast", "last_value", "usual", "ridge"))
         cells = "".join(f"{'-' if np.isnan(n) else format(n, '.2f'):>12}" for n in numbers)
         print(f"{label:<22}{cells}")
+        print(f"{'':<22}  {_verdict(errors)}")
     print()
+
+
+def _verdict(errors: dict[str, float]) -> str:
+    """Whether to trust the forecast, in words."""
+    rivals = {"the last value": "last_value", "the usual day": "usual", "ridge": "ridge"}
+    name, best = min(((n, errors[k]) for n, k in rivals.items()), key=lambda pair: pair[1])
+    if not np.isfinite([errors["forecast"], best]).all():
+        return "no readings on the last day to compare with"
+    if errors["forecast"] > best:
+        return f"{name} is better: train on these readings (--tune 4, or 'socialgraph fit')"
+    return f"{1 - errors['forecast'] / best:.0%} better than {name}, the best of the others"
 
 
 def _with_texts(table: "pd.DataFrame") -> "pd.DataFrame":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -33,7 +33,8 @@ from socialgraph.forecasting import forecast_series
 from socialgraph.graph import GraphBuilder
 from socialgraph.logger import MetricsLogger
 from socialgraph.metrics import ForecastErrors, Loss, errors_from_sums, masked_loss
-from socialgraph.optimizer import parameter_groups, rate_factor
+from socialgraph.optimizer import freeze_body, parameter_groups, rate_factor
+from socialgraph.pretrained.archive import read_start
 from socialgraph.profile import DailyProfile
 from socialgraph.recipe import make
 from socialgraph.scaler import Scaler
@@ -49,6 +50,7 @@ __all__ = ["Forecaster", "load"]
 
 _NO_NETWORK = "Expected a network: Forecaster(network=...), or a checkpoint of one."
 _OPTIONS = ("loss", "huber_delta", "learning_rate", "weight_decay", "warmup_steps", "silence")
+_OPTIONS += ("trainable",)
 
 
 class Forecaster(pl.LightningModule):
@@ -83,8 +85,11 @@ class Forecaster(pl.LightningModule):
             another of the readings of the rest.
         init_from: checkpoint whose weights a training starts from. Scales and detectors are those
             of the new data; what the network knows of a detector goes by its id, and a stranger
-            gets the mean. Without ``network`` its network is taken too.
+            gets the mean. Without ``network`` its network is taken too. ``"pretrained"`` is the
+            network that comes with the package (:mod:`socialgraph.pretrained`).
         trust: packages besides this one whose classes may be made from a checkpoint.
+        trainable: ``"all"`` weights, or ``"head"`` for those of the head, its anchors and the norms
+            alone, as is enough where little is known.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -101,6 +106,7 @@ class Forecaster(pl.LightningModule):
         silence: float = 0.0,
         init_from: str | None = None,
         trust: Sequence[str] = (),
+        trainable: Literal["all", "head"] = "all",
     ) -> None:
         super().__init__()
         made = network is None or isinstance(network, nn.Module)
@@ -112,6 +118,7 @@ class Forecaster(pl.LightningModule):
         self.weight_decay = float(weight_decay)
         self.warmup_steps = int(warmup_steps)
         self.silence = float(silence)
+        self.trainable = str(trainable)
         _check_options(self)
         self.init_from = init_from
         self.trust = [trust] if isinstance(trust, str) else list(trust)
@@ -161,6 +168,7 @@ class Forecaster(pl.LightningModule):
                 self.train()
             self.graph = datamodule.graph
             self._begin(datamodule.fitted_spec())
+            self._freeze()
             if self.wants_profile:
                 self.profile = datamodule.usual.profile()
                 self.follow(self.given)
@@ -425,6 +433,8 @@ class Forecaster(pl.LightningModule):
         if self.network is None:
             self.network = network_of(checkpoint, self.trust)
         self._adopt(spec)
+        if self._trainer is not None and self.trainer.training:
+            self._freeze()
         self.profile = profile_of(checkpoint, spec)
         if self.wants_profile and self.profile is None:
             raise ValueError(
@@ -532,12 +542,16 @@ class Forecaster(pl.LightningModule):
         self._adopt(spec.after(self.spec))
 
     def _begin_from(self, path: str, spec: DataSpec) -> None:
-        checkpoint = read_checkpoint(path)
+        checkpoint = read_start(path)
         trained = check_start(checkpoint, path, spec)
         if self.network is None:
             self.network = network_of(checkpoint, self.trust, num_nodes=len(spec.vdids))
         self._adopt(spec.after(trained))
         load_start(self.network, checkpoint, path, trained, spec)
+
+    def _freeze(self) -> None:
+        if self.trainable == "head" and self.network is not None:
+            freeze_body(self.network)
 
     def _tell_types_of_edges(self, graph: dict) -> None:
         deaf = [p for p in _poolings(self.network) if not getattr(p, "edge_dim", 0)]
@@ -628,6 +642,8 @@ def _check_options(options: Forecaster) -> None:
         raise ValueError(f"Expected 'silence' as a share from 0 to 1 (got {options.silence}).")
     if not 0 < options.huber_delta < math.inf:
         raise ValueError(f"Expected 'huber_delta' above 0 (got {options.huber_delta}).")
+    if options.trainable not in ("all", "head"):
+        raise ValueError(f"Expected 'trainable' as 'all' or 'head' (got {options.trainable!r}).")
     for name in ("learning_rate", "weight_decay", "warmup_steps"):
         if not 0 <= getattr(options, name) < math.inf:
             raise ValueError(f"Expected '{name}' of 0 or more (got {getattr(options, name)}).")

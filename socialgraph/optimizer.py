@@ -4,7 +4,7 @@ import math
 
 from torch import nn
 
-__all__ = ["parameter_groups", "rate_factor"]
+__all__ = ["freeze_body", "parameter_groups", "rate_factor"]
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
@@ -21,6 +21,25 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
     decays = (weight_decay, 0.0)
     groups = zip(weights, decays, strict=True)
     return [{"params": params, "weight_decay": decay} for params, decay in groups if params]
+
+
+def freeze_body(network: nn.Module) -> None:
+    """Let a training change the head, its anchors and the norms of a network alone.
+
+    Raises:
+        ValueError: if the network has no ``head``.
+    """
+    if not isinstance(getattr(network, "head", None), nn.Module):
+        raise ValueError(
+            f"Expected a network with a 'head' for trainable = 'head' (got "
+            f"{type(network).__name__}). Use trainable = 'all'."
+        )
+    spared = {id(weight) for weight in network.head.parameters()}
+    spared |= {id(weight) for weight in network.parameters(recurse=False)}  # the anchors
+    norms = (part for part in network.modules() if "Norm" in type(part).__name__)
+    spared |= {id(weight) for norm in norms for weight in norm.parameters()}
+    for weight in network.parameters():
+        weight.requires_grad_(id(weight) in spared)
 
 
 def rate_factor(step: int, warmup: int, total: float) -> float:

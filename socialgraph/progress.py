@@ -52,6 +52,10 @@ class Progress(Callback):
                 flush=True,
             )
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to measure time: a training that goes on may begin behind the start of an epoch."""
+        self._start = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to measure the time of the epoch."""
         self._start = time.perf_counter()
@@ -104,7 +108,10 @@ class Progress(Callback):
                     print(f"{Path(name).stem:<15}{Path(trainer.log_dir) / name}")
         if checkpoint:
             print(f"next           socialgraph test --ckpt_path {checkpoint}")
-            print(f"               socialgraph predict --ckpt_path {checkpoint}", flush=True)
+            apply = "predict --ckpt_path"
+            if hasattr(trainer.datamodule, "networks"):  # what serves any
+                apply = "forecast READINGS --checkpoint"
+            print(f"               socialgraph {apply} {checkpoint}", flush=True)
 
 
 def _compare(spec, errors: dict[str, Tensor], last_value: dict[str, Tensor]) -> str:

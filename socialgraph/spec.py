@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from socialgraph.calendar import check_holidays, check_zone, format_local, same_clock
-from socialgraph.series import RoadDistances
+from socialgraph.series import RoadDistances, TrafficSeries
 
 __all__ = ["DataSpec", "SpecError"]
 
@@ -73,13 +73,13 @@ class DataSpec:
     vdids: list[str]
     lat: np.ndarray
     lon: np.ndarray
-    graph: dict | None
-    max_radius: float | None
-    edges: RoadDistances | None
-    split: dict
-    scaling: str
-    source: str
-    dataset_name: str
+    graph: dict | None = None
+    max_radius: float | None = None
+    edges: RoadDistances | None = None
+    split: dict = field(default_factory=dict)
+    scaling: str = "standard"
+    source: str = ""
+    dataset_name: str = ""
     loc: list[float] | None = None
     scale: list[float] | None = None
     limit: float | None = None
@@ -95,6 +95,24 @@ class DataSpec:
         if self.attribute_values is None:
             unknown = np.full((len(self.vdids), len(self.attributes)), np.nan)
             object.__setattr__(self, "attribute_values", unknown)
+
+    @classmethod
+    def of(cls, series: TrafficSeries, window: int, horizon: int) -> "DataSpec":
+        """The record of a series all of whose features are read and forecast."""
+        return cls(
+            features=series.feature_names,
+            targets=series.feature_names,
+            units=series.units,
+            interval_minutes=series.interval_minutes,
+            timezone=series.timezone,
+            window=window,
+            horizon=horizon,
+            vdids=series.vdids,
+            lat=series.lat,
+            lon=series.lon,
+            edges=series.edges,
+            dataset_name=series.dataset_name,
+        )
 
     @property
     def num_targets(self) -> int:
@@ -325,9 +343,13 @@ def _plain(value: object) -> object:
 
 
 def _comparable(value: object) -> object:
-    """A description without the places of files, which differ between machines."""
+    """A description without the places of files, which differ between machines, and what is None.
+
+    An option that came later is None in the description of what was made before it.
+    """
     if isinstance(value, dict):
-        return {name: _comparable(item) for name, item in value.items() if name != "path"}
+        kept = {name: item for name, item in value.items() if name != "path" and item is not None}
+        return {name: _comparable(item) for name, item in kept.items()}
     return [_comparable(item) for item in value] if isinstance(value, list) else value
 
 

@@ -1,13 +1,15 @@
 """Readings of any network and quantity in one unit: each detector's own deviations."""
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from socialgraph.series import TrafficSeries
 
-__all__ = ["Standard", "standardise"]
+__all__ = ["ScaleBy", "Standard", "standardise"]
+
+ScaleBy = Literal["detector", "network"]
 
 _LIMIT = 10.0
 _PRIOR = 12  # readings for which all detectors together count
@@ -29,7 +31,9 @@ class Standard(NamedTuple):
         return z * self.scale[node] + self.loc[node]
 
 
-def standardise(series: TrafficSeries, steps: int | None = None) -> tuple[TrafficSeries, Standard]:
+def standardise(
+    series: TrafficSeries, steps: int | None = None, scale_by: ScaleBy = "detector"
+) -> tuple[TrafficSeries, Standard]:
     r"""A series of one feature in deviations from each detector's mean.
 
     .. math:: z_{it} = \mathrm{clip}((x_{it} - \mu_i) / \sigma_i, -10, 10)
@@ -40,19 +44,31 @@ def standardise(series: TrafficSeries, steps: int | None = None) -> tuple[Traffi
     Args:
         series: with one feature.
         steps: leading steps from which mean and deviation are taken; None for all.
+        scale_by: ``"network"`` gives all detectors the mean and deviation of all readings.
 
     Returns:
-        The series, with the feature ``reading`` without a unit, and what brings it back.
+        The series, without a unit, and what brings it back.
 
     Raises:
-        ValueError: for several features, or without a reading in these steps.
+        ValueError: for several features, without a reading in these steps, or for another
+            ``scale_by``.
     """
+    if scale_by not in get_args(ScaleBy):
+        raise ValueError(f"Expected 'scale_by' as one of {get_args(ScaleBy)} (got {scale_by!r}).")
     if len(series.feature_names) != 1:
         raise ValueError(f"Expected one feature (got {series.feature_names}). Select one of them.")
     values = series.values[:steps, :, 0].astype(np.float64)
     known = np.isfinite(values)
     if not known.any():
         raise ValueError("Expected a reading in the history (got none).")
+    loc, scale = (_by_detector if scale_by == "detector" else _of_all)(values, known)
+    z = np.clip((series.values[..., 0] - loc) / scale, -_LIMIT, _LIMIT).astype(np.float32)
+    scaled = replace(series, values=z[..., None], units=[""], vd_info={})
+    return scaled, Standard(loc, scale)
+
+
+def _by_detector(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each detector ``[N]``, drawn to those of all."""
     count = known.sum(axis=0)
     filled = np.where(known, values, 0.0)
     own = filled.sum(axis=0) / np.maximum(count, 1)
@@ -63,9 +79,12 @@ def standardise(series: TrafficSeries, steps: int | None = None) -> tuple[Traffi
     usual = np.average(variance, weights=count)
     scale = np.sqrt((count * variance + _PRIOR * usual) / (count + _PRIOR))
     least = _LEAST_SCALE * np.median(scale)
-    scale = np.maximum(scale, least if least > 0 else 1.0)
-    z = np.clip((series.values[..., 0] - loc) / scale, -_LIMIT, _LIMIT).astype(np.float32)
-    scaled = replace(
-        series, values=z[..., None], feature_names=["reading"], units=[""], edges=None, vd_info={}
-    )
-    return scaled, Standard(loc, scale)
+    return loc, np.maximum(scale, least if least > 0 else 1.0)
+
+
+def _of_all(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of all readings, the same for each detector ``[N]``."""
+    everything = values[known]
+    scale = everything.std()
+    same = np.ones(values.shape[1])
+    return everything.mean() * same, (scale if scale > 0 else 1.0) * same

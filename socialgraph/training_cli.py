@@ -16,7 +16,8 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from socialgraph.checkpoint import data_options, read_checkpoint
-from socialgraph.data import TrafficDataModule
+from socialgraph.data import NetworksDataModule
+from socialgraph.data.section import make_datamodule
 from socialgraph.error_table import describe_errors, format_errors
 from socialgraph.forecaster import Forecaster
 from socialgraph.progress import Progress
@@ -115,6 +116,7 @@ class ForecastCLI(LightningCLI):
         """
         self._spare_earlier_run()
         self.datamodule.setup("fit")
+        self._tell_networks()
         if self.datamodule.val_dataloader():
             return
         callbacks = self.trainer.callbacks
@@ -124,6 +126,10 @@ class ForecastCLI(LightningCLI):
             elif isinstance(callback, EarlyStopping):
                 callbacks.remove(callback)
         print("No validation part: all epochs are trained, and the last one is kept.")
+
+    def _tell_networks(self) -> None:
+        if self.trainer.is_global_zero and isinstance(self.datamodule, NetworksDataModule):
+            print(self.datamodule.summary())
 
     def _spare_earlier_run(self) -> None:
         folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
@@ -145,6 +151,8 @@ class ForecastCLI(LightningCLI):
 
     def before_test(self) -> None:
         """Print no second table of the errors."""
+        self.datamodule.setup("test")
+        self._tell_networks()
         self.config_init["test"]["verbose"] = False
 
     def before_validate(self) -> None:
@@ -198,7 +206,7 @@ def _run(words: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ForecastCLI(
             Forecaster,
-            TrafficDataModule,
+            make_datamodule,
             save_config_callback=ConfigBesideLogs,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={

@@ -26,7 +26,8 @@ def check_start(checkpoint: dict, path: str, given: DataSpec) -> DataSpec:
             f"'{path}' was trained with {sizes} (got {wanted}). Its weights serve for as many "
             "features and targets and the same horizon only."
         )
-    tell_other_features(trained, given)
+    if trained.units != ["deviations"]:  # of any quantity
+        tell_other_features(trained, given)
     return trained
 
 

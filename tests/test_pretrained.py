@@ -71,9 +71,10 @@ def test_units_and_zeros_of_each_detector_do_not_matter(forecaster, series):
 
 def test_the_order_of_detectors_does_not_matter(forecaster, series):
     order = [series.vdids[i] for i in (3, 0, 5, 1, 4, 2)]
-    own = values_of(forecaster.forecast(series), "speed", order)
-    other = values_of(forecaster.forecast(series.select(vdids=order)), "speed", order)
-    np.testing.assert_allclose(other, own, rtol=1e-4)
+    for adapt in (True, False):
+        own = values_of(forecaster.forecast(series, adapt), "speed", order)
+        other = values_of(forecaster.forecast(series.select(vdids=order), adapt), "speed", order)
+        np.testing.assert_allclose(other, own, rtol=1e-4)
 
 
 def test_neighbours_matter_and_detectors_without_a_position_have_none(forecaster, series):
@@ -81,7 +82,8 @@ def test_neighbours_matter_and_detectors_without_a_position_have_none(forecaster
     none = replace(series, lat=None, lon=None)
     some = replace(series, lat=np.where(np.arange(6) < 3, series.lat, np.nan))
     near, apart, alone, mixed = (
-        values_of(forecaster.forecast(s), "speed", series.vdids) for s in (series, far, none, some)
+        values_of(forecaster.forecast(s, adapt=False), "speed", series.vdids)
+        for s in (series, far, none, some)
     )
     assert np.abs(near - apart).max() > 1e-3
     np.testing.assert_allclose(apart, alone, rtol=1e-5)
@@ -119,6 +121,17 @@ def test_the_score_is_of_the_last_day_and_knows_nothing_of_it(forecaster, series
         wrong = np.abs(ahead - window)
         error, count = error + np.nansum(wrong), count + np.isfinite(wrong).sum()
     assert first["last_value"] == pytest.approx(error / count, rel=1e-4)
+
+
+def test_errors_are_counted_of_the_detectors_that_are_asked_for(forecaster, series):
+    speed = series.select(["speed"])
+    silent = replace(speed, values=speed.values.copy())
+    silent.values[-288:, 2:] += 500.0  # only their own errors grow so much
+    few = forecaster.score(silent, vdids=speed.vdids[:2])["speed"]
+    assert few["usual"] < 10
+    assert forecaster.score(silent)["speed"]["usual"] > 100
+    with pytest.raises(KeyError, match="nobody"):
+        forecaster.score(speed, vdids=["nobody"])
 
 
 def test_too_short_a_series_is_refused(forecaster, series):
@@ -224,6 +237,13 @@ def test_the_network_of_the_package_beats_its_rivals_on_roads_that_it_never_saw(
     assert json.dumps(shipped.card)
     for errors in shipped.score(series).values():
         assert errors["forecast"] < 0.95 * min(errors["last_value"], errors["usual"])
+        assert errors["forecast"] < errors["ridge"]
+
+
+def test_the_network_of_the_package_has_a_name():
+    series = make_series(steps=600)
+    expected = load_pretrained().forecast(series)
+    pd.testing.assert_frame_equal(socialgraph.load("pretrained").forecast(series), expected)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,9 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.recipe",
             "socialgraph.scaler",
             "socialgraph.series",
+            "socialgraph.schema",
             "socialgraph.spec",
+            "socialgraph.standard",
         },
         {"torch", "pytorch_lightning"},
     ),
@@ -123,6 +125,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.logger",
             "socialgraph.metrics",
             "socialgraph.optimizer",
+            "socialgraph.pretrained",
             "socialgraph.profile",
             "socialgraph.recipe",
             "socialgraph.scaler",
@@ -200,8 +203,12 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.forecaster",
             "socialgraph.graph",
             "socialgraph.nn",
+            "socialgraph.pretrained",
+            "socialgraph.profile",
             "socialgraph.recipe",
+            "socialgraph.scaler",
             "socialgraph.series",
+            "socialgraph.spec",
             "socialgraph.standard",
             "socialgraph.table",
         },
@@ -279,6 +286,14 @@ def test_every_file_of_the_package_has_a_rule():
     files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "socialgraph").rglob("*.py")}
     rooms = tuple(room if room.endswith(".py") else f"{room}/" for room in RULES)
     assert {f for f in files if not f.startswith(rooms)} == {"socialgraph/__main__.py"}
+
+
+def test_a_forecast_loads_no_lightning():
+    code = (
+        "import sys, socialgraph; socialgraph.load_pretrained(); "
+        "assert 'pytorch_lightning' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_the_root_and_data_prep_load_without_torch_and_pandas():

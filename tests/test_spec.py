@@ -162,3 +162,14 @@ def test_forecast_times_follow_the_last_reading():
     times = make_spec().times(issued)
     assert times[0].tolist() == [issued[0].item().replace(minute=m) for m in (15, 20, 25)]
     assert (times[1] - issued[1]).astype(int).tolist() == [300, 600, 900]
+
+
+def test_an_option_that_came_later_makes_no_other_form():
+    """A record of a graph that was described before it could have a spacing."""
+    spec = make_spec(graph=RadiusGraph(700.0, 2))
+    older = dataclasses.replace(spec, graph={**spec.graph})
+    older.graph["init_args"] = {"max_radius": 700.0, "max_num_neighbors": 2}
+    older.check_form(spec)
+    given = make_spec(graph=RadiusGraph(700.0, 2, spacing=100.0))
+    with pytest.raises(SpecError, match="spacing"):
+        older.check_form(given)

@@ -17,7 +17,7 @@ def test_every_detector_has_mean_0_and_deviation_1_and_comes_back():
     series = speeds(steps=600)
     series.values[:, 2] = series.values[:, 2] * 7 + 100
     scaled, standard = standardise(series)
-    assert scaled.feature_names == ["reading"]
+    assert scaled.feature_names == ["speed"]
     assert scaled.units == [""]
     np.testing.assert_allclose(np.nanmean(scaled.values[..., 0], axis=0), 0, atol=0.2)
     np.testing.assert_allclose(np.nanstd(scaled.values[..., 0], axis=0), 1, atol=0.2)

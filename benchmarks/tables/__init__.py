@@ -2,7 +2,15 @@
 
 from collections.abc import Callable
 
-from benchmarks.tables.accuracy import accuracy, curve, outages, peers, unseen, zero_shot
+from benchmarks.tables.accuracy import (
+    accuracy,
+    curve,
+    ingredients,
+    outages,
+    peers,
+    unseen,
+    zero_shot,
+)
 from benchmarks.tables.cost import (
     batch_size,
     data_loading,
@@ -26,6 +34,7 @@ TABLES: dict[str, Callable[[dict], str]] = {
             unseen,
             outages,
             zero_shot,
+            ingredients,
             shared_vs_distributed,
             data_loading,
             graph_building,

@@ -4,7 +4,7 @@ import statistics
 
 from benchmarks.tables.cells import last_line, listed, markdown_table, measured_on
 
-__all__ = ["accuracy", "curve", "outages", "peers", "unseen", "zero_shot"]
+__all__ = ["accuracy", "curve", "ingredients", "outages", "peers", "unseen", "zero_shot"]
 
 _MINUTES = (15, 30, 45, 60)
 
@@ -67,15 +67,40 @@ def zero_shot(report: dict) -> str:
     for run in report["results"]:
         mae, there = run["mae"], run["trained_there"]
         rivals = min(mae["last_value"], mae["usual"])
-        cells = [f"{mae[name]:.2f}" for name in ("last_value", "usual", "forecast")]
-        cells.append(f"{100 * (mae['forecast'] / rivals - 1):+.0f} %")
-        cells.append(f"{100 * (mae['without_neighbours'] / mae['forecast'] - 1):+.1f} %")
+        cells = [f"{mae[name]:.2f}" for name in ("last_value", "usual", "ridge")]
+        cells.append(f"{mae['forecast']:.2f} ({100 * (mae['forecast'] / rivals - 1):+.0f} %)")
+        cells.append(f"{mae['network']:.2f}")
+        cells.append(f"{100 * (mae['without_neighbours'] / mae['network'] - 1):+.1f} %")
+        cells.append(f"{100 * (mae['fifth_with_a_day'] / mae['fifth'] - 1):+.1f} %")
         tuned = f"{mae['tuned']:.2f} ({run['tuned_seconds']:.0f} s)" if "tuned" in mae else ""
         cells.append(tuned)
         gap = f"{there:.2f} ({100 * (mae['forecast'] / there - 1):+.0f} %)" if there else ""
-        rows.append([f"{run['data']}, {run['target']} [{run['unit']}]", *cells, gap])
-    heads = ["data", "last value", "usual day", "never seen", "against the better of both"]
-    heads += ["if neighbours are taken away", "tuned there", "trained there"]
+        every = f"{run['minutes']:g} min"
+        rows.append([f"{run['data']}, {run['target']} [{run['unit']}], {every}", *cells, gap])
+    heads = ["data", "last value", "usual day", "ridge there"]
+    heads += ["forecast (against the better of last value and usual day)", "network alone"]
+    heads += ["if its neighbours are taken away", "detectors with a day of history"]
+    heads += ["tuned there", "trained there"]
+    note = f"MAE over all steps of the test windows. {measured_on(report)}"
+    return markdown_table(heads, rows) + "\n\n" + note
+
+
+def ingredients(report: dict) -> str:
+    """MAE on roads never seen of a network that was trained on random ones, without each part."""
+    first = report["results"][0]["data"]
+    rows = []
+    for run in report["results"]:
+        cells = []
+        for whole, part in zip(first, run["data"], strict=True):
+            # Older files hold the network alone, as "forecast".
+            own, full = (m.get("network", m["forecast"]) for m in (part["mae"], whole["mae"]))
+            change = "" if run is report["results"][0] else f" ({100 * (own / full - 1):+.1f} %)"
+            cells.append(f"{own:.2f}{change}")
+        rows.append([run["case"], *cells])
+    for name, label in (("last_value", "last value"), ("usual", "usual day"), ("ridge", "ridge")):
+        rows.append([label, *(f"{part['mae'][name]:.2f}" for part in first)])
+    heads = ["trained on random networks"]
+    heads += [f"{part['data']}, {part['target']} [{part['unit']}]" for part in first]
     note = f"MAE over all steps of the test windows. {measured_on(report)}"
     return markdown_table(heads, rows) + "\n\n" + note
 

@@ -1,7 +1,6 @@
 """The data module: one series to loaders, the graph, and the record of what it is."""
 
 import copy
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -16,8 +15,10 @@ from torch.utils.data import DataLoader
 from socialgraph import schema
 from socialgraph.calendar import check_holidays
 from socialgraph.data.graph import graph_tensors
+from socialgraph.data.latest import latest_window, report_silent
 from socialgraph.data.loading import Loading, ResumableLoader, ordered_loader, training_loader
-from socialgraph.data.split import ShareSplit, Split
+from socialgraph.data.setting import setting_of
+from socialgraph.data.split import Split, as_split
 from socialgraph.data.windows import WindowCollator, Windows, window_starts
 from socialgraph.graph import GraphBuilder, RadiusGraph
 from socialgraph.profile import ProfileSums
@@ -109,7 +110,7 @@ class TrafficDataModule(pl.LightningDataModule):
         self.targets = targets
         self.scaling = scaling
         self.windows = windows
-        self.split = split if hasattr(split, "divide") else _shares(split)
+        self.split = as_split(split)
         self.graph = graph
         self.loading = loading
         self.held_out_detectors = held_out_detectors
@@ -282,24 +283,14 @@ class TrafficDataModule(pl.LightningDataModule):
 
     def _specify(self, series: TrafficSeries) -> DataSpec:
         start, end = self._known(series)
-        return DataSpec(
-            features=series.feature_names,
+        return replace(
+            DataSpec.of(series, self.windows.window, self.windows.horizon),
             targets=series.feature_names[: self.num_targets],
-            units=series.units,
-            interval_minutes=series.interval_minutes,
-            timezone=series.timezone,
-            window=self.windows.window,
-            horizon=self.windows.horizon,
-            vdids=series.vdids,
-            lat=series.lat,
-            lon=series.lon,
             graph=None if self.graph is None else describe(self.graph),
             max_radius=None if self.graph is None else self.graph.max_radius,
-            edges=series.edges,
             split=describe(self.split),
             scaling=self.scaling,
             source=self.path,
-            dataset_name=series.dataset_name,
             known=self.known,
             attributes=self.attributes,
             attribute_values=_attributes(series, self.attributes),
@@ -323,27 +314,16 @@ class TrafficDataModule(pl.LightningDataModule):
             self.series.timezone,
             self.windows,
             self.num_targets,
-            self.graph_tensors,
+            {**self.graph_tensors, "setting": setting_of(self.series)},
             [self.series.feature_names.index(name) for name in self.known],
             self.holidays,
         )
 
     def _latest(self) -> WindowCollator:
         """Gathers the one window at the end of the series, whose targets are not known."""
-        series, window = self.series, self.windows.window
         if self.known:
             return self._known_ahead()
-        times = series.timestamps[-window:]
-        if not len(window_starts(times, series.interval_minutes, window)):
-            raise ValueError(
-                f"{self._name()} has a gap in its last {window} steps, or fewer steps: nothing to "
-                "forecast from. Give a series whose end is whole."
-            )
-        last = torch.from_numpy(series.values[-window:])
-        self._report_silent(last.isnan().all(dim=2).all(dim=0))
-        future = last.new_full((self.windows.horizon, *last.shape[1:]), torch.nan)
-        after = self.spec.times(times[-1:])[0]
-        return self._collate(torch.cat([last, future]), np.concatenate([times, after]))
+        return self._collate(*latest_window(self.series, self.windows, self._name()))
 
     def _known_ahead(self) -> WindowCollator:
         """Gathers the window before the last steps, at which features are known ahead alone."""
@@ -356,23 +336,9 @@ class TrafficDataModule(pl.LightningDataModule):
                 "which are known ahead, and without targets, and no gap in its last "
                 f"{windows.length} steps."
             )
-        self._report_silent(torch.from_numpy(np.isnan(values[: windows.window]).all(axis=(0, 2))))
+        silent = torch.from_numpy(np.isnan(values[: windows.window]).all(axis=(0, 2)))
+        report_silent(silent, series.vdids, windows, self._name())
         return self._collate(torch.from_numpy(values), times)
-
-    def _report_silent(self, silent: torch.Tensor) -> None:
-        names = [vdid for vdid, s in zip(self.series.vdids, silent.tolist(), strict=True) if s]
-        if len(names) == len(silent):
-            raise ValueError(
-                f"{self._name()} ends in {self.windows.window} steps without any reading: nothing "
-                "to forecast from. Cut them off, or use 'predict_on: test'."
-            )
-        if names:
-            warnings.warn(
-                f"{len(names)} of {len(silent)} detectors have no reading in the last "
-                f"{self.windows.window} steps, among them {names[:5]}; their forecasts know of "
-                "neighbours and the clock alone.",
-                stacklevel=2,
-            )
 
     def _ordered(self, part: str) -> DataLoader:
         return ordered_loader(self._part(part).tolist(), self.collator, self.loading, self._world())
@@ -463,12 +429,3 @@ def _held_out(chosen: float | list[str], vdids: list[str]) -> list[str]:
             f"{chosen!r} of {len(vdids)} detectors). Give null to hold out none."
         )
     return ids
-
-
-def _shares(split: Sequence[float]) -> ShareSplit:
-    if not isinstance(split, list | tuple) or len(split) != 3:
-        raise ValueError(
-            "Expected 'split' as three shares (training, validation, test), or a ShareSplit, "
-            f"DateSplit or DaySplit of socialgraph.data (got {split!r})."
-        )
-    return ShareSplit(*split)

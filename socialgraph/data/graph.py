@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from socialgraph.graph import Detectors, GraphBuilder, project
+from socialgraph.series import TrafficSeries
 
-__all__ = ["graph_tensors"]
+__all__ = ["graph_tensors", "placed_graph"]
 
 _MANY_ALONE = 0.1
 
@@ -43,6 +44,34 @@ def graph_tensors(builder: GraphBuilder | None, detectors: Detectors) -> dict[st
     if graph.edge_type is not None:
         tensors["edge_attr"] = F.one_hot(torch.from_numpy(graph.edge_type)).float()
     return tensors
+
+
+def placed_graph(builder: GraphBuilder | None, series: TrafficSeries) -> dict[str, Tensor]:
+    """Edges between the detectors that have a position; the others have no neighbours.
+
+    Args:
+        builder: builder of the graph; None for no edges.
+        series: the detectors.
+
+    Returns:
+        ``edge_index`` ``[2, E]``, ``distance`` ``[E]`` and ``offset`` ``[E, 2]`` in metres, as
+        :func:`graph_tensors` gives them; and ``positions_xy`` ``[N, 2]``, zeros where unknown.
+    """
+    pos = project(series.lat, series.lon)
+    placed = np.flatnonzero(np.isfinite(pos).all(axis=1))
+    graph = {
+        # Edges alone are looked at; strict mode asks for a position of every detector.
+        "positions_xy": torch.from_numpy(np.nan_to_num(pos)).float(),
+        "edge_index": torch.empty(2, 0, dtype=torch.int64),
+        "distance": torch.empty(0),
+        "offset": torch.empty(0, 2),
+    }
+    if not len(placed) or builder is None:
+        return graph
+    known = series.select(vdids=[series.vdids[row] for row in placed])
+    found = graph_tensors(builder, known)
+    found["edge_index"] = torch.from_numpy(placed)[found["edge_index"]]
+    return {**graph, **{name: part for name, part in found.items() if name != "positions_xy"}}
 
 
 def _report_alone(edge_index: np.ndarray, num_nodes: int, max_radius: float) -> None:

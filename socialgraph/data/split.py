@@ -1,5 +1,6 @@
 """Which windows are for training, validation and test: divided by time, in three ways."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from socialgraph.calendar import parse_stamps, to_local
 
-__all__ = ["Border", "DateSplit", "DaySplit", "ShareSplit", "Split"]
+__all__ = ["Border", "DateSplit", "DaySplit", "ShareSplit", "Split", "as_split"]
 
 Border = Literal["split_first", "window_first"]
 Parts = dict[str, np.ndarray]
@@ -28,6 +29,22 @@ class Split(Protocol):
             window: input steps.
             horizon: target steps.
         """
+
+
+def as_split(split: Sequence[float] | Split) -> Split:
+    """A way to divide, of which three shares are the short form.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if hasattr(split, "divide"):
+        return split
+    if not isinstance(split, list | tuple) or len(split) != 3:
+        raise ValueError(
+            "Expected 'split' as three shares (training, validation, test), or a ShareSplit, "
+            f"DateSplit or DaySplit of socialgraph.data (got {split!r})."
+        )
+    return ShareSplit(*split)
 
 
 @dataclass(frozen=True)

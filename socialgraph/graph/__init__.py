@@ -5,6 +5,7 @@ from socialgraph.graph.combined import CombinedGraph
 from socialgraph.graph.geodesy import project
 from socialgraph.graph.radius import RadiusGraph, build_radius_graph
 from socialgraph.graph.road import RoadGraph
+from socialgraph.graph.spacing import local_spacing
 
 __all__ = [
     "CombinedGraph",
@@ -14,5 +15,6 @@ __all__ = [
     "RadiusGraph",
     "RoadGraph",
     "build_radius_graph",
+    "local_spacing",
     "project",
 ]

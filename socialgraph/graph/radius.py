@@ -12,6 +12,7 @@ from socialgraph.graph.builder import (
     order_edges,
 )
 from socialgraph.graph.geodesy import geodesics, space_coordinates, valid_positions
+from socialgraph.graph.spacing import local_spacing
 
 __all__ = ["RadiusGraph", "build_radius_graph"]
 
@@ -27,16 +28,28 @@ class RadiusGraph(GraphBuilder):
         max_radius: longest edge in metres; a pair exactly this far apart is joined.
         max_num_neighbors: how many senders a receiver keeps, the nearest first (equal distances:
             the lower index first); None keeps all. With a cap, an edge may lack its reverse.
+        spacing: metres that the usual distance between detectors counts as, the median of
+            :func:`local_spacing`. All lengths are then told at this scale, ``max_radius`` is in it,
+            and so is a radius of the pooling: it reaches as many detectors in a town as on a
+            freeway. None for true metres.
 
     Raises:
         ValueError: if an option is out of range.
     """
 
-    def __init__(self, max_radius: float = 2000.0, max_num_neighbors: int | None = None) -> None:
+    def __init__(
+        self,
+        max_radius: float = 2000.0,
+        max_num_neighbors: int | None = None,
+        spacing: float | None = None,
+    ) -> None:
         check_metres("max_radius", max_radius)
         check_neighbors(max_num_neighbors)
+        if spacing is not None:
+            check_metres("spacing", spacing)
         self.max_radius = max_radius
         self.max_num_neighbors = max_num_neighbors
+        self.spacing = spacing
 
     def build(self, detectors: Detectors) -> Graph:
         """Join ``detectors``; one without a neighbour has no edge.
@@ -45,16 +58,26 @@ class RadiusGraph(GraphBuilder):
             ValueError: if a detector has no valid position.
         """
         lat, lon = valid_positions(detectors)
+        stretch = self._stretch(lat, lon)
+        reach = self.max_radius / stretch
         # One millimetre more than the radius, for the rounding of coordinates in space.
-        here, there = _pairs(space_coordinates(lat, lon), self.max_radius + 1e-3)
+        here, there = _pairs(space_coordinates(lat, lon), reach + 1e-3)
         distance, there_from_here, here_from_there = geodesics(lat, lon, here, there)
-        near = np.tile(distance <= self.max_radius, 2)
+        near = np.tile(distance <= reach, 2)
         sender = np.concatenate([there, here])[near]
         receiver = np.concatenate([here, there])[near]
         distance = np.tile(distance, 2)[near]
         offset = np.concatenate([there_from_here, here_from_there])[near]
         kept = order_edges(sender, receiver, distance, self.max_num_neighbors)
-        return Graph(np.stack([sender[kept], receiver[kept]]), distance[kept], offset[kept])
+        edge_index = np.stack([sender[kept], receiver[kept]])
+        return Graph(edge_index, stretch * distance[kept], stretch * offset[kept])
+
+    def _stretch(self, lat: np.ndarray, lon: np.ndarray) -> float:
+        """What a metre on the ground counts as."""
+        own = local_spacing(lat, lon)
+        if self.spacing is None or np.isnan(own).all():
+            return 1.0
+        return self.spacing / float(np.nanmedian(own))
 
 
 def build_radius_graph(

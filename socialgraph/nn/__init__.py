@@ -6,7 +6,15 @@ from socialgraph.nn.embedding import NodeEmbedding
 from socialgraph.nn.encoder import XLSTMEncoder, map_state
 from socialgraph.nn.encoders import GRUEncoder, LinearEncoder, SumEncoder
 from socialgraph.nn.head import RegressionHead
-from socialgraph.nn.inputs import Attributes, Clock, KnownAhead, Mask, Profile, Readings
+from socialgraph.nn.inputs import (
+    Attributes,
+    Clock,
+    KnownAhead,
+    Mask,
+    Profile,
+    Readings,
+    Setting,
+)
 from socialgraph.nn.network import NetworkState, SocialGraphNet
 from socialgraph.nn.pooling import SocialPooling
 
@@ -25,6 +33,7 @@ __all__ = [
     "Profile",
     "Readings",
     "RegressionHead",
+    "Setting",
     "SocialBlock",
     "SocialGraphNet",
     "SocialPooling",

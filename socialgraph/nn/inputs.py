@@ -26,6 +26,7 @@ __all__ = [
     "Mask",
     "Profile",
     "Readings",
+    "Setting",
     "last_observed",
 ]
 
@@ -113,6 +114,23 @@ class Attributes(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         return _checked(batch["attributes"], self.num_attributes, "attributes").unsqueeze(0)
+
+
+class Setting(nn.Module):
+    """What is measured, how often and how far apart, for a network that serves several of them.
+
+    The numbers are those of :func:`socialgraph.data.setting_of`: interval, distance between
+    detectors, and whether the readings are speeds, flows or occupancies.
+    """
+
+    where, entries = "node", ("setting",)
+
+    def channels(self, in_channels: int) -> int:
+        """One for interval and distance each, and three for the kind of quantity."""
+        return 5
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return batch["setting"].unsqueeze(0)
 
 
 class KnownAhead(nn.Module):

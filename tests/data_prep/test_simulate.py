@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from data_prep.road_network import build_network
-from data_prep.simulate import _conditions, _fill, _step, simulate
+from data_prep.simulate import simulate
+from data_prep.simulate_traffic import conditions, fill, step
 from socialgraph.calendar import to_local
 from socialgraph.graph import project
 from socialgraph.schema import read, write
@@ -23,11 +24,11 @@ def history():
     """A network, and its vehicles and queues after every 15 s of a working day from 6 to 10."""
     network = build_network(60, 3, np.random.default_rng(3))
     begin = np.datetime64("2024-01-01T06:00").item()
-    capacity, arrivals = next(_conditions(network, 1, begin, np.random.default_rng(4)))
-    states = [(_fill(network, begin), np.zeros(len(network.road)), 0.0, 0.0)]
-    for step in range(4 * 60 * 4):
-        now = capacity[step // 4], arrivals[step // 4]
-        vehicles, queue, _, gone = _step(network, *states[-1][:2], *now)
+    capacity, arrivals = next(conditions(network, 1, begin, np.random.default_rng(4)))
+    states = [(fill(network, begin), np.zeros(len(network.road)), 0.0, 0.0)]
+    for number in range(4 * 60 * 4):
+        now = capacity[number // 4], arrivals[number // 4]
+        vehicles, queue, _, gone = step(network, *states[-1][:2], *now)
         states.append((vehicles, queue, gone, now[1].sum()))
     return network, *(np.array(part) for part in zip(*states, strict=True))
 
@@ -73,7 +74,7 @@ def test_a_closed_cell_fills_the_road_behind_it_and_empties_the_road_ahead():
     capacity = network.capacity.copy()
     capacity[10] = 0
     for _ in range(200):
-        vehicles, queue, outflow, _ = _step(network, vehicles, queue, capacity, 0 * queue)
+        vehicles, queue, outflow, _ = step(network, vehicles, queue, capacity, 0 * queue)
         assert outflow[9:11].tolist() == [0, 0]
     assert vehicles[9] == pytest.approx(network.jam[9], rel=1e-3)
     assert vehicles[11] < 0.01 * network.critical[11]
@@ -127,11 +128,11 @@ def test_detectors_of_a_carriageway_follow_each_other_at_500_or_1000_m(series):
     milepost = np.array([series.vd_info[vdid]["milepost_m"] for vdid in series.vdids])
     assert set(map(len, carriageways(series).values())) == {10}
     for road, cells in carriageways(series).items():
-        step = np.diff(milepost[cells])
-        assert set(np.abs(step)) == {500, 1000}
-        assert (step > 0).all() if road[-1] in "NE" else (step < 0).all()
+        apart = np.diff(milepost[cells])
+        assert set(np.abs(apart)) == {500, 1000}
+        assert (apart > 0).all() if road[-1] in "NE" else (apart < 0).all()
         gap = np.linalg.norm(np.diff(pos[cells], axis=0), axis=1)
-        np.testing.assert_allclose(gap, np.abs(step), rtol=0.02)
+        np.testing.assert_allclose(gap, np.abs(apart), rtol=0.02)
 
 
 @pytest.mark.slow

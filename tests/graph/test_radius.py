@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from socialgraph.graph import RadiusGraph, build_radius_graph
+from socialgraph.graph import RadiusGraph, build_radius_graph, local_spacing
 from tests import references
 from tests.conftest import NEEDS_SHARED, ROOT, SHARED
 from tests.graph.detectors import GEOD, around, assert_same_graph, at, edges_of, shared
@@ -222,7 +222,7 @@ def test_a_radius_out_of_range_is_refused(value):
 
 def test_arguments_stay_attributes_under_their_names():
     builder = RadiusGraph(max_radius=750.0, max_num_neighbors=4)
-    assert vars(builder) == {"max_radius": 750.0, "max_num_neighbors": 4}
+    assert vars(builder) == {"max_radius": 750.0, "max_num_neighbors": 4, "spacing": None}
     with pytest.raises(ValueError, match="'max_num_neighbors' of 1 or more"):
         RadiusGraph(max_num_neighbors=0)
 
@@ -294,3 +294,35 @@ def test_graphs_are_built_without_heavy_packages():
     heavy = {"torch", "pytorch_lightning", "h5py", "pandas"}
     code = f"import sys, socialgraph.graph; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_lengths_may_be_told_in_the_usual_distance_between_detectors():
+    """A network and its enlargement have the same graph, at the scale that is asked for."""
+    rng = np.random.default_rng(0)
+    lat, lon = 25 + 0.01 * rng.random(40), 121 + 0.01 * rng.random(40)
+    near = at(lat, lon)
+    far = at(25 + 5 * (lat - 25), 121 + 5 * (lon - 121))
+    builder = RadiusGraph(3000.0, spacing=1000.0)
+    own, other = builder.build(near), builder.build(far)
+    np.testing.assert_array_equal(own.edge_index, other.edge_index)
+    np.testing.assert_allclose(own.distance, other.distance, rtol=5e-3)
+    assert own.distance.max() <= 3000
+    assert 500 < np.median(own.distance) < 2000
+    true = RadiusGraph(3000.0).build(near)
+    shared = RadiusGraph(1e5, spacing=1000.0).build(near)
+    np.testing.assert_array_equal(shared.edge_index, true.edge_index)
+    stretch = shared.distance / true.distance
+    np.testing.assert_allclose(stretch, 1000 / np.median(local_spacing(lat, lon)), rtol=1e-9)
+    np.testing.assert_allclose(shared.offset, stretch[:, None] * true.offset, rtol=1e-9)
+    assert builder.build(at([25.0, 25.0], [121.0, 121.0])).distance.tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match="'spacing' above 0"):
+        RadiusGraph(spacing=0.0)
+
+
+def test_the_distance_between_detectors_is_to_the_three_nearest_other_places():
+    degree = 111_319.5  # metres of longitude at the equator
+    lon = np.array([0.0, 1e-6, 100 / degree, 300 / degree, 900 / degree, np.nan])
+    spacing = local_spacing(np.zeros(6), lon)
+    expected = [1300 / 3, 1300 / 3, 1100 / 3, 1100 / 3, 2300 / 3, np.nan]
+    np.testing.assert_allclose(spacing, expected, rtol=0.03)
+    assert np.isnan(local_spacing(np.zeros(2), np.zeros(2))).all()

@@ -1,0 +1,49 @@
+"""Training of a pre-trained network on a series."""
+
+import copy
+from typing import Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from socialgraph.data import Loading, Network, NetworksDataModule, Windows
+from socialgraph.forecaster import Forecaster
+from socialgraph.pretrained.archive import Parts
+from socialgraph.series import TrafficSeries
+
+__all__ = ["tune"]
+
+
+def tune(
+    parts: Parts,
+    series: TrafficSeries,
+    epochs: int,
+    learning_rate: float,
+    seed: int,
+    trainable: Literal["all", "head"] = "all",
+) -> nn.Module:
+    """A copy of a network, trained on from its weights; see ``PretrainedForecaster.tune``."""
+    data = NetworksDataModule(
+        [Network(series)],
+        windows=Windows(parts.window, parts.horizon),
+        split=(1.0, 0.0, 0.0),
+        graph=parts.graph,
+        loading=Loading(seed=seed),
+        scale_by=parts.scale_by,
+    )
+    network = copy.deepcopy(parts.network)
+    forecaster = Forecaster(network, learning_rate=learning_rate, trainable=trainable)
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        gradient_clip_val=1.0,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        trainer.fit(forecaster.train(), data)
+    return network.cpu()

@@ -1,0 +1,90 @@
+"""What a forecast learns from the history at once."""
+
+import numpy as np
+import pytest
+import torch
+
+from socialgraph.data import Windows, window_starts
+from socialgraph.pretrained import local
+from socialgraph.pretrained.history import History
+from socialgraph.pretrained.local import LocalRidge, network_share
+from tests.conftest import make_series
+
+WINDOWS = Windows(6, 4)
+
+
+def history_of(steps=900, missing=0.1):
+    series = make_series(steps=steps, missing=missing).select(["flow"])
+    history = History(series, WINDOWS, None)
+    return history, window_starts(series.timestamps, series.interval_minutes, WINDOWS.length)
+
+
+def test_the_map_is_that_of_least_squares_with_a_penalty():
+    history, starts = history_of()
+    weight = LocalRidge(history, starts).weight.numpy()
+    rows, targets = [], []
+    for start in starts:
+        (batch,) = history.training_batches([start])
+        profile = batch["profile"][0, ..., 0].numpy().astype(float)
+        values = np.where(batch["mask"][0, ..., 0], batch["features"][0, ..., 0], np.nan)
+        away = np.nan_to_num(values - profile[:6])
+        ahead = profile[6:]
+        whole = batch["target_mask"][0, ..., 0].all(dim=0).numpy()
+        inputs = np.concatenate([away, ahead, np.ones((1, 6))]).T
+        rows.append(inputs[whole])
+        targets.append((batch["targets"][0, ..., 0].numpy() - ahead).T[whole])
+    x, y = np.concatenate(rows), np.concatenate(targets)
+    padded = np.concatenate([x, np.sqrt(10) * np.eye(11)])
+    expected = np.linalg.lstsq(padded, np.concatenate([y, np.zeros((11, 4))]), rcond=None)[0]
+    np.testing.assert_allclose(weight, expected, atol=1e-5)
+
+
+def test_a_training_window_is_told_what_is_usual_without_itself():
+    history, _ = history_of()
+    (told,) = history.training_batches([30])
+    mean, _ = history.usual.around(30 + torch.arange(10)[None])
+    torch.testing.assert_close(told["profile"], mean)
+    (plain,) = history.batches([30])
+    assert not torch.allclose(plain["profile"], mean)
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_the_better_of_both_gets_the_share(good):
+    history, starts = history_of(missing=0.0)
+    steps = torch.arange(4) % 2  # each step for itself
+
+    def apply(batches):
+        for batch in batches:
+            wrong = 100.0 * (steps if good else 1 - steps).view(1, 4, 1, 1)
+            yield batch["targets"] + wrong, batch
+
+    share = network_share(history, starts, apply)
+    assert share.flatten().tolist() == [float(s) for s in (1 - steps if good else steps)]
+
+
+def test_the_windows_that_are_compared_share_no_step_with_those_that_are_fitted(monkeypatch):
+    history, starts = history_of()
+    seen, fitted = [], []
+
+    def apply(batches):
+        for batch in batches:
+            seen.append(batch["issued"])
+            yield torch.zeros_like(batch["targets"]), batch
+
+    def fit(history, starts):
+        fitted.extend(starts)
+        return LocalRidge(history, starts)
+
+    monkeypatch.setattr(local, "LocalRidge", fit)
+    network_share(history, starts, apply)
+    first = torch.searchsorted(history.collator.seconds, torch.cat(seen).min()).item() - 5
+    assert first == 4 * len(starts) // 5
+    assert max(fitted) + WINDOWS.length == first - 1
+
+
+def test_without_enough_history_the_network_is_alone():
+    history, starts = history_of(steps=72)
+    assert len(starts) == 63
+    share = network_share(history, starts, lambda batches: pytest.fail("nothing is compared"))
+    assert share.flatten().tolist() == [1.0] * 4
+    assert LocalRidge(history, starts[:0]).weight.abs().max() == 0  # what is usual, then
