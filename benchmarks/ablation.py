@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.accuracy import run_model
 from benchmarks.environment import result_path, write_result
 
-__all__ = ["VARIANTS", "changes", "main"]
+__all__ = ["VARIANTS", "changes", "folder_of", "main", "run_variant"]
 
 
 def _part(name: str, **options: object) -> dict:
@@ -102,20 +102,25 @@ def main(argv: list[str] | None = None) -> None:
     results = [entry for path in args.add for entry in json.loads(path.read_text())["results"]]
     write_result(output, "accuracy", configuration, results)
     with ThreadPoolExecutor(args.jobs) as executor:
-        for result in executor.map(lambda run: _run(args, *run), runs):
+        for result in executor.map(lambda run: run_variant(args, *run), runs):
             print(f"{result['model']}, seed {result['seed']}", flush=True)
             results.append(result)
             write_result(output, "accuracy", configuration, results)
 
 
-def _run(args: argparse.Namespace, variant: str, seed: int) -> dict:
+def run_variant(args: argparse.Namespace, variant: str, seed: int) -> dict:
+    """Train and test a variant, in :func:`folder_of`."""
     options = [f"--trainer.max_epochs={args.epochs}", *changes(variant)]
     options += ["--trainer.limit_train_batches=2"] if args.quick else []
     options += [f"--data.series={args.data}"] if args.data else []
-    folder = Path(args.runs) / args.config.stem / variant.replace(" ", "_").replace(",", "")
+    folder = folder_of(args, variant)
     folder.mkdir(parents=True, exist_ok=True)
-    model, _ = VARIANTS[variant]
-    return run_model(args.config, seed, model, folder, options) | {"model": variant}
+    return run_model(args.config, seed, VARIANTS[variant][0], folder, options) | {"model": variant}
+
+
+def folder_of(args: argparse.Namespace, variant: str) -> Path:
+    """Where the trainings of a variant are kept."""
+    return Path(args.runs) / args.config.stem / variant.replace(" ", "_").replace(",", "")
 
 
 def changes(variant: str) -> list[str]:

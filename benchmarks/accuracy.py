@@ -123,7 +123,13 @@ def run_naive(datamodule: TrafficDataModule, folder: Path) -> list[dict]:
 
 
 def measure_errors(network: nn.Module, datamodule: TrafficDataModule, path: Path) -> dict:
-    """Errors of a network on the test windows, as ``socialgraph test`` writes them to ``path``."""
+    """Errors on the test windows, as ``socialgraph test`` writes them to ``path``.
+
+    Args:
+        network: a forecaster, or a network that needs no training.
+        datamodule: the data.
+        path: JSON file to write.
+    """
     trainer = pl.Trainer(
         logger=False,
         accelerator="cpu",
@@ -131,7 +137,8 @@ def measure_errors(network: nn.Module, datamodule: TrafficDataModule, path: Path
         enable_model_summary=False,
         callbacks=[ErrorWriter(str(path))],
     )
-    trainer.test(Forecaster(network), datamodule=datamodule, verbose=False)
+    forecaster = network if isinstance(network, Forecaster) else Forecaster(network)
+    trainer.test(forecaster, datamodule=datamodule, verbose=False)
     return json.loads(path.read_text())
 
 

@@ -94,7 +94,7 @@ def make_inputs(forecaster: Forecaster, nodes: int) -> dict[str, torch.Tensor]:
     }
 
 
-def make_ways(forecaster: Forecaster, folder: Path) -> dict[str, Callable]:
+def make_ways(forecaster: Forecaster, folder: Path, compiled: bool) -> dict[str, Callable]:
     """Functions from inputs to forecasts as arrays."""
     plain = PlainForecaster(forecaster).eval()
 
@@ -106,7 +106,7 @@ def make_ways(forecaster: Forecaster, folder: Path) -> dict[str, Callable]:
         return run
 
     ways = {"torch": torch_way(plain)}
-    if shutil.which("g++") is not None:
+    if compiled:
         inputs = make_inputs(forecaster, 20)
         graph = {name: inputs[name] for name in ("edge_index", "distance", "offset")}
         example = example_inputs(forecaster, graph)
@@ -159,7 +159,8 @@ def main(argv: list[str] | None = None) -> None:
         export_forecaster(forecaster, folder / "whole.onnx")
         results.append(measure_start("torch", args.ckpt_path, forecaster))
         results.append(measure_start("onnxruntime", folder / "whole.onnx", forecaster))
-        ways = make_ways(forecaster, folder)
+        compiled = shutil.which("g++") is not None and not args.quick
+        ways = make_ways(forecaster, folder, compiled)
         for nodes in args.nodes:
             results += measure_forecasts(ways, forecaster, nodes, args.repeats)
             print(f"{nodes} detectors", flush=True)

@@ -19,7 +19,7 @@ def parsed(variant, capsys):
     with pytest.raises(SystemExit):
         main(["fit", *words])
     config = yaml.safe_load(capsys.readouterr().out)
-    return {"model": config["model"], "data": config["data"]}
+    return {name: config[name] for name in ("model", "data", "trainer")}
 
 
 @pytest.mark.slow
