@@ -49,7 +49,7 @@ class RuntimeForecaster:
             )
             kept = self._session.get_modelmeta().custom_metadata_map["socialgraph"]
             self.spec = DataSpec.from_dict(json.loads(kept))
-        except (KeyError, ValueError, RuntimeError) as error:  # onnxruntime's are RuntimeErrors
+        except Exception as error:  # those of onnxruntime have no class in common
             raise ValueError(
                 f"'{path}' is no forecaster that 'socialgraph export' wrote ({error})."
             ) from error
