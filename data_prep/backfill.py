@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from data_prep.detectors import DetectorTable
-from data_prep.joining import locate_detectors, refuse_swapped
+from data_prep.joining import locate_detectors, match_ids, refuse_swapped
 from data_prep.report import Report, enumerate_first
 from socialgraph import schema
 from socialgraph.atomic import replacing
@@ -40,6 +40,8 @@ def backfill(
     vdids = schema.read_vdids(path)
     with h5py.File(path, "r") as file:
         old_lat, old_lon, status = schema.read_positions(file, vdids)
+    report = Report()
+    table = match_ids(table, vdids, report)
     lat, lon = locate_detectors(table, vdids)
     good, known = np.array(status) == "ok", np.isfinite(lat) & np.isfinite(lon)
     filled = known & (~good | overwrite)
@@ -53,7 +55,8 @@ def backfill(
     if filled.any():
         _write_positions(path, vdids, lat, lon, np.flatnonzero(filled))
     lacking = [vdid for vdid, has in zip(vdids, good | filled, strict=True) if not has]
-    return lacking, _report(vdids, table, filled, kept, lacking)
+    _report(vdids, table, filled, kept, lacking, report)
+    return lacking, report
 
 
 def _write_positions(
@@ -73,8 +76,8 @@ def _report(
     filled: np.ndarray,
     kept: np.ndarray,
     lacking: list[str],
-) -> Report:
-    report = Report()
+    report: Report,
+) -> None:
     report.add("filled", f"{filled.sum()} of {len(vdids)} detectors")
     report.add("kept", f"{kept.sum()} good positions")
     absent = sorted(set(vdids) - set(table.vdids))
@@ -82,4 +85,3 @@ def _report(
         report.add("not in table", f"{len(absent)} detectors: {enumerate_first(absent)}")
     if lacking:
         report.add("still without", f"{len(lacking)} detectors: {enumerate_first(lacking)}")
-    return report

@@ -23,7 +23,7 @@ meets half of one.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +44,7 @@ __all__ = [
     "read_positions",
     "read_vdids",
     "write",
+    "write_parts",
     "write_position",
 ]
 
@@ -64,19 +65,37 @@ def write(path: str | Path, series: TrafficSeries) -> None:
         OSError: if it cannot be written, as on a full disk.
         SeriesError: if the parts of ``series`` were changed and do not fit each other any more.
     """
+    write_parts(path, series, [series.values])
+
+
+def write_parts(path: str | Path, series: TrafficSeries, parts: Iterable[np.ndarray]) -> None:
+    """Write a series whose readings come in parts, whole or not at all.
+
+    Args:
+        path: the file.
+        series: everything but the readings; of its ``values`` only the shape ``[T, N, F]`` counts.
+        parts: readings ``[t, N, F]`` of steps that follow each other, finite or NaN, T in all.
+
+    Raises:
+        OSError: if it cannot be written, as on a full disk.
+        SeriesError: if the parts do not fit each other.
+    """
     series = replace(series)  # made anew, it checks what was changed since
     with replacing(path) as temporary, open_for_writing(temporary) as file:
         steps, nodes, channels = series.values.shape
-        file.create_dataset(
+        data = file.create_dataset(
             "data/features",
-            data=series.values.astype(np.float32, copy=False),
+            shape=(steps, nodes, channels),
+            dtype=np.float32,
             chunks=(max(1, min(steps, 2**18 // max(1, nodes * channels))), nodes, channels),
+            maxshape=(None, None, channels),
             compression="gzip",
             compression_opts=1,
             shuffle=True,
             fletcher32=True,
             fillvalue=np.float32("nan"),
         )
+        _fill(data, parts)
         metadata = file.create_group("metadata")
         stamps = np.datetime_as_string(series.timestamps, unit="s", timezone="UTC")
         for name, texts in (
@@ -102,6 +121,21 @@ def write(path: str | Path, series: TrafficSeries) -> None:
         file.attrs["units"] = _fixed(series.units)
         for name in ("dataset_name", "timezone", "source", "missing"):
             file.attrs[name] = _fixed(getattr(series, name))
+
+
+def _fill(data: h5py.Dataset, parts: Iterable[np.ndarray]) -> None:
+    """Write parts one after the other, in whole chunks, so that none is written twice."""
+    size, start, rest = data.chunks[0], 0, np.empty((0, *data.shape[1:]), dtype=np.float32)
+    for part in parts:
+        rest = np.concatenate([rest, part]) if len(rest) else part
+        whole = len(rest) // size * size
+        if whole:
+            data[start : start + whole] = rest[:whole]
+        start, rest = start + whole, rest[whole:]
+    if len(rest):
+        data[start : start + len(rest)] = rest
+    if start + len(rest) != len(data):
+        raise SeriesError(f"Expected readings of {len(data)} steps (got {start + len(rest)}).")
 
 
 def _write_checked(group: h5py.Group, name: str, data: np.ndarray) -> None:

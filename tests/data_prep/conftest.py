@@ -1,9 +1,15 @@
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from data_prep.convert import gather
+from data_prep.formats import FORMATS
+from data_prep.options import add_convert_options
+from data_prep.report import Report
 from socialgraph import schema
 from socialgraph.series import TrafficSeries
 
@@ -79,3 +85,21 @@ def write_frame():
         return path
 
     return write
+
+
+@pytest.fixture
+def collect(tmp_path):
+    """The readings of a feed as arrays, and the report."""
+
+    def collect(feed, *words):
+        parser = ArgumentParser()
+        add_convert_options(parser, FORMATS["csv"])
+        args = parser.parse_args(list(words), Namespace(command="convert", out="out.h5"))
+        feed.detectors = feed.detectors or (lambda: None)
+        report = Report()
+        gathered = gather(args, lambda _: feed, tmp_path, report)
+        values = np.concatenate(list(gathered.parts))
+        gathered.tell()
+        return replace(gathered.series, values=values), str(report)
+
+    return collect

@@ -5,12 +5,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from data_prep.long import read_long
+from data_prep.wide import read_wide
 
 from data_prep.clocks import Clocks, place_in_utc, report_clocks
-from data_prep.long import read_long
 from data_prep.report import Report
 from data_prep.tables import TableFormat
-from data_prep.wide import read_wide
 from socialgraph.calendar import ClockError
 
 CHANGES = {  # autumn and spring, UTC

@@ -1,0 +1,53 @@
+"""Tables as CSV, Excel or Parquet, wide (time by detector) or long."""
+
+from argparse import ArgumentParser, Namespace
+
+from data_prep.feed import Feed
+from data_prep.formats.long import read_long
+from data_prep.formats.wide import read_wide
+from data_prep.options import add_table_options, pairs, table_format
+from data_prep.sources import expand_paths
+
+__all__ = ["add_options", "read"]
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """The options of tables."""
+    add, several = parser.add_argument, {"nargs": "+", "action": "extend"}
+    add("out", metavar="OUT")
+    layout = parser.add_mutually_exclusive_group(required=True)
+    layout.add_argument(
+        "--wide", **several, metavar="FEATURE=FILE", help="files, quoted globs, folders by feature"
+    )
+    layout.add_argument("--long", **several, metavar="FILE", help="files, quoted globs, folders")
+    add("--id-column", help="column of the ids in long tables")
+    add("--features", **several, metavar="COLUMN=FEATURE", help="readings of long tables")
+    add("--lane-column", help="column of the lane, of tables with a row per lane")
+    add_table_options(parser)
+
+
+def read(args: Namespace) -> Feed:
+    """The feed of wide or of long tables.
+
+    Raises:
+        FileNotFoundError, KeyError, ValueError: if the options do not fit the tables.
+    """
+    if args.wide:
+        words = [word.partition("=")[::2] for word in args.wide]
+        if not all(name and value for name, value in words):
+            raise ValueError(f"Expected --wide as FEATURE=FILE (got {args.wide}).")
+        files: dict[str, list] = {}
+        for name, value in words:
+            files.setdefault(name, []).extend(expand_paths([value]))
+        return read_wide(files, table_format(args))
+    lacking = [
+        f"--{name.replace('_', '-')}"
+        for name in ("id_column", "time_column", "features")
+        if not getattr(args, name)
+    ]
+    if lacking:
+        raise ValueError(f"--long needs {' and '.join(lacking)} too, e.g. --features v=speed.")
+    features = pairs(args.features, "--features")
+    return read_long(
+        expand_paths(args.long), args.id_column, features, table_format(args), args.lane_column
+    )
