@@ -1,6 +1,6 @@
 """What every format gives: blocks of readings, and what the source knows of the detectors."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,7 +9,7 @@ from data_prep.detectors import DetectorTable
 from data_prep.report import Report
 from socialgraph.series import RoadDistances
 
-__all__ = ["Block", "Feed", "long_block", "split_block"]
+__all__ = ["Block", "Feed", "long_block"]
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,3 @@ def long_block(
     place: dict[str, int] = {}
     codes = np.fromiter((place.setdefault(vdid, len(place)) for vdid in ids), np.int64)
     return Block(times, list(place), features, values, codes, is_local, where)
-
-
-def split_block(block: Block, num_rows: int) -> Iterator[Block]:
-    """The block in parts of at most ``num_rows`` rows."""
-    for start in range(0, len(block), num_rows):
-        yield block.rows(slice(start, start + num_rows))

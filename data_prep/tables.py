@@ -11,7 +11,6 @@ import pandas as pd
 
 from data_prep.sources import OTHER_KINDS, TABLE_KINDS, kind_of, open_bytes
 from data_prep.table_text import TableText, find_dialect
-from socialgraph.calendar import RepeatedHour
 
 if TYPE_CHECKING:
     from io import TextIOBase
@@ -38,10 +37,6 @@ class TableFormat:
         time_column: columns of the time (one, or a date and a time of day), joined by a blank;
             None takes the first one if a reader allows it.
         time_format: ``strptime`` format of the times, empty to find it.
-        timezone: zone of the clock of times without an offset (IANA name).
-        repeated_hour: how local times of the hour that comes twice in autumn are meant, see
-            :func:`socialgraph.calendar.to_utc`.
-        exact: refuse times between two seconds.
     """
 
     delimiter: str | None = None
@@ -53,9 +48,6 @@ class TableFormat:
     names: tuple[str, ...] = ()
     time_column: tuple[str, ...] | None = None
     time_format: str = ""
-    timezone: str = "UTC"
-    repeated_hour: RepeatedHour = "order"
-    exact: bool = True
 
 
 def read_header(path: str | Path, table_format: TableFormat) -> tuple[list[str], TableFormat]:

@@ -23,7 +23,7 @@ _TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "")
 
 
 def parse_times(texts: pd.Series, where: str, time_format: str = "") -> tuple[np.ndarray, bool]:
-    """Times ``[R]`` as ``datetime64[ns]``, and whether they are on a local clock.
+    """Times ``[R]`` as ``datetime64[us]``, and whether they are on a local clock.
 
     They are in UTC if they have an offset, which is taken off, or if they count seconds (10 digits)
     or milliseconds (13 digits) since 1970. 24:00 is the end of its day.
@@ -128,7 +128,7 @@ def _whole_numbers(texts: np.ndarray, where: str) -> np.ndarray:
 
 
 def _parse(texts: pd.Series, where: str, time_format: str) -> tuple[np.ndarray, bool]:
-    """Times ``datetime64[ns]`` of unique texts, and whether they are local."""
+    """Times ``datetime64[us]`` of unique texts, and whether they are local."""
     if time_format:
         times = _strptime(texts, time_format)
         bad = texts[times.isna()]
@@ -178,7 +178,7 @@ def _parse_iso(texts: pd.Series, where: str) -> tuple[np.ndarray, bool]:
 def _bare(times: pd.Series) -> tuple[np.ndarray, bool]:
     is_local = times.dt.tz is None
     bare = times if is_local else times.dt.tz_convert("UTC").dt.tz_localize(None)
-    return bare.to_numpy().astype("datetime64[ns]"), is_local
+    return bare.to_numpy().astype("datetime64[us]"), is_local
 
 
 def _unreadable(text: str, where: str) -> ValueError:

@@ -62,7 +62,7 @@ def test_a_year_that_cannot_be_right_is_refused(text):
         parse(text)
     with pytest.raises(ValueError, match=r"'%d/%m/%Y' in column 't'.*'01/03/24'"):
         parse("01/03/24", time_format="%d/%m/%Y")
-    with pytest.raises(ValueError, match=r"column 't'.*'0024-03-01'"):
+    with pytest.raises(ValueError, match=r"column 't'.*0024-03-01"):
         parse("0024-03-01")
 
 
