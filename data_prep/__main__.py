@@ -60,6 +60,8 @@ def _add_convert(commands: argparse._SubParsersAction, words: list[str]) -> None
             module.add_options(parser)
             add_convert_options(parser, known)
             parser.set_defaults(run=_convert, read=module.read)
+            if hasattr(module, "read_table"):
+                parser.set_defaults(read_table=module.read_table)
 
 
 def _convert(args: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from data_prep.coarsen import Coarsening, choose_rules, coarser_unit
 from data_prep.detectors import DetectorTable, read_detectors
 from data_prep.feed import Block, Feed
 from data_prep.grid import Grid, held_blocks, settle_step
-from data_prep.joining import locate_detectors, match_ids, report_positions
+from data_prep.joining import drop_null_island, locate_detectors, match_ids, report_positions
 from data_prep.lanes import Lanes
 from data_prep.missing import MissingRules, parse_rules
 from data_prep.options import pairs, refuse_existing, zone_of
@@ -27,6 +27,8 @@ from socialgraph.calendar import to_local
 from socialgraph.series import RoadDistances, TrafficSeries
 
 __all__ = ["Gathered", "convert", "gather", "read_table"]
+
+_SHORTEST = 20.0  # metres, of a median way
 
 
 @dataclass
@@ -73,7 +75,7 @@ def gather(
             grid, or detectors have no place.
     """
     zone = zone_of(args)
-    table = read_table(args)
+    table = getattr(args, "read_table", read_table)(args)
     args.located = () if table is None else table.vdids
     feed = read(args)
     if table is None and feed.detectors is None:
@@ -90,10 +92,11 @@ def gather(
     feed.tell(report)
     lanes = Lanes(grid.vdids, feed.features)
     axis = _axis(grid, coarsening)
-    table = feed.detectors() if table is None and feed.detectors else table
+    if table is None and feed.detectors is not None and (own := feed.detectors()) is not None:
+        table = drop_null_island(own, report)
     table = None if table is None else match_ids(table, lanes.vdids, report)
     lat, lon = _locate(table, lanes.vdids, report)
-    edges = _read_edges(args, feed, lanes.vdids, lat, lon, report)
+    edges = _read_edges(args, lanes.vdids, lat, lon, report)
     report_axis(axis, grid, coarsening.ratio, args.interval is not None, zone, report)
     interval = grid.step * coarsening.ratio
     if coarsening.ratio > 1:
@@ -236,16 +239,21 @@ def _places(table: DetectorTable | None) -> str:
 
 def _read_edges(
     args: Namespace,
-    feed: Feed,
     vdids: list[str],
     lat: np.ndarray,
     lon: np.ndarray,
     report: Report,
 ) -> RoadDistances | None:
     if args.edges is None:
-        return feed.edges(vdids, report)
+        return None
     edges = read_road_distances(
         args.edges, vdids, args.edge_rows, args.edge_keys, args.edge_metres_per_unit, report
     )
     refuse_wrong_unit(args.edges, edges, lat, lon)
+    if not np.isfinite(lat).any() and np.median(edges.distance) < _SHORTEST:
+        raise ValueError(
+            f"The ways of '{args.edges}' have a median of {np.median(edges.distance):.3g} m, which "
+            "is no distance of detectors. Set --edge-metres-per-unit (1000 for kilometres, "
+            "1609.344 for miles)."
+        )
     return edges

@@ -12,7 +12,7 @@ from data_prep.report import enumerate_first
 from data_prep.shapes import is_geo, middle_of, read_geo, to_degrees
 from data_prep.tables import TableFormat, check_columns, read_header, read_pieces
 
-__all__ = ["DetectorTable", "read_detectors", "table_from_columns"]
+__all__ = ["DetectorTable", "read_columns", "read_detectors", "table_from_columns"]
 
 _ID_NAMES = ("sensor_id", "vdid", "detector_id", "station_id", "detid", "id")
 _LAT_NAMES = ("latitude", "lat")
@@ -77,7 +77,7 @@ def read_detectors(
     if is_geo(path):
         columns, crs = read_geo(path, crs)
     else:
-        columns = _read_columns(path, delimiter)
+        columns = read_columns(path, delimiter)
     return table_from_columns(path, columns, id_column, lat_columns, lon_columns, crs)
 
 
@@ -114,7 +114,8 @@ def table_from_columns(
     return DetectorTable(str(path), vdids, lat, lon, lat_columns, lon_columns, info)
 
 
-def _read_columns(path: str | Path, delimiter: str | None) -> dict[str, list[str]]:
+def read_columns(path: str | Path, delimiter: str | None) -> dict[str, list[str]]:
+    """The columns of a table of detectors as texts; raises ValueError if it cannot be read."""
     header, table_format = read_header(path, TableFormat(delimiter=delimiter))
     if len(header) == 3 and all(map(_is_number, header[1:])):
         header, table_format = read_header(

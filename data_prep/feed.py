@@ -7,7 +7,6 @@ import numpy as np
 
 from data_prep.detectors import DetectorTable
 from data_prep.report import Report
-from socialgraph.series import RoadDistances
 
 __all__ = ["Block", "Feed", "long_block"]
 
@@ -58,7 +57,6 @@ class Feed:
         step: seconds between two readings, if the format says it.
         detectors: gives the source's own table of detectors after the last block, or None if its
             detectors have no places; None if the user has to give the table.
-        edges: gives the source's own road distances between given ids, or None; it may report.
         read: what was read, for the account in the file.
         tell: adds to the report, after the last block.
     """
@@ -69,7 +67,6 @@ class Feed:
     rules: dict[str, str] = field(default_factory=dict)
     step: int | None = None
     detectors: Callable[[], DetectorTable | None] | None = None
-    edges: Callable[[list[str], Report], RoadDistances | None] = lambda vdids, report: None
     read: str = ""
     tell: Callable[[Report], None] = lambda report: None
 

@@ -16,7 +16,14 @@ from data_prep.plausibility import (
 )
 from data_prep.report import Report, enumerate_first
 
-__all__ = ["far_detectors", "locate_detectors", "match_ids", "refuse_swapped", "report_positions"]
+__all__ = [
+    "drop_null_island",
+    "far_detectors",
+    "locate_detectors",
+    "match_ids",
+    "refuse_swapped",
+    "report_positions",
+]
 
 
 def match_ids(table: DetectorTable, vdids: Sequence[str], report: Report) -> DetectorTable:
@@ -56,6 +63,17 @@ def _by_plain(vdids: Iterable[str]) -> dict[str, list[str]]:
     return groups
 
 
+def drop_null_island(table: DetectorTable, report: Report) -> DetectorTable:
+    """The table without positions at 0, 0, which sources write for unknown ones."""
+    null = (table.lat == 0) & (table.lon == 0)
+    if not null.any():
+        return table
+    named = enumerate_first(np.array(table.vdids)[null.any(axis=1)])
+    report.add("at 0, 0", f"{null.any(axis=1).sum()} detectors, whose place is unknown: {named}")
+    lat, lon = (np.where(null, np.nan, degrees) for degrees in (table.lat, table.lon))
+    return replace(table, lat=lat, lon=lon)
+
+
 def locate_detectors(table: DetectorTable, vdids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Positions of ``vdids`` in degrees ``[N]``, ``[N]``, NaN for those that the table lacks.
 
@@ -69,7 +87,8 @@ def locate_detectors(table: DetectorTable, vdids: Sequence[str]) -> tuple[np.nda
     if (rows < 0).all():
         raise ValueError(
             f"None of the {len(vdids)} ids of the readings ({enumerate_first(vdids)}) is in "
-            f"'{table.path}' ({enumerate_first(table.vdids)}). Set --detector-id-column."
+            f"'{table.path}' ({enumerate_first(table.vdids)}). Set --detectors to "
+            "the table of these detectors, or --detector-id-column."
         )
     points = [np.where(rows[:, None] < 0, np.nan, array[rows]) for array in (table.lat, table.lon)]
     _refuse_impossible(table, vdids, *points)

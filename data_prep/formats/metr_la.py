@@ -9,13 +9,13 @@ import numpy as np
 
 from data_prep.feed import Block, Feed
 from data_prep.formats.wide import unique_vdids, wide_blocks
-from data_prep.hdf_store import read_frame
+from data_prep.hdf_store import read_frames
 from data_prep.options import add_table_options, table_format, zone_of
 from data_prep.tables import TableFormat, read_header, read_pieces
 from data_prep.timestamps import count_from, is_date, is_epoch
 from socialgraph.calendar import RepeatedHour
 
-__all__ = ["add_options", "read", "speed_blocks"]
+__all__ = ["add_options", "frame_blocks", "read", "speed_blocks"]
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -75,12 +75,13 @@ def speed_blocks(
     if not Path(path).is_file():
         raise FileNotFoundError(f"No file '{path}'. Give the .h5 or .csv file of the speeds.")
     if h5py.is_hdf5(path):
-        blocks = iter([_frame_block(path, key)])
+        blocks = frame_blocks(path, "speed", key)
     elif _has_times(path, located, table_format):
         blocks = wide_blocks(path, "speed", table_format)
     else:
         blocks = iter([_timeless_block(path, table_format)])
     row = 0
+    step = 5.0 if interval_minutes is None else interval_minutes
     for block in blocks:
         if len(block.times) and start is not None:
             raise ValueError(
@@ -92,19 +93,23 @@ def speed_blocks(
                     f"'{path}' has no times. Set --start to the time of its first row "
                     "(2012-03-01T00:00:00 for METR-LA), and --interval if it is not 5 minutes."
                 )
-            step = 5.0 if interval_minutes is None else interval_minutes
-            times = count_from(start, step, len(block.values), zone, repeated_hour)
+            times = count_from(start, step, row + len(block.values), zone, repeated_hour)[row:]
             block = Block(times, block.vdids, block.features, block.values, where=str(path))
         row += len(block)
         yield block
 
 
-def _frame_block(path: str | Path, key: str | None) -> Block:
-    frame = read_frame(path, key)
-    times = np.zeros(0, dtype="datetime64[s]") if frame.times is None else frame.times
-    values = frame.values.astype(np.float32)[..., None]
-    vdids = unique_vdids(path, frame.columns)
-    return Block(times, vdids, ("speed",), values, None, frame.is_local, str(path))
+def frame_blocks(path: str | Path, feature: str, key: str | None = None) -> Iterator[Block]:
+    """The readings of a pandas frame in HDF5, time by detector; without times if it has none.
+
+    Raises:
+        KeyError, ValueError: see :func:`data_prep.hdf_store.read_frame`.
+    """
+    for frame in read_frames(path, key):
+        times = np.zeros(0, dtype="datetime64[s]") if frame.times is None else frame.times
+        values = frame.values.astype(np.float32)[..., None]
+        vdids = unique_vdids(path, frame.columns)
+        yield Block(times, vdids, (feature,), values, None, frame.is_local, str(path))
 
 
 def _has_times(path: str | Path, located: Sequence[str], table_format: TableFormat) -> bool:

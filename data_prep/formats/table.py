@@ -23,6 +23,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--id-column", help="column of the ids in long tables")
     add("--features", **several, metavar="COLUMN=FEATURE", help="readings of long tables")
     add("--lane-column", help="column of the lane, of tables with a row per lane")
+    add("--drop", nargs="+", default=[], help="columns of wide tables that are no detectors")
     add_table_options(parser)
 
 
@@ -39,7 +40,7 @@ def read(args: Namespace) -> Feed:
         files: dict[str, list] = {}
         for name, value in words:
             files.setdefault(name, []).extend(expand_paths([value]))
-        return read_wide(files, table_format(args))
+        return read_wide(files, table_format(args), args.drop)
     lacking = [
         f"--{name.replace('_', '-')}"
         for name in ("id_column", "time_column", "features")

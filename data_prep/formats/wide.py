@@ -15,19 +15,22 @@ from data_prep.tables import TableFormat, check_columns, read_header, read_piece
 __all__ = ["read_wide", "unique_vdids", "wide_blocks"]
 
 
-def read_wide(files: Mapping[str, Sequence[Path]], table_format: TableFormat) -> Feed:
+def read_wide(
+    files: Mapping[str, Sequence[Path]], table_format: TableFormat, drop: Sequence[str] = ()
+) -> Feed:
     """The feed of tables whose columns are a time and the detectors.
 
     Args:
         files: paths by feature; the files of a feature are one after the other or side by side.
         table_format: their format; without ``time_column`` the first column holds the times.
+        drop: columns that are no detectors.
     """
     seen: dict[str, dict[str, None]] = {name: {} for name in files}
 
     def blocks() -> Iterator[Block]:
         for name, paths in files.items():
             for path in paths:
-                for block in wide_blocks(path, name, table_format):
+                for block in wide_blocks(path, name, table_format, drop):
                     seen[name].update(dict.fromkeys(block.vdids))
                     yield block
 
@@ -44,7 +47,9 @@ def read_wide(files: Mapping[str, Sequence[Path]], table_format: TableFormat) ->
     return Feed(blocks(), list(files), read=enumerate_first(named, 10), tell=tell)
 
 
-def wide_blocks(path: str | Path, feature: str, table_format: TableFormat) -> Iterator[Block]:
+def wide_blocks(
+    path: str | Path, feature: str, table_format: TableFormat, drop: Sequence[str] = ()
+) -> Iterator[Block]:
     """The rows of one table.
 
     Raises:
@@ -54,7 +59,8 @@ def wide_blocks(path: str | Path, feature: str, table_format: TableFormat) -> It
     header, table_format = read_header(path, table_format)
     times_in = time_columns(path, header, table_format)
     check_columns(path, header, dict.fromkeys(times_in, "--time-column"))
-    columns = [name for name in header if name not in times_in]
+    check_columns(path, header, dict.fromkeys(drop, "--drop"))
+    columns = [name for name in header if name not in (*times_in, *drop)]
     vdids = unique_vdids(path, columns)
     num_rows = 0
     # Names may differ by blanks alone: columns are asked for by their place.

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+from data_prep.__main__ import main
 from data_prep.convert import gather
 from data_prep.formats import FORMATS
 from data_prep.options import add_convert_options
@@ -103,3 +104,32 @@ def collect(tmp_path):
         return replace(gathered.series, values=values), str(report)
 
     return collect
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Convert as a user types it: the series, or None, and what was said."""
+
+    def run(format_, *words):
+        out = tmp_path / "out.h5"
+        out.unlink(missing_ok=True)
+        inputs, options = list(map(str, words)), []
+        if format_ != "csv":
+            place = next((i for i, w in enumerate(inputs) if w.startswith("--")), len(inputs))
+            inputs, options = inputs[:place], inputs[place:]
+        status = main(
+            [
+                "convert",
+                format_,
+                *([*inputs, str(out)] if format_ != "csv" else [str(out), *inputs]),
+                *options,
+            ]
+        )
+        captured = capsys.readouterr()
+        assert status in (0, 2)
+        assert out.exists() == (status == 0)
+        if status:
+            assert captured.err.startswith("error: ")
+        return (schema.read(out) if status == 0 else None), captured.out + captured.err
+
+    return run
