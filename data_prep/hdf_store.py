@@ -55,6 +55,7 @@ def read_frames(path: str | Path, key: str | None = None) -> Iterator[StoredFram
         for name in ("axis0", "axis1"):
             if not isinstance(group.get(name), h5py.Dataset):
                 raise ValueError(_unreadable(group, f"has no array {name!r}"))
+        _check_filters(group)
         columns, times = _labels(group, "axis0"), _times(group)
         is_local = not _attribute(group["axis1"], "tz")
         num_rows = len(group["axis1"])
@@ -84,6 +85,17 @@ def _find_frame(path: str | Path, file: h5py.File, key: str | None) -> h5py.Grou
         )
         + (". Set --key to one of the frames." if frames else ".")
     )
+
+
+def _check_filters(group: h5py.Group) -> None:
+    """Refuse arrays that are compressed by what HDF5 itself does not know, such as Blosc."""
+    for dataset in (item for item in group.values() if isinstance(item, h5py.Dataset)):
+        filters = dataset.id.get_create_plist()
+        for index in range(filters.get_nfilters()):
+            number, _, _, name = filters.get_filter(index)
+            if not h5py.h5z.filter_avail(number):
+                known = name.decode(errors="replace").partition(" ")[0] or str(number)
+                raise ValueError(_unreadable(group, f"is compressed with {known!r}"))
 
 
 def _labels(group: h5py.Group, name: str) -> list[str]:
@@ -123,12 +135,7 @@ def _values(group: h5py.Group, columns: list[str], rows: slice) -> np.ndarray:
             raise ValueError(
                 _unreadable(group, f"has a block of shape {shape}, expected {expected}")
             )
-        try:
-            block = data[:, rows].T if turned else data[rows]
-        except OSError as error:
-            raise ValueError(
-                _unreadable(group, f"is compressed in a way that HDF5 does not know ({error})")
-            ) from error
+        block = data[:, rows].T if turned else data[rows]
         values[:, [position[label] for label in items]] = block
     return values
 

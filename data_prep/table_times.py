@@ -29,7 +29,11 @@ def time_columns(path: str | Path, header: Sequence[str], table_format: TableFor
 
 
 def read_times(
-    path: str | Path, piece: pd.DataFrame, columns: Sequence[str], table_format: TableFormat
+    path: str | Path,
+    piece: pd.DataFrame,
+    columns: Sequence[str],
+    table_format: TableFormat,
+    in_seconds: bool = False,
 ) -> tuple[np.ndarray, bool]:
     """Times ``[R]`` of the rows of a table, and whether they are on a local clock.
 
@@ -38,6 +42,8 @@ def read_times(
         piece: rows, with ``columns`` as text.
         columns: the time; or a date, and a time of day or seconds since midnight.
         table_format: format of the times.
+        in_seconds: whether numbers are known to be seconds. Otherwise some must be so large that
+            they are neither minutes nor hours.
 
     Raises:
         ValueError: see :func:`data_prep.timestamps.parse_times`; or if seconds are none of a day.
@@ -51,7 +57,7 @@ def read_times(
     if not clocks.str.fullmatch(r"\d+(\.0+)?").all():
         return parse_times(days + " " + clocks, where, table_format.time_format)
     seconds = clocks.astype(float).to_numpy()
-    if not _MINUTES < seconds.max() <= _DAY:
+    if not (0 if in_seconds else _MINUTES) <= seconds.max() <= _DAY:
         raise ValueError(
             f"Expected a time of day, or seconds since midnight up to {_DAY}, in column "
             f"{columns[1]!r} of '{path}' (got at most {seconds.max():g}). Write times of day such "
@@ -61,7 +67,7 @@ def read_times(
     return times + seconds.astype(np.int64) * np.timedelta64(1, "s"), is_local
 
 
-_MINUTES = _DAY // 60  # numbers that reach no further may be minutes or hours
+_MINUTES = _DAY // 60 + 1  # smaller numbers may be minutes or hours
 
 
 def _places(header: Sequence[str]) -> list[str]:

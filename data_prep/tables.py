@@ -116,7 +116,7 @@ def read_pieces(
     if kind == "text":
         pieces = _text_frames(path, texts, numbers, header, table_format)
     else:
-        pieces = _whole_frame(path, kind)
+        pieces = (frame.set_axis(list(header), axis=1) for frame in _whole_frame(path, kind))
     for piece in pieces:
         for name in texts:
             piece[name] = _as_text(piece[name])

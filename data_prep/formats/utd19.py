@@ -110,7 +110,7 @@ def _file_blocks(
             raise ValueError(f"'{path}' has rows of {sorted(cities)}. Set --city to one of them.")
         if not len(piece):
             continue
-        times, is_local = read_times(path, piece, ("day", "interval"), table_format)
+        times, is_local = read_times(path, piece, ("day", "interval"), table_format, True)
         values = piece[list(columns)].to_numpy(dtype=np.float32, copy=True)
         if flags:
             values[(piece["error"] == 1).to_numpy()] = np.nan

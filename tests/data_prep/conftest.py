@@ -133,3 +133,11 @@ def run(tmp_path, capsys):
         return (schema.read(out) if status == 0 else None), captured.out + captured.err
 
     return run
+
+
+def case(name):
+    """The folder of an outside case; skips where it is not beside the repository."""
+    folder = SHARED.parent / "cases" / name
+    if not folder.is_dir():
+        pytest.skip(f"no case at '{folder}'")
+    return folder
