@@ -6,12 +6,21 @@ import json
 import sys
 from collections.abc import Sequence
 
-from data_prep.formats import FORMATS
-from data_prep.options import add_convert_options, add_detector_options, refuse_existing
+from data_prep.formats import FORMATS, Format
+from data_prep.options import (
+    add_convert_options,
+    add_detector_options,
+    add_readings_options,
+    add_unit_option,
+    minutes,
+    refuse_existing,
+)
 from data_prep.report import format_table
 from socialgraph import schema, shell
 
 __all__ = ["main"]
+
+_WATCHED = [name for name, known in FORMATS.items() if known.arrives]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +38,10 @@ def _build_parser(words: list[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     _add_formats(commands)
     _add_convert(commands, words)
+    _add_append(commands, words)
+    _add_watch(commands, words)
     _add_inspect(commands)
+    _add_clean(commands)
     _add_backfill(commands)
     _add_simulate(commands)
     return parser
@@ -56,12 +68,19 @@ def _add_convert(commands: argparse._SubParsersAction, words: list[str]) -> None
     for name, known in FORMATS.items():
         parser = formats.add_parser(name, help=known.summary, description=known.summary)
         if name in words[1:2]:
-            module = importlib.import_module(f"data_prep.formats.{known.module}")
-            module.add_options(parser)
+            _add_format(parser, known)
+            _add_raw(parser, known)
+            parser.add_argument("out", metavar="OUT")
             add_convert_options(parser, known)
-            parser.set_defaults(run=_convert, read=module.read)
-            if hasattr(module, "read_table"):
-                parser.set_defaults(read_table=module.read_table)
+            parser.set_defaults(run=_convert)
+
+
+def _add_format(parser: argparse.ArgumentParser, known: Format) -> None:
+    module = importlib.import_module(f"data_prep.formats.{known.module}")
+    module.add_options(parser)
+    parser.set_defaults(read=module.read)
+    if hasattr(module, "read_table"):
+        parser.set_defaults(read_table=module.read_table)
 
 
 def _convert(args: argparse.Namespace) -> int:
@@ -71,21 +90,116 @@ def _convert(args: argparse.Namespace) -> int:
     return convert(args, args.read)
 
 
+def _add_raw(parser: argparse.ArgumentParser, known: Format) -> None:
+    if known.raw:
+        several = {"nargs": "+"} if known.several else {}
+        parser.add_argument("raw", metavar="RAW", help=known.raw, **several)
+
+
+def _format_in(words: list[str]) -> str:
+    """The format that ``--format`` names: its options are wanted before the words are parsed."""
+    chosen = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chosen.add_argument("--format", default="csv")
+    return chosen.parse_known_args(words)[0].format
+
+
+def _add_append(commands: argparse._SubParsersAction, words: list[str]) -> None:
+    parser = commands.add_parser("append", help="add newer readings to a file")
+    parser.add_argument("file", metavar="FILE")
+    _add_source(parser, words, "append")
+    parser.set_defaults(run=_append)
+
+
+def _add_source(parser: argparse.ArgumentParser, words: list[str], command: str) -> None:
+    """The options of the format that the words name, with the rest of those of readings."""
+    parser.add_argument("--format", required=True, choices=list(FORMATS), help="of the source")
+    name = _format_in(words)
+    if words[:1] == [command] and name in FORMATS:
+        _add_format(parser, FORMATS[name])
+        _add_raw(parser, FORMATS[name])
+        add_unit_option(parser)
+        add_readings_options(parser, FORMATS[name])
+        add_detector_options(parser)
+        parser.set_defaults(timezone=None)  # that of the file
+
+
+def _append(args: argparse.Namespace) -> int:
+    from data_prep.append import append
+
+    args.command = f"append --format {args.format}"
+    print(append(args.file, args, args.read))
+    return 0
+
+
+def _add_watch(commands: argparse._SubParsersAction, words: list[str]) -> None:
+    parser = commands.add_parser("watch", help="take documents of a folder as they arrive")
+    parser.add_argument("folder", metavar="FOLDER")
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--format", required=True, choices=_WATCHED, help="of the documents")
+    parser.add_argument("--every", type=minutes, default=minutes("10s"), help="look this often")
+    parser.add_argument("--once", action="store_true", help="take what is there, and end")
+    parser.add_argument(
+        "--lines",
+        metavar="CSV",
+        help="also write the new readings as 'socialgraph stream' reads them; - for the output",
+    )
+    name = _format_in(words)
+    if words[:1] == ["watch"] and name in _WATCHED:
+        _add_format(parser, FORMATS[name])
+        add_convert_options(parser, FORMATS[name])
+    parser.set_defaults(run=_watch)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from data_prep.watch import watch
+
+    args.command = f"watch --format {args.format}"
+    return watch(args)
+
+
 def _add_inspect(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("inspect", help="what is in a file, and what is wrong with it")
     parser.set_defaults(run=_inspect)
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--radius", type=float, default=1000.0, help="metres, to count neighbours")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+    parser.add_argument("--html", metavar="PAGE", help="also write a page with a map")
 
 
 def _inspect(args: argparse.Namespace) -> int:
     from data_prep.findings import format_findings
     from data_prep.inspect_file import inspect_file
+    from data_prep.page import write_page
 
     found = inspect_file(args.file, args.radius)
+    if args.html:
+        write_page(args.html, found)
     print(json.dumps(found, indent=2, allow_nan=False) if args.json else format_findings(found))
     return 1 if found["problems"] else 0
+
+
+def _add_clean(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("clean", help="mask the readings that 'inspect' doubts")
+    parser.set_defaults(run=_clean)
+    add = parser.add_argument
+    add("file", metavar="FILE")
+    add("out", metavar="OUT")
+    add(
+        "--reasons",
+        nargs="+",
+        metavar="REASON",
+        help="of those that 'inspect' names (default: all)",
+    )
+    add("--account", metavar="CSV", help="which readings, and why (default: OUT with .masked.csv)")
+    add("--overwrite", action="store_true", help="replace OUT if it exists")
+
+
+def _clean(args: argparse.Namespace) -> int:
+    from data_prep.clean import clean
+
+    refuse_existing(args.out, args.overwrite)
+    print(clean(args.file, args.out, args.reasons, args.account))
+    return 0
 
 
 def _add_backfill(commands: argparse._SubParsersAction) -> None:

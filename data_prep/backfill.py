@@ -1,6 +1,5 @@
 """Positions written into an existing HDF5 file, all of them or none."""
 
-import shutil
 from pathlib import Path
 
 import h5py
@@ -10,7 +9,7 @@ from data_prep.detectors import DetectorTable
 from data_prep.joining import locate_detectors, match_ids, refuse_swapped
 from data_prep.report import Report, enumerate_first
 from socialgraph import schema
-from socialgraph.atomic import replacing
+from socialgraph.atomic import clone, replacing
 from socialgraph.storage import open_for_writing
 
 __all__ = ["backfill"]
@@ -63,7 +62,7 @@ def _write_positions(
     path: Path, vdids: list[str], lat: np.ndarray, lon: np.ndarray, rows: np.ndarray
 ) -> None:
     with replacing(path) as temporary:
-        shutil.copy(path, temporary)
+        clone(path, temporary)
         with open_for_writing(temporary, "r+") as file:
             info = file.require_group("metadata/vd_info")
             for row in rows:

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -78,7 +78,8 @@ def gather(
     table = getattr(args, "read_table", read_table)(args)
     args.located = () if table is None else table.vdids
     feed = read(args)
-    if table is None and feed.detectors is None:
+    known = getattr(args, "known", None)  # the file that readings are added to
+    if table is None and feed.detectors is None and known is None:
         raise ValueError("Set --detectors to a table of the detectors: ids and positions.")
     units = feed.units | _known(pairs(args.unit, "--unit"), feed.features, "--unit")
     rules = _missing_rules(args, feed)
@@ -95,7 +96,7 @@ def gather(
     if table is None and feed.detectors is not None and (own := feed.detectors()) is not None:
         table = drop_null_island(own, report)
     table = None if table is None else match_ids(table, lanes.vdids, report)
-    lat, lon = _locate(table, lanes.vdids, report)
+    lat, lon = _locate(table, lanes.vdids, report, () if known is None else known.vdids)
     edges = _read_edges(args, lanes.vdids, lat, lon, report)
     report_axis(axis, grid, coarsening.ratio, args.interval is not None, zone, report)
     interval = grid.step * coarsening.ratio
@@ -220,10 +221,11 @@ def _known(said: dict[str, str], features: list[str], option: str) -> dict[str, 
 
 
 def _locate(
-    table: DetectorTable | None, vdids: list[str], report: Report
+    table: DetectorTable | None, vdids: list[str], report: Report, known: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     if table is None:
-        report.add("positions", "none: set --detectors, or use 'python -m data_prep backfill'")
+        if not set(vdids) <= set(known):
+            report.add("positions", "none: set --detectors, or use 'python -m data_prep backfill'")
         return np.full(len(vdids), np.nan), np.full(len(vdids), np.nan)
     lat, lon = locate_detectors(table, vdids)
     report_positions(table, vdids, lat, lon, report)

@@ -19,6 +19,7 @@ __all__ = [
     "add_detector_options",
     "add_readings_options",
     "add_table_options",
+    "add_unit_option",
     "minutes",
     "pairs",
     "refuse_existing",
@@ -34,7 +35,7 @@ def add_convert_options(parser: ArgumentParser, format_: Format) -> None:
     add = parser.add_argument
     add("--name", default=format_.name, help="name of the data set")
     add("--overwrite", action="store_true", help="replace OUT if it exists")
-    _add_unit(parser)
+    add_unit_option(parser)
     add_readings_options(parser, format_)
     add_detector_options(parser)
     _add_edge_options(parser)
@@ -190,7 +191,8 @@ def _character(text: str) -> str:
     return text
 
 
-def _add_unit(parser: ArgumentParser) -> None:
+def add_unit_option(parser: ArgumentParser) -> None:
+    """The option of the units of features."""
     parser.add_argument(
         "--unit", **_SEVERAL, default=[], metavar="FEATURE=UNIT", help="e.g. speed=km/h"
     )

@@ -17,6 +17,9 @@ class Format(NamedTuple):
         timezone: zone of the clock of its times (IANA name), None if the format does not say it.
         null_values: numbers that mean "missing", as ``--null-value`` takes them.
         name: name of the data set, if it is always the same.
+        raw: what the sources are; empty if options of the format name them.
+        several: whether there may be several sources.
+        arrives: whether its documents arrive one after the other, and ``watch`` takes them.
     """
 
     module: str
@@ -25,6 +28,9 @@ class Format(NamedTuple):
     timezone: str | None = None
     null_values: tuple[str, ...] = ()
     name: str = ""
+    raw: str = ""
+    several: bool = True
+    arrives: bool = False
 
 
 _CALIFORNIA = "America/Los_Angeles"
@@ -42,24 +48,32 @@ FORMATS = {
         _CALIFORNIA,
         ("0",),
         "metr-la",
+        raw="metr-la.h5, pems-bay.h5, or a CSV of time by detector",
+        several=False,
     ),
     "tdx": Format(
         "tdx",
         "Taiwan's TDX v2: VD lists and VDLive, JSON or XML, files, folders, archives",
         "convert tdx VDList.json live/ out.h5 --interval 5min",
         "Asia/Taipei",
+        raw="VD lists and VDLive: files, folders, archives",
+        arrives=True,
     ),
     "pems": Format(
         "pems_station",
         "PeMS Station 5-Minute as downloaded, with its text_meta",
         "convert pems 'd04_text_station_5min_*.txt.gz' out.h5 --detectors d04_text_meta.txt",
         _CALIFORNIA,
+        raw="d??_text_station_5min_*.txt.gz, globs, folders",
+        arrives=True,
     ),
     "pems-npz": Format(
         "pems_npz",
         "PEMS03, PEMS04, PEMS07, PEMS08: .npz of time, detector and feature",
         "convert pems-npz PEMS04.npz out.h5 --edges PEMS04.csv",
         _CALIFORNIA,
+        raw="PEMS0?.npz",
+        several=False,
     ),
     "largest": Format(
         "largest",
@@ -67,6 +81,7 @@ FORMATS = {
         "convert largest ca_his_raw_2019.h5 out.h5 --detectors ca_meta.csv",
         _CALIFORNIA,
         name="largest",
+        raw="ca_his_raw_20??.h5, globs, folders",
     ),
     "utd19": Format(
         "utd19",
@@ -74,6 +89,7 @@ FORMATS = {
         "convert utd19 utd19_u.csv out.h5 --city constance --detectors detectors_public.csv "
         "--timezone Europe/Berlin",
         null_values=("-1",),
+        raw="utd19_u.csv or parts of it; globs, folders",
     ),
     "day-rows": Format(
         "day_rows",
@@ -81,16 +97,21 @@ FORMATS = {
         "convert day-rows VSDATA_20240101.csv out.h5 --detectors sites.csv "
         "--timezone Australia/Melbourne",
         null_values=("-1",),
+        raw="tables; globs, folders",
     ),
     "datex": Format(
         "datex",
         "DATEX II 1.0, 2 and 3: measured data with its site table, elaborated travel times",
         "convert datex measured/ out.h5 --detectors sites.xml --timezone Europe/Amsterdam",
         null_values=("-1",),
+        raw="publications: files, folders, archives",
+        arrives=True,
     ),
     "netcdf": Format(
         "netcdf",
         "NetCDF and Zarr of xarray: arrays over time and detector",
         "convert netcdf data.nc out.h5 --features speed --detectors detectors.csv",
+        raw="a NetCDF file",
+        several=False,
     ),
 }

@@ -40,8 +40,6 @@ _MEASURED, _ELABORATED = "siteMeasurements", "elaboratedData"
 def add_options(parser: ArgumentParser) -> None:
     """The options of this format."""
     add = parser.add_argument
-    add("raw", nargs="+", metavar="DOCUMENT", help="publications: files, folders, archives")
-    add("out", metavar="OUT")
     add(
         "--features",
         nargs="+",

@@ -32,8 +32,6 @@ _PLACES = ("NB_LATITUDE", "NB_LONGITUDE")
 def add_options(parser: ArgumentParser) -> None:
     """The options of this format."""
     add = parser.add_argument
-    add("raw", nargs="+", metavar="FILE", help="tables; globs, folders")
-    add("out", metavar="OUT")
     add("--id-column", nargs="+", help="columns of the id, joined by '-' (default: those of SCATS)")
     add("--day-column", help="column of the day (default: that of SCATS)")
     add("--feature", default="volume", help="what the cells hold (default: %(default)s)")

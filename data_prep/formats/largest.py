@@ -18,8 +18,6 @@ __all__ = ["add_options", "read"]
 def add_options(parser: ArgumentParser) -> None:
     """The options of this format."""
     add = parser.add_argument
-    add("raw", nargs="+", metavar="FILE", help="ca_his_raw_20??.h5, globs, folders")
-    add("out", metavar="OUT")
     add("--key", help="group of the frame in HDF5 (default: the only one)")
     add("--feature", default="flow", help="what the frames hold (default: %(default)s)")
 

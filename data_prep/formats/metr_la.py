@@ -21,8 +21,6 @@ __all__ = ["add_options", "frame_blocks", "read", "speed_blocks"]
 def add_options(parser: ArgumentParser) -> None:
     """The options of this format."""
     add = parser.add_argument
-    add("raw", metavar="RAW", help="metr-la.h5, pems-bay.h5, or a CSV of time by detector")
-    add("out", metavar="OUT")
     add("--start", help="first time of a file without times, e.g. 2012-03-01T00:00:00")
     add("--key", help="group of the frame in HDF5 (default: the only one)")
     add_table_options(parser)

@@ -22,8 +22,6 @@ _LAT, _LON = ("lat", "latitude"), ("lon", "longitude")
 def add_options(parser: ArgumentParser) -> None:
     """The options of this format."""
     add = parser.add_argument
-    add("raw", metavar="RAW", help="a NetCDF file")
-    add("out", metavar="OUT")
     add("--features", nargs="+", help="arrays to take (default: all over time and detector)")
     add("--time-dimension", default="time", help="(default: %(default)s)")
     add("--id-dimension", help="dimension of the detectors (default: the other one)")

@@ -32,8 +32,6 @@ _STARTS = {  # by steps and detectors
 def add_options(parser: ArgumentParser) -> None:
     """The options of this format."""
     add = parser.add_argument
-    add("raw", metavar="RAW", help="PEMS0?.npz")
-    add("out", metavar="OUT")
     add("--ids", help="text file of the ids, one a line (PEMS03.txt; default: indices from 0)")
     add("--start", help="first time, e.g. 2018-09-01T00:00:00 (default: that of PEMS0?, by size)")
     add("--features", nargs="+", help=f"names of the features (default: {' '.join(_FEATURES)})")

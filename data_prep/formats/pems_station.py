@@ -27,8 +27,6 @@ _LEAST_COLUMNS = 12
 def add_options(parser: ArgumentParser) -> None:
     """The options of this format."""
     add = parser.add_argument
-    add("raw", nargs="+", metavar="FILE", help="d??_text_station_5min_*.txt.gz, globs, folders")
-    add("out", metavar="OUT")
     add(
         "--min-observed",
         type=float,

@@ -16,7 +16,6 @@ __all__ = ["add_options", "read"]
 def add_options(parser: ArgumentParser) -> None:
     """The options of tables."""
     add, several = parser.add_argument, {"nargs": "+", "action": "extend"}
-    add("out", metavar="OUT")
     layout = parser.add_mutually_exclusive_group(required=True)
     layout.add_argument(
         "--wide", **several, metavar="FEATURE=FILE", help="files, quoted globs, folders by feature"

@@ -33,10 +33,7 @@ _ATTRIBUTES += ("LocationMile", "SubAuthorityCode", "VDType")
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """The options of this format."""
-    add = parser.add_argument
-    add("raw", nargs="+", metavar="DOCUMENT", help="VD lists and VDLive: files, folders, archives")
-    add("out", metavar="OUT")
+    """This format needs no options of its own."""
 
 
 def read(args: Namespace) -> Feed:

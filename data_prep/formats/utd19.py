@@ -26,8 +26,6 @@ _UNITS = {"flow": "veh/h", "occupancy": "1", "speed": "km/h"}
 def add_options(parser: ArgumentParser) -> None:
     """The options of this format."""
     add = parser.add_argument
-    add("raw", nargs="+", metavar="FILE", help="utd19_u.csv or parts of it; globs, folders")
-    add("out", metavar="OUT")
     add("--city", help="city to take, as in the column 'city'")
     add(
         "--features",
