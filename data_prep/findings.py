@@ -75,8 +75,8 @@ def _describe_mark(entry: dict) -> str:
     return (
         f"{entry['count']} readings of '{entry['feature']}' on {entry['days']} days are doubtful, "
         f"'{entry['reason']}' ({entry['meaning']}), in {len(entry['detectors'])} detectors, most "
-        f"in {enumerate_first(entry['detectors'])}; first {_plain(first['value'])} in {first['vdid']} "
-        f"at {first['time']}. 'python -m data_prep clean' masks them."
+        f"in {enumerate_first(entry['detectors'])}; first {_plain(first['value'])} in "
+        f"{first['vdid']} at {first['time']}. 'python -m data_prep clean' masks them."
     )
 
 

@@ -13,7 +13,7 @@ __all__ = ["Resemblance", "find_clock_changes", "find_copies", "find_resemblance
 _WINDOW = 5  # days on either side of a change
 _MOST_LAG = 3 * 60  # minutes
 _LEAST_LAG = 30  # minutes
-_ALIKE, _GAIN = 0.95, 0.02
+_ALIKE, _GAIN = 0.85, 0.1  # correlation of usual days, and how much a shift adds
 _NEAREST = 5
 _UNLIKE, _LIKE, _FAR = 0.3, 0.97, 2000.0
 
@@ -110,7 +110,8 @@ def _best_lag(before: np.ndarray, after: np.ndarray, interval_minutes: float) ->
     alike = np.array([_correlation(before, np.roll(after, -lag)) for lag in lags])
     best = int(np.argmax(alike))
     gain = float(alike[best] - alike[most])
-    clear = alike[best] > _ALIKE and gain > _GAIN
+    # Also, what differs without the shift must be more than twice what differs with it.
+    clear = alike[best] > _ALIKE and gain > max(_GAIN, 1 - float(alike[best]))
     lag = int(lags[best])
     return (lag, gain) if clear and abs(lag) * interval_minutes >= _LEAST_LAG else (0, 0.0)
 

@@ -166,4 +166,6 @@ def _write(args: Namespace, path: Path, feed: Feed, kept: list[Block]) -> None:
         options.timezone = None
         print(append(path, options, read))
     else:
+        if options.interval is None and feed.step is not None:
+            options.interval = feed.step / 60  # the first documents may not follow each other
         convert(options, read)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from data_prep.convert import read_table as read_given_table
 from data_prep.detectors import DetectorTable, table_from_columns
 from data_prep.documents import parse_document
 from data_prep.feed import Block, Feed, long_block
@@ -22,7 +23,7 @@ from data_prep.report import Report, enumerate_first
 from data_prep.sources import expand_paths, read_documents
 from data_prep.timestamps import parse_times
 
-__all__ = ["FEATURES", "add_options", "live_block", "read"]
+__all__ = ["FEATURES", "add_options", "live_block", "read", "read_table"]
 
 FEATURES = ("speed", "flow", "occupancy")
 _RULES = ["weighted", "sum", "mean"]
@@ -72,6 +73,21 @@ def read(args: Namespace) -> Feed:
         read=f"VDLive of {len(paths)} files from '{paths[0].name}'",
         tell=listed.tell,
     )
+
+
+def read_table(args: Namespace) -> DetectorTable | None:
+    """The table that ``--detectors`` names: a VD list, or any other table of detectors."""
+    name = str(args.detectors or "").lower().removesuffix(".gz")
+    if not name.endswith((".json", ".xml")):
+        return read_given_table(args)
+    listed = _Listed()
+    for path, data in read_documents(expand_paths([args.detectors]), (".json", ".xml")):
+        document = parse_document(path, data)
+        listed.add(_entries(document.get("VDs", document.get("")), "VD"), path)
+    table = listed.table()
+    if table is None:
+        raise ValueError(f"'{args.detectors}' lists no VDs. Give TDX's VD list.")
+    return table
 
 
 def live_block(name: str, entries: list[Mapping]) -> Block:
