@@ -8,9 +8,9 @@ import numpy as np
 from data_prep.feed import Block
 from data_prep.report import Report
 from data_prep.timestamps import to_seconds
-from socialgraph.calendar import ClockError, RepeatedHour, absent_hour, to_utc
+from socialgraph.calendar import ClockError, RepeatedHour, absent_hour, parse_stamps, to_utc
 
-__all__ = ["Clocks", "blocks_in_utc", "report_clocks", "round_blocks"]
+__all__ = ["Clocks", "blocks_between", "blocks_in_utc", "report_clocks", "round_blocks"]
 
 
 @dataclass
@@ -84,6 +84,28 @@ def blocks_in_utc(
         yield from _place(block.rows(slice(0, end)), zone, repeated_hour, clocks)
     if waiting is not None:
         yield from _place(waiting, zone, repeated_hour, clocks)
+
+
+def blocks_between(
+    blocks: Iterable[Block], since: str | None, until: str | None, zone: str
+) -> Iterator[Block]:
+    """The rows of blocks in UTC from ``since`` on and before ``until``.
+
+    Args:
+        blocks: times in UTC.
+        since, until: ISO 8601, with an offset or on the clock of ``zone``; None for no limit.
+        zone: IANA name.
+
+    Raises:
+        ValueError: if a limit is no time.
+    """
+    low, high = (None if t is None else parse_stamps([t], zone)[0] for t in (since, until))
+    for block in blocks:
+        inside = np.ones(len(block), dtype=bool)
+        inside &= True if low is None else block.times >= low
+        inside &= True if high is None else block.times < high
+        if inside.any():
+            yield block if inside.all() else block.rows(inside)
 
 
 def report_clocks(clocks: Clocks, zone: str | None, report: Report) -> None:

@@ -10,7 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.account import report_axis, report_pairs, report_rows
-from data_prep.clocks import Clocks, blocks_in_utc, report_clocks, round_blocks
+from data_prep.clocks import (
+    Clocks,
+    blocks_between,
+    blocks_in_utc,
+    report_clocks,
+    round_blocks,
+)
 from data_prep.coarsen import Coarsening, choose_rules, coarser_unit
 from data_prep.detectors import DetectorTable, read_detectors
 from data_prep.feed import Block, Feed
@@ -86,7 +92,8 @@ def gather(
     rounded = None if args.round is None else whole_seconds(args.round)
     clocks = Clocks()
     blocks = round_blocks(rules.apply(feed.blocks), rounded)
-    lists = held_blocks(blocks_in_utc(blocks, zone, args.repeated_hour, clocks))
+    placed = blocks_in_utc(blocks, zone, args.repeated_hour, clocks)
+    lists = held_blocks(blocks_between(placed, args.since, args.until, zone))
     grid, coarsening = _fill(args, feed, lists, zone, units, rounded or feed.step, folder)
     report_clocks(clocks, args.timezone, report)
     report_rows(grid, report)
@@ -153,7 +160,8 @@ def _fill(
 ) -> tuple[Grid, Coarsening]:
     first = next(lists, [])
     if not sum(map(len, first)):
-        raise ValueError(f"There are no readings in {feed.read}.")
+        limits = " from --since to --until" if args.since or args.until else ""
+        raise ValueError(f"There are no readings in {feed.read}{limits}.")
     interval = None if args.interval is None else whole_seconds(args.interval)
     try:
         step, how = settle_step(first, interval, hint)

@@ -59,6 +59,8 @@ def add_readings_options(parser: ArgumentParser, format_: Format) -> None:
         help="which of the two hours in autumn is meant: told by the order of the rows, or, for a "
         "source that holds this hour once, the first or the second (default: %(default)s)",
     )
+    add("--since", metavar="TIME", help="first time to take (ISO 8601; local, or with an offset)")
+    add("--until", metavar="TIME", help="time from which on nothing is taken")
     add("--interval", type=minutes, help="of the result, e.g. 5min or 30s (default: inferred)")
     add("--round", type=minutes, help="bring times that jitter to a multiple of this, e.g. 30s")
     add(

@@ -11,6 +11,7 @@ from benchmarks.tables.cost import (
     shared_vs_distributed,
 )
 from benchmarks.tables.faults import hostile, mutation
+from benchmarks.tables.feeds import feed_samples, feeds
 from benchmarks.tables.layers import encoder, pooling, streaming
 
 __all__ = ["TABLES"]
@@ -31,5 +32,6 @@ TABLES: dict[str, Callable[[dict], str]] = {
             plan,
         ),
         *(batch_size, pooling, encoder, streaming, hostile, mutation),
+        *(feed_samples, feeds),
     )
 }

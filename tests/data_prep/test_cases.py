@@ -133,6 +133,17 @@ def test_jitter_of_seconds_is_rounded_on_demand(write_file, run):
     assert str(series.timestamps[1]) == "2024-01-01T00:05:00"
 
 
+def test_a_period_is_taken_on_the_local_clock(write_file, run):
+    text = "time,a\n" + "".join(f"2024-01-01T{h:02}:00Z,{h}\n" for h in range(24))
+    table = write_file("d.csv", "id,lat,lon\na,25,121\n")
+    words = ["--wide", f"speed={write_file('s.csv', text)}", "--detectors", table]
+    words += ["--timezone", "Asia/Taipei", "--since", "2024-01-01T10:00"]
+    series, _ = run("csv", *words, "--until", "2024-01-01T12:00")
+    assert series.values[:, 0, 0].tolist() == [2, 3]
+    assert "from --since to --until" in run("csv", *words, "--until", "2024-01-01T08:00")[1]
+    assert "ISO 8601" in run("csv", *words, "--until", "noon")[1]
+
+
 def test_plausible_ranges_are_those_of_a_feature(write_file, run):
     path = write_file("l.csv", "id,t,v,q\na,2024-01-01 00:00,200,200\na,2024-01-01 00:05,9,9\n")
     table = write_file("d.csv", "id,lat,lon\na,25,121\n")
