@@ -1,25 +1,27 @@
 """``python -m data_prep COMMAND``: make, inspect and mend the HDF5 files of socialgraph."""
 
 import argparse
+import importlib
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
-from data_prep.backfill import backfill
-from data_prep.convert import convert_csv, convert_metr_la, refuse_existing
-from data_prep.detectors import read_detectors
-from data_prep.findings import format_findings
-from data_prep.inspect_file import inspect_file
-from data_prep.simulate import simulate
-from data_prep.simulate_random import random_networks
-from data_prep.timeline import CONFLICT_RULES
+from data_prep.formats import FORMATS, Format
+from data_prep.options import (
+    add_convert_options,
+    add_detector_options,
+    add_readings_options,
+    add_unit_option,
+    minutes,
+    refuse_existing,
+)
+from data_prep.report import format_table
 from socialgraph import schema, shell
-from socialgraph.calendar import RepeatedHour
-from socialgraph.graph.road_table import Keys, Rows
 
 __all__ = ["main"]
+
+_WATCHED = [name for name, known in FORMATS.items() if known.arrives]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,136 +30,132 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    args = _build_parser().parse_args(words)
+    args = _build_parser(words).parse_args(words)
     return args.run(args)
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def _build_parser(words: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m data_prep", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    convert = commands.add_parser("convert", help="raw files to one HDF5 file")
-    sources = convert.add_subparsers(required=True, metavar="SOURCE", dest="source")
-    _add_metr_la(sources)
-    _add_csv(sources)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    _add_formats(commands)
+    _add_convert(commands, words)
+    _add_append(commands, words)
+    _add_watch(commands, words)
     _add_inspect(commands)
+    _add_clean(commands)
     _add_backfill(commands)
     _add_simulate(commands)
     return parser
 
 
-def _add_metr_la(sources: argparse._SubParsersAction) -> None:
-    parser = sources.add_parser("metr-la", help="METR-LA, PEMS-BAY and files in their layout")
-    parser.set_defaults(run=convert_metr_la)
-    add = parser.add_argument
-    add("raw", metavar="RAW", help="metr-la.h5, pems-bay.h5, or a CSV of time by detector")
-    add("out", metavar="OUT")
-    add("--locations", required=True, help="CSV of ids, latitudes and longitudes")
-    add("--start", help="first time of a file without times, e.g. 2012-03-01T00:00:00")
-    add("--key", help="group of the frame in HDF5 (default: the only one)")
-    add("--unit", default="mph", help="unit of speed (default: %(default)s)")
-    _add_source_options(parser, "metr-la", "America/Los_Angeles", [0.0])
-    _add_detector_options(parser)
-    _add_edge_options(parser)
+def _add_formats(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("formats", help="the formats that 'convert' reads, with examples")
+    parser.set_defaults(run=_formats)
 
 
-def _add_csv(sources: argparse._SubParsersAction) -> None:
-    parser = sources.add_parser("csv", help="CSV files, wide (time by detector) or long")
-    parser.set_defaults(run=convert_csv)
-    add, several = parser.add_argument, {"nargs": "+", "action": "extend"}
-    add("out", metavar="OUT")
-    add("--detectors", required=True, help="CSV of ids and positions")
-    layout = parser.add_mutually_exclusive_group(required=True)
-    layout.add_argument("--wide", **several, metavar="FEATURE=FILE", help="one file per feature")
-    layout.add_argument("--long", **several, metavar="FILE", help="files, quoted globs, folders")
-    add("--id-column", help="column of the ids in long files")
-    add("--features", **several, metavar="COLUMN=FEATURE", help="readings of long files")
-    add("--unit", **several, default=[], metavar="FEATURE=UNIT", help="e.g. speed=km/h")
-    _add_source_options(parser, "", None, [])
-    _add_detector_options(parser)
-    _add_edge_options(parser)
+def _formats(args: argparse.Namespace) -> int:
+    rows = []
+    for name, known in FORMATS.items():
+        rows += [(name, known.summary), ("", f"python -m data_prep {known.example}")]
+    print(format_table(rows))
+    return 0
 
 
-def _add_source_options(
-    parser: argparse.ArgumentParser, name: str, timezone: str | None, null_values: list[float]
-) -> None:
-    parser.set_defaults(default_null_values=null_values)
-    add = parser.add_argument
-    add("--name", default=name, help="name of the data set")
-    add(
-        "--timezone",
-        default=timezone,
-        help="zone of the network and of times without an offset, IANA name (default: "
-        f"{timezone or 'UTC'})",
+def _add_convert(commands: argparse._SubParsersAction, words: list[str]) -> None:
+    """The parsers of all formats; only that of the one in ``words`` has options, as each takes the
+    time to load its module."""
+    convert = commands.add_parser("convert", help="raw files to one HDF5 file")
+    formats = convert.add_subparsers(required=True, metavar="FORMAT", dest="format")
+    for name, known in FORMATS.items():
+        parser = formats.add_parser(name, help=known.summary, description=known.summary)
+        if name in words[1:2]:
+            _add_format(parser, known)
+            _add_raw(parser, known)
+            parser.add_argument("out", metavar="OUT")
+            add_convert_options(parser, known)
+            parser.set_defaults(run=_convert)
+
+
+def _add_format(parser: argparse.ArgumentParser, known: Format) -> None:
+    module = importlib.import_module(f"data_prep.formats.{known.module}")
+    module.add_options(parser)
+    parser.set_defaults(read=module.read)
+    if hasattr(module, "read_table"):
+        parser.set_defaults(read_table=module.read_table)
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from data_prep.convert import convert
+
+    args.command = f"convert {args.format}"
+    return convert(args, args.read)
+
+
+def _add_raw(parser: argparse.ArgumentParser, known: Format) -> None:
+    if known.raw:
+        several = {"nargs": "+"} if known.several else {}
+        parser.add_argument("raw", metavar="RAW", help=known.raw, **several)
+
+
+def _format_in(words: list[str]) -> str:
+    """The format that ``--format`` names: its options are wanted before the words are parsed."""
+    chosen = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chosen.add_argument("--format", default="csv")
+    return chosen.parse_known_args(words)[0].format
+
+
+def _add_append(commands: argparse._SubParsersAction, words: list[str]) -> None:
+    parser = commands.add_parser("append", help="add newer readings to a file")
+    parser.add_argument("file", metavar="FILE")
+    _add_source(parser, words, "append")
+    parser.set_defaults(run=_append)
+
+
+def _add_source(parser: argparse.ArgumentParser, words: list[str], command: str) -> None:
+    """The options of the format that the words name, with the rest of those of readings."""
+    parser.add_argument("--format", required=True, choices=list(FORMATS), help="of the source")
+    name = _format_in(words)
+    if words[:1] == [command] and name in FORMATS:
+        _add_format(parser, FORMATS[name])
+        _add_raw(parser, FORMATS[name])
+        add_unit_option(parser)
+        add_readings_options(parser, FORMATS[name])
+        add_detector_options(parser)
+        parser.set_defaults(timezone=None)  # that of the file
+
+
+def _append(args: argparse.Namespace) -> int:
+    from data_prep.append import append
+
+    args.command = f"append --format {args.format}"
+    print(append(args.file, args, args.read))
+    return 0
+
+
+def _add_watch(commands: argparse._SubParsersAction, words: list[str]) -> None:
+    parser = commands.add_parser("watch", help="take documents of a folder as they arrive")
+    parser.add_argument("folder", metavar="FOLDER")
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--format", required=True, choices=_WATCHED, help="of the documents")
+    parser.add_argument("--every", type=minutes, default=minutes("10s"), help="look this often")
+    parser.add_argument("--once", action="store_true", help="take what is there, and end")
+    parser.add_argument(
+        "--lines",
+        metavar="CSV",
+        help="also write the new readings as 'socialgraph stream' reads them; - for the output",
     )
-    add(
-        "--repeated-hour",
-        choices=get_args(RepeatedHour),
-        default="order",
-        help="which of the two hours in autumn is meant: told by the order of the rows, or, for a "
-        "source that holds this hour once, the first or the second (default: %(default)s)",
-    )
-    add("--interval", type=float, help="minutes between readings (default: inferred)")
-    add("--time-column", help="column of the times (default in wide files: the first)")
-    add("--time-format", default="", help="strptime format (default: ISO 8601 or since 1970)")
-    add(
-        "--null-value",
-        nargs="+",
-        action="extend",
-        type=float,
-        help=f"numbers that mean missing, e.g. -99 255; nan for none (default: {null_values})",
-    )
-    add(
-        "--delimiter",
-        type=_delimiter,
-        default=",",
-        help="between cells of the readings (default: '%(default)s')",
-    )
-    add("--on-conflict", choices=CONFLICT_RULES, default="error", help="rows that contradict")
-    add("--overwrite", action="store_true", help="replace OUT if it exists")
+    name = _format_in(words)
+    if words[:1] == ["watch"] and name in _WATCHED:
+        _add_format(parser, FORMATS[name])
+        add_convert_options(parser, FORMATS[name])
+    parser.set_defaults(run=_watch)
 
 
-def _delimiter(text: str) -> str:
-    text = text.replace("\\t", "\t")
-    if len(text) != 1:
-        raise argparse.ArgumentTypeError(f"expected one character, \\t for a tab (got {text!r})")
-    return text
+def _watch(args: argparse.Namespace) -> int:
+    from data_prep.watch import watch
 
-
-def _add_detector_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--detector-id-column", help="column of the ids in the table of detectors")
-    several = {"nargs": "+", "action": "extend"}
-    add("--lat-column", **several, help="latitude in degrees; of several columns the mean is taken")
-    add("--lon-column", **several, help="longitude in degrees; as many columns as of latitude")
-    add(
-        "--detector-delimiter",
-        type=_delimiter,
-        default=",",
-        help="between cells of the table (default: ',')",
-    )
-
-
-def _add_edge_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--edges", help="CSV of road distances to put into OUT: from, to, length, or a matrix")
-    add(
-        "--edge-rows",
-        choices=get_args(Rows),
-        default="to",
-        help="whether a row of a matrix is where the way goes from or to (default: %(default)s)",
-    )
-    add(
-        "--edge-keys",
-        choices=get_args(Keys),
-        default="auto",
-        help="whether the table has ids or indices from 0 (default: what fits)",
-    )
-    add(
-        "--edge-metres-per-unit",
-        type=float,
-        default=1.0,
-        help="1000 for a table in kilometres (default: %(default)g)",
-    )
+    args.command = f"watch --format {args.format}"
+    return watch(args)
 
 
 def _add_inspect(commands: argparse._SubParsersAction) -> None:
@@ -166,31 +164,59 @@ def _add_inspect(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--radius", type=float, default=1000.0, help="metres, to count neighbours")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+    parser.add_argument("--html", metavar="PAGE", help="also write a page with a map")
 
 
 def _inspect(args: argparse.Namespace) -> int:
+    from data_prep.findings import format_findings
+    from data_prep.inspect_file import inspect_file
+    from data_prep.page import write_page
+
     found = inspect_file(args.file, args.radius)
+    if args.html:
+        write_page(args.html, found)
     print(json.dumps(found, indent=2, allow_nan=False) if args.json else format_findings(found))
     return 1 if found["problems"] else 0
+
+
+def _add_clean(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("clean", help="mask the readings that 'inspect' doubts")
+    parser.set_defaults(run=_clean)
+    add = parser.add_argument
+    add("file", metavar="FILE")
+    add("out", metavar="OUT")
+    add(
+        "--reasons",
+        nargs="+",
+        metavar="REASON",
+        help="of those that 'inspect' names (default: all)",
+    )
+    add("--account", metavar="CSV", help="which readings, and why (default: OUT with .masked.csv)")
+    add("--overwrite", action="store_true", help="replace OUT if it exists")
+
+
+def _clean(args: argparse.Namespace) -> int:
+    from data_prep.clean import clean
+
+    refuse_existing(args.out, args.overwrite)
+    print(clean(args.file, args.out, args.reasons, args.account))
+    return 0
 
 
 def _add_backfill(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("backfill", help="write positions into an existing file")
     parser.set_defaults(run=_backfill)
     parser.add_argument("file", metavar="FILE")
-    parser.add_argument("--detectors", required=True, help="CSV of ids and positions")
     parser.add_argument("--overwrite", action="store_true", help="replace good positions too")
-    _add_detector_options(parser)
+    add_detector_options(parser, required=True)
 
 
 def _backfill(args: argparse.Namespace) -> int:
-    table = read_detectors(
-        args.detectors,
-        args.detector_id_column,
-        args.lat_column,
-        args.lon_column,
-        args.detector_delimiter,
-    )
+    from data_prep.backfill import backfill
+    from data_prep.convert import read_table
+
+    table = read_table(args)
+    assert table is not None  # as the option is required
     lacking, report = backfill(args.file, table, args.overwrite)
     print(report)
     return 1 if lacking else 0
@@ -219,6 +245,8 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
 
 
 def _simulate(args: argparse.Namespace) -> int:
+    from data_prep.simulate import simulate
+
     options = {
         "num_detectors": args.detectors,
         "days": args.days,
@@ -237,6 +265,8 @@ def _simulate(args: argparse.Namespace) -> int:
 
 
 def _simulate_random(args: argparse.Namespace, given: dict) -> int:
+    from data_prep.simulate_random import random_networks
+
     if given:
         raise ValueError(
             f"Expected no {sorted(given)} beside '--random-networks', which draws them. Other "

@@ -1,16 +1,15 @@
 """Positions written into an existing HDF5 file, all of them or none."""
 
-import shutil
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from data_prep.detectors import DetectorTable
-from data_prep.joining import locate_detectors, refuse_swapped
+from data_prep.joining import locate_detectors, match_ids, refuse_swapped
 from data_prep.report import Report, enumerate_first
 from socialgraph import schema
-from socialgraph.atomic import replacing
+from socialgraph.atomic import clone, replacing
 from socialgraph.storage import open_for_writing
 
 __all__ = ["backfill"]
@@ -40,6 +39,8 @@ def backfill(
     vdids = schema.read_vdids(path)
     with h5py.File(path, "r") as file:
         old_lat, old_lon, status = schema.read_positions(file, vdids)
+    report = Report()
+    table = match_ids(table, vdids, report)
     lat, lon = locate_detectors(table, vdids)
     good, known = np.array(status) == "ok", np.isfinite(lat) & np.isfinite(lon)
     filled = known & (~good | overwrite)
@@ -53,14 +54,15 @@ def backfill(
     if filled.any():
         _write_positions(path, vdids, lat, lon, np.flatnonzero(filled))
     lacking = [vdid for vdid, has in zip(vdids, good | filled, strict=True) if not has]
-    return lacking, _report(vdids, table, filled, kept, lacking)
+    _report(vdids, table, filled, kept, lacking, report)
+    return lacking, report
 
 
 def _write_positions(
     path: Path, vdids: list[str], lat: np.ndarray, lon: np.ndarray, rows: np.ndarray
 ) -> None:
     with replacing(path) as temporary:
-        shutil.copy(path, temporary)
+        clone(path, temporary)
         with open_for_writing(temporary, "r+") as file:
             info = file.require_group("metadata/vd_info")
             for row in rows:
@@ -73,8 +75,8 @@ def _report(
     filled: np.ndarray,
     kept: np.ndarray,
     lacking: list[str],
-) -> Report:
-    report = Report()
+    report: Report,
+) -> None:
     report.add("filled", f"{filled.sum()} of {len(vdids)} detectors")
     report.add("kept", f"{kept.sum()} good positions")
     absent = sorted(set(vdids) - set(table.vdids))
@@ -82,4 +84,3 @@ def _report(
         report.add("not in table", f"{len(absent)} detectors: {enumerate_first(absent)}")
     if lacking:
         report.add("still without", f"{len(lacking)} detectors: {enumerate_first(lacking)}")
-    return report

@@ -1,119 +1,193 @@
 """The times of a source brought to UTC, with the hours that its clock skips and repeats."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from data_prep.feed import Block
 from data_prep.report import Report
-from data_prep.tables import TableFormat
-from data_prep.timeline import merge_duplicates
-from socialgraph.calendar import ClockError, absent_hour, to_utc
+from data_prep.timestamps import to_seconds
+from socialgraph.calendar import ClockError, RepeatedHour, absent_hour, parse_stamps, to_utc
 
-__all__ = ["Clocks", "place_in_utc", "report_clocks"]
+__all__ = ["Clocks", "blocks_between", "blocks_in_utc", "report_clocks", "round_blocks"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Clocks:
     """What the times of a source were, and what was dropped.
 
     Args:
         num_local: rows whose time was on the local clock.
         num_known: rows whose time had an offset or counted from 1970.
-        absent: local times ``[A]`` of the dropped rows.
+        absent: local times of the dropped rows.
     """
 
-    num_local: int
-    num_known: int
-    absent: np.ndarray
+    num_local: int = 0
+    num_known: int = 0
+    absent: list[np.datetime64] = field(default_factory=list)
 
 
-def place_in_utc(
-    times: np.ndarray,
-    is_local: np.ndarray,
-    values: np.ndarray,
-    table_format: TableFormat,
-    groups: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray, Clocks]:
-    """Bring the times of a source to UTC.
-
-    A regular axis on a local clock has rows in the hour that this clock leaves out in spring. They
-    stand for no time; those without any reading are dropped.
+def round_blocks(blocks: Iterable[Block], step: int | None) -> Iterator[Block]:
+    """Blocks with times in whole seconds.
 
     Args:
-        times: ``datetime64[s]`` ``[R]``, in the order of the source.
-        is_local: True for times on the local clock, False for those in UTC ``[R]``.
-        values: readings ``[R, K]``, NaN if missing.
-        table_format: zone of the clock, and how the hour that comes twice is meant.
-        groups: index of each row's detector ``[R]``, for long tables.
+        blocks: as a format gives them.
+        step: seconds; each time goes to its nearest multiple. None refuses fractions of seconds.
 
-    Returns:
-        UTC of the rows that are kept ``[K]``, True for those ``[R]``, and what was done.
+    Raises:
+        ValueError: if a time lies between two seconds and there is no ``step``.
+    """
+    for block in blocks:
+        if step is None:
+            yield replace(block, times=to_seconds(block.times, f"'{block.where}'"))
+        else:
+            seconds = block.times.astype("datetime64[ms]").astype(np.int64) / 1000
+            whole = np.floor(seconds / step + 0.5).astype(np.int64) * step
+            yield replace(block, times=whole.astype("datetime64[s]"))
+
+
+def blocks_in_utc(
+    blocks: Iterable[Block], zone: str, repeated_hour: RepeatedHour, clocks: Clocks
+) -> Iterator[Block]:
+    """Bring the times of blocks to UTC.
+
+    A regular axis on a local clock has rows in the hour that this clock leaves out in spring. They
+    stand for no time; those without any reading are dropped. Rows at the end of a block that are in
+    an hour that comes twice wait for the next block, so that their order is seen as a whole.
+
+    Args:
+        blocks: times in whole seconds, in the order of the source.
+        zone: IANA name of the clock of local times.
+        repeated_hour: see :func:`socialgraph.calendar.to_utc`.
+        clocks: gets what was done.
 
     Raises:
         socialgraph.calendar.ClockError: if a local time has no place in UTC, or ``repeated_hour``
             is for a source that holds this hour once, and it is there twice.
     """
-    zone, how = table_format.timezone, table_format.repeated_hour
-    rows = np.flatnonzero(is_local)
-    silent = rows[absent_hour(times[rows], zone)]
-    silent = silent[np.isnan(values[silent]).all(axis=1)]
-    told = Clocks(len(rows), len(times) - len(rows), times[silent])
-    kept = np.ones(len(times), dtype=bool)
-    kept[silent] = False
-    rows = rows[kept[rows]]
-    groups = np.zeros(len(times), dtype=np.int64) if groups is None else groups
-    utc = times.copy()
-    utc[rows] = to_utc(times[rows], zone, how, groups[rows])
-    if how != "order":
-        _refuse_both_passes(times[rows], values[rows], groups[rows], table_format)
-    return utc[kept], kept, told
+    waiting: Block | None = None
+    for block in blocks:
+        if not block.is_local:
+            clocks.num_known += len(block)
+            yield block
+            continue
+        clocks.num_local += len(block)
+        if waiting is not None:
+            joined = _join(waiting, block)
+            if joined is None:
+                yield from _place(waiting, zone, repeated_hour, clocks)
+            block = block if joined is None else joined
+        twice = _comes_twice(block.times, zone)
+        end = 0 if twice.all() else len(block) - int(np.argmin(twice[::-1]))
+        waiting = block.rows(slice(end, None)) if end < len(block) else None
+        yield from _place(block.rows(slice(0, end)), zone, repeated_hour, clocks)
+    if waiting is not None:
+        yield from _place(waiting, zone, repeated_hour, clocks)
 
 
-def report_clocks(clocks: Sequence[Clocks], zone: str | None, report: Report) -> None:
-    """Report what the times of all tables were taken for, and which rows were dropped.
+def blocks_between(
+    blocks: Iterable[Block], since: str | None, until: str | None, zone: str
+) -> Iterator[Block]:
+    """The rows of blocks in UTC from ``since`` on and before ``until``.
 
     Args:
-        clocks: one for each table.
+        blocks: times in UTC.
+        since, until: ISO 8601, with an offset or on the clock of ``zone``; None for no limit.
+        zone: IANA name.
+
+    Raises:
+        ValueError: if a limit is no time.
+    """
+    low, high = (None if t is None else parse_stamps([t], zone)[0] for t in (since, until))
+    for block in blocks:
+        inside = np.ones(len(block), dtype=bool)
+        inside &= True if low is None else block.times >= low
+        inside &= True if high is None else block.times < high
+        if inside.any():
+            yield block if inside.all() else block.rows(inside)
+
+
+def report_clocks(clocks: Clocks, zone: str | None, report: Report) -> None:
+    """Report what the times were taken for, and which rows were dropped.
+
+    Args:
+        clocks: what was done.
         zone: zone of the network, None if it was not given.
         report: gets the lines.
     """
-    num_known = sum(each.num_known for each in clocks)
-    num_local = sum(each.num_local for each in clocks)
-    if num_known:
-        report.add("times", f"{num_known} rows by their offset, or as seconds since 1970")
-    if num_local and zone:
-        report.add("times", f"{num_local} rows without offset, on the clock of {zone}")
-    if num_local and not zone:
+    if clocks.num_known:
+        report.add("times", f"{clocks.num_known} rows by their offset, or as seconds since 1970")
+    if clocks.num_local and zone:
+        report.add("times", f"{clocks.num_local} rows without offset, on the clock of {zone}")
+    if clocks.num_local and not zone:
         report.add(
-            "times", f"{num_local} rows without offset, taken as UTC since --timezone is not set"
+            "times",
+            f"{clocks.num_local} rows without offset, taken as UTC since --timezone is not set",
         )
     if not zone:
         report.add("zone", "UTC; set --timezone for the time of day and the weekday of the network")
-    absent = np.concatenate([each.absent for each in clocks])
-    if len(absent):
+    if clocks.absent:
         report.add(
             "absent hour",
-            f"{len(absent)} rows without a reading dropped, {absent.min()} to {absent.max()}: the "
-            f"clock of {zone} leaves this hour out",
+            f"{len(clocks.absent)} rows without a reading dropped, {min(clocks.absent)} to "
+            f"{max(clocks.absent)}: the clock of {zone} leaves this hour out",
         )
 
 
-def _refuse_both_passes(
-    local: np.ndarray, values: np.ndarray, groups: np.ndarray, table_format: TableFormat
-) -> None:
-    """Refuse a choice of one pass if rows of both are there."""
-    zone, how = table_format.timezone, table_format.repeated_hour
-    twice = to_utc(local, zone, "first") != to_utc(local, zone, "second")
-    if not twice.any():
+def _place(block: Block, zone: str, repeated_hour: RepeatedHour, clocks: Clocks) -> Iterator[Block]:
+    if not len(block):
         return
-    seconds = local[twice].astype(np.int64)
-    span = seconds.max() - seconds.min() + 1
-    keys = groups[twice] * span + seconds - seconds.min()
-    *_, num_conflicts = merge_duplicates(keys, values[twice], "first", str)
-    if num_conflicts:
+    try:
+        silent = absent_hour(block.times, zone)
+        silent[silent] = np.isnan(block.values[silent]).all(axis=tuple(range(1, block.values.ndim)))
+        clocks.absent += list(block.times[silent])
+        block = block.rows(~silent) if silent.any() else block
+        utc = to_utc(block.times, zone, repeated_hour, block.codes)
+        if repeated_hour != "order":
+            _refuse_both_passes(block, zone, repeated_hour)
+    except ClockError as error:
+        raise ClockError(f"'{block.where}': {error}") from error
+    yield replace(block, times=utc, is_local=False)
+
+
+def _comes_twice(local: np.ndarray, zone: str) -> np.ndarray:
+    """True for times in an hour that comes twice."""
+    near = ~absent_hour(local, zone)
+    twice = np.zeros(len(local), dtype=bool)
+    twice[near] = to_utc(local[near], zone, "first") != to_utc(local[near], zone, "second")
+    return twice
+
+
+def _join(first: Block, second: Block) -> Block | None:
+    """Two blocks as one; None if they have other columns."""
+    wide = first.codes is None and second.codes is None and first.vdids == second.vdids
+    if first.features != second.features or not (
+        wide or (first.codes is not None is not second.codes)
+    ):
+        return None
+    times = np.concatenate([first.times, second.times])
+    values = np.concatenate([first.values, second.values])
+    if wide:
+        return replace(second, times=times, values=values)
+    place = {vdid: i for i, vdid in enumerate(first.vdids)}
+    codes = np.array([place.setdefault(vdid, len(place)) for vdid in second.vdids])[second.codes]
+    joined = np.concatenate([first.codes, codes])
+    return replace(second, times=times, values=values, vdids=list(place), codes=joined)
+
+
+def _refuse_both_passes(block: Block, zone: str, how: str) -> None:
+    """Refuse a choice of one pass if rows of both are there."""
+    rows = np.flatnonzero(_comes_twice(block.times, zone))
+    seen: dict[tuple, int] = {}
+    odd = 0
+    for row in rows.tolist():
+        key = (block.times[row], None if block.codes is None else block.codes[row])
+        first = seen.setdefault(key, row)
+        odd += not np.array_equal(block.values[first], block.values[row], equal_nan=True)
+    if odd:
         raise ClockError(
-            f"{num_conflicts} times from {local[twice].min()} on, in the hour that comes twice in "
+            f"{odd} times from {block.times[rows].min()} on, in the hour that comes twice in "
             f"{zone} when clocks go back, have rows with other readings: the source holds this "
             f"hour twice, and --repeated-hour {how} is for one that holds it once. Leave it out."
         )

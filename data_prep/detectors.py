@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.report import enumerate_first
-from data_prep.tables import check_columns, read_blocks, read_header
+from data_prep.shapes import is_geo, middle_of, read_geo, to_degrees
+from data_prep.tables import TableFormat, check_columns, read_header, read_pieces
 
-__all__ = ["DetectorTable", "read_detectors"]
+__all__ = ["DetectorTable", "read_columns", "read_detectors", "table_from_columns"]
 
-_ID_NAMES = ("sensor_id", "vdid", "detector_id", "station_id", "id")
+_ID_NAMES = ("sensor_id", "vdid", "detector_id", "station_id", "detid", "id")
 _LAT_NAMES = ("latitude", "lat")
-_LON_NAMES = ("longitude", "lon", "lng")
-_HEADERLESS = ["sensor_id", "latitude", "longitude"]
+_LON_NAMES = ("longitude", "long", "lon", "lng")
+_HEADERLESS = ("sensor_id", "latitude", "longitude")
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")  # no leading zero, which an id may have
 _DECIMAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 _ABSENT = {"", "na", "n/a", "nan", "null", "none"}
@@ -50,46 +51,79 @@ def read_detectors(
     id_column: str | None = None,
     lat_columns: Sequence[str] | None = None,
     lon_columns: Sequence[str] | None = None,
-    delimiter: str = ",",
+    delimiter: str | None = None,
+    crs: str | None = None,
 ) -> DetectorTable:
-    """Read a CSV table of detectors, with or without a header.
+    """Read a table of detectors: CSV with or without a line of names, Excel, Parquet, GeoJSON,
+    a shapefile or GeoPackage, or a table with a column of WKT.
 
     Args:
-        path: the file; without header its three columns are id, latitude, longitude, called
+        path: the file; without names its three columns are id, latitude, longitude, called
             ``sensor_id``, ``latitude`` and ``longitude``.
         id_column: column of the ids; None looks for one of the usual names.
-        lat_columns: columns of latitude in degrees, one for each point of a detector.
+        lat_columns: columns of latitude, one for each point of a detector.
         lon_columns: columns of longitude, in the order of ``lat_columns``.
-        delimiter: character between two cells.
+        delimiter: character between two cells of a CSV; None finds it.
+        crs: system of the coordinates, such as ``EPSG:3826``; None for degrees (WGS84), or what
+            the file says.
 
     Raises:
+        FileNotFoundError: if there is no such file.
         KeyError: if a column is absent.
-        ValueError: if an id occurs twice, or a coordinate is no number.
+        ValueError: if an id occurs twice, a coordinate is no number, or the file cannot be read.
     """
-    header = read_header(path, delimiter)
-    names = _HEADERLESS if len(header) == 3 and all(map(_is_number, header[1:])) else None
-    header = names or header
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"No file '{path}'. Set --detectors to a table of the detectors.")
+    if is_geo(path):
+        columns, crs = read_geo(path, crs)
+    else:
+        columns = read_columns(path, delimiter)
+    return table_from_columns(path, columns, id_column, lat_columns, lon_columns, crs)
+
+
+def table_from_columns(
+    path: str | Path,
+    columns: dict[str, list[str]],
+    id_column: str | None = None,
+    lat_columns: Sequence[str] | None = None,
+    lon_columns: Sequence[str] | None = None,
+    crs: str | None = None,
+) -> DetectorTable:
+    """The table of columns of texts; see :func:`read_detectors`, which raises the same."""
+    header = list(columns)
     id_column = id_column or _guess(path, header, _ID_NAMES, "--detector-id-column")
+    check_columns(path, header, {id_column: "--detector-id-column"})
+    vdids = _unique(path, columns[id_column])
+    if lat_columns is None and lon_columns is None and (shapes := _shape_column(columns)):
+        columns = columns | middle_of(path, columns.pop(shapes))
+        header = list(columns)
     lat_columns = list(lat_columns or [_guess(path, header, _LAT_NAMES, "--lat-column")])
     lon_columns = list(lon_columns or [_guess(path, header, _LON_NAMES, "--lon-column")])
     if len(lat_columns) != len(lon_columns):
         raise ValueError(
             f"Expected as many --lat-column as --lon-column (got {lat_columns} and {lon_columns})."
         )
-    wanted = {id_column: "--detector-id-column"} | dict.fromkeys(lat_columns, "--lat-column")
-    check_columns(path, header, wanted | dict.fromkeys(lon_columns, "--lon-column"))
-    columns = _read_texts(path, list(dict.fromkeys(header)), delimiter, names)
-    vdids = _unique(path, columns[id_column])
+    check_columns(path, header, dict.fromkeys(lat_columns, "--lat-column"))
+    check_columns(path, header, dict.fromkeys(lon_columns, "--lon-column"))
+    lat = _degrees(path, vdids, columns, lat_columns)
+    lon = _degrees(path, vdids, columns, lon_columns)
+    if crs is not None:
+        lat, lon = to_degrees(lat, lon, crs)
     used = {id_column, ""} | (set() if len(lat_columns) > 1 else {*lat_columns, *lon_columns})
-    return DetectorTable(
-        path=str(path),
-        vdids=vdids,
-        lat=_degrees(path, vdids, columns, lat_columns),
-        lon=_degrees(path, vdids, columns, lon_columns),
-        lat_columns=lat_columns,
-        lon_columns=lon_columns,
-        info=_info(vdids, {name: columns[name] for name in columns if name not in used}),
-    )
+    info = _info(vdids, {name: columns[name] for name in columns if name not in used})
+    return DetectorTable(str(path), vdids, lat, lon, lat_columns, lon_columns, info)
+
+
+def read_columns(path: str | Path, delimiter: str | None) -> dict[str, list[str]]:
+    """The columns of a table of detectors as texts; raises ValueError if it cannot be read."""
+    header, table_format = read_header(path, TableFormat(delimiter=delimiter))
+    if len(header) == 3 and all(map(_is_number, header[1:])):
+        header, table_format = read_header(
+            path, TableFormat(delimiter=delimiter, names=_HEADERLESS)
+        )
+    names = list(dict.fromkeys(header))
+    pieces = list(read_pieces(path, names, (), header, table_format))
+    return {name: [text for piece in pieces for text in piece[name]] for name in names}
 
 
 def _guess(path: str | Path, header: Sequence[str], names: Sequence[str], option: str) -> str:
@@ -97,7 +131,22 @@ def _guess(path: str | Path, header: Sequence[str], names: Sequence[str], option
     for name in names:
         if name in lowered:
             return lowered[name]
-    raise KeyError(f"'{path}' has no column called {names}; it has {list(header)}. Set {option}.")
+    raise KeyError(
+        f"'{path}' has no column called {tuple(names)}; it has {list(header)}. Set {option}."
+    )
+
+
+def _shape_column(columns: dict[str, list[str]]) -> str | None:
+    """The column of WKT, if there is no column of latitude and one column is WKT throughout."""
+    if {name.lower() for name in columns} & {*_LAT_NAMES}:
+        return None
+    shape = re.compile(r"(SRID=\d+;)?\s*(MULTI)?(POINT|LINESTRING|POLYGON)\s*Z?\s*\(", re.I)
+    found = [
+        name
+        for name, texts in columns.items()
+        if any(texts) and all(shape.match(text) for text in texts if text)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _unique(path: str | Path, vdids: list[str]) -> list[str]:
@@ -108,16 +157,6 @@ def _unique(path: str | Path, vdids: list[str]) -> list[str]:
         )
         raise ValueError(f"Expected '{path}' to have one row for each id; {problem}.")
     return vdids
-
-
-def _read_texts(
-    path: str | Path, columns: list[str], delimiter: str, names: list[str] | None
-) -> dict[str, list[str]]:
-    blocks = list(read_blocks(path, columns, (), delimiter, names))
-    return {
-        name: [text.strip() for block in blocks for text in block.column(name).to_pylist()]
-        for name in columns
-    }
 
 
 def _degrees(

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from data_prep.marks import NEVER_NEGATIVE
 from data_prep.report import enumerate_first, format_table
 
-__all__ = ["format_findings", "judge"]
+__all__ = ["describe", "format_findings", "judge"]
 
-_NEVER_NEGATIVE = {"speed", "flow", "volume", "count", "occupancy", "occ"}
 _POOLING_ADVICE = (
     "Training with social pooling would be refused. Mend them with 'python -m data_prep backfill "
     "FILE --detectors TABLE', or disable social pooling"
@@ -18,14 +18,15 @@ def format_findings(found: dict) -> str:
     """Findings of :func:`data_prep.inspect_file.inspect_file` as an aligned table."""
     rows = [("file", found["file"])]
     if "num_steps" in found:
-        rows += _describe(found)
+        rows += describe(found)
     rows += [("problem", text) for text in found["problems"]]
     rows += [("warning", text) for text in found["warnings"]]
     rows.append(("verdict", "training would be refused" if found["problems"] else "fine"))
     return format_table(rows)
 
 
-def _describe(found: dict) -> list[tuple[str, str]]:
+def describe(found: dict) -> list[tuple[str, str]]:
+    """What is in a readable file, as topics and texts."""
     gaps, silent, near = found["gaps"], found["silent_steps"], found["neighbours"]
     positions = found["positions"]
     units = [f"{name} ({unit})" if unit else name for name, unit in found["features"].items()]
@@ -50,6 +51,7 @@ def _describe(found: dict) -> list[tuple[str, str]]:
         ("most missing", ", ".join(worst) or "none"),
         ("constant", ", ".join(constant) or "none"),
         ("positions", ", ".join(status)),
+        ("silent days", _describe_silent_days(found["silent_days"])),
         ("same position", f"{positions['sharing']} detectors share one with another"),
         ("far away", enumerate_first(positions["far"]) or "none"),
         (
@@ -59,6 +61,23 @@ def _describe(found: dict) -> list[tuple[str, str]]:
         ),
         ("road distances", _describe_edges(found["edges"])),
     ]
+
+
+def _describe_silent_days(days: dict[str, int]) -> str:
+    if not days:
+        return "none"
+    worst = max(days, key=days.__getitem__)
+    return f"on {len(days)} days; most on {worst}, {days[worst]} detectors"
+
+
+def _describe_mark(entry: dict) -> str:
+    first = entry["first"]
+    return (
+        f"{entry['count']} readings of '{entry['feature']}' on {entry['days']} days are doubtful, "
+        f"'{entry['reason']}' ({entry['meaning']}), in {len(entry['detectors'])} detectors, most "
+        f"in {enumerate_first(entry['detectors'])}; first {_plain(first['value'])} in "
+        f"{first['vdid']} at {first['time']}. 'python -m data_prep clean' masks them."
+    )
 
 
 def _describe_range(name: str, found: dict) -> str:
@@ -140,9 +159,25 @@ def _warnings(found: dict) -> list[str]:
         f"{len(items)} {what}: {enumerate_first(items)}" for what, items in listed.items() if items
     ]
     texts += [_describe_outliers(entry) for entry in found["outliers"]]
+    texts += [_describe_mark(e) for e in found["marks"] if e["reason"] != "negative"]
+    texts += [
+        f"From {change['day']} on the usual day is {abs(change['minutes'])} minutes "
+        f"{'later' if change['minutes'] > 0 else 'earlier'} than before: was a clock changed, or "
+        "not changed? Convert with the right --timezone."
+        for change in found["clock_changes"]
+    ]
+    texts += [
+        f"{len(group)} detectors have the same readings throughout: {enumerate_first(group)}"
+        for group in found["copies"]
+    ]
+    texts += [
+        f"The usual day of {entry['vdid']} is unlike those beside it and like that of "
+        f"{entry['other']}, {entry['metres'] / 1000:.1f} km away. Check its position and its id."
+        for entry in found["resemblances"]
+    ]
     told = {entry["feature"] for entry in found["outliers"]}
     for name, span in found["ranges"].items():
-        if name in _NEVER_NEGATIVE - told and span is not None and span["minimum"] < 0:
+        if name in NEVER_NEGATIVE - told and span is not None and span["minimum"] < 0:
             texts.append(
                 f"{name} has negative readings, down to {span['minimum']:g}. If they mean missing, "
                 "convert again with --null-value."

@@ -1,5 +1,6 @@
 """Frames that pandas wrote with ``HDFStore`` (fixed format), read with h5py."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import numpy as np
 
 from data_prep.timestamps import to_seconds
 
-__all__ = ["StoredFrame", "read_frame"]
+__all__ = ["StoredFrame", "read_frame", "read_frames"]
+
+_PIECE_CELLS = 2**22
 
 
 @dataclass
@@ -39,14 +42,28 @@ def read_frame(path: str | Path, key: str | None = None) -> StoredFrame:
         KeyError: if there is no frame at ``key``, or there are several and no key.
         ValueError: if the frame is stored in a way that is not read here.
     """
+    pieces = list(read_frames(path, key))
+    times = None if pieces[0].times is None else np.concatenate([p.times for p in pieces])
+    values = np.concatenate([piece.values for piece in pieces])
+    return StoredFrame(times, pieces[0].is_local, pieces[0].columns, values)
+
+
+def read_frames(path: str | Path, key: str | None = None) -> Iterator[StoredFrame]:
+    """Read a stored frame in pieces of some rows, at least one; as :func:`read_frame` does."""
     with h5py.File(path, "r") as file:
         group = _find_frame(path, file, key)
         for name in ("axis0", "axis1"):
             if not isinstance(group.get(name), h5py.Dataset):
                 raise ValueError(_unreadable(group, f"has no array {name!r}"))
-        columns = _labels(group, "axis0")
+        _check_filters(group)
+        columns, times = _labels(group, "axis0"), _times(group)
         is_local = not _attribute(group["axis1"], "tz")
-        return StoredFrame(_times(group), is_local, columns, _values(group, columns))
+        num_rows = len(group["axis1"])
+        size = max(1, _PIECE_CELLS // max(1, len(columns)))
+        for start in range(0, max(1, num_rows), size):
+            rows = slice(start, min(start + size, num_rows))
+            part = None if times is None else times[rows]
+            yield StoredFrame(part, is_local, columns, _values(group, columns, rows))
 
 
 def _find_frame(path: str | Path, file: h5py.File, key: str | None) -> h5py.Group:
@@ -68,6 +85,17 @@ def _find_frame(path: str | Path, file: h5py.File, key: str | None) -> h5py.Grou
         )
         + (". Set --key to one of the frames." if frames else ".")
     )
+
+
+def _check_filters(group: h5py.Group) -> None:
+    """Refuse arrays that are compressed by what HDF5 itself does not know, such as Blosc."""
+    for dataset in (item for item in group.values() if isinstance(item, h5py.Dataset)):
+        filters = dataset.id.get_create_plist()
+        for index in range(filters.get_nfilters()):
+            number, _, _, name = filters.get_filter(index)
+            if not h5py.h5z.filter_avail(number):
+                known = name.decode(errors="replace").partition(" ")[0] or str(number)
+                raise ValueError(_unreadable(group, f"is compressed with {known!r}"))
 
 
 def _labels(group: h5py.Group, name: str) -> list[str]:
@@ -92,21 +120,22 @@ def _times(group: h5py.Group) -> np.ndarray | None:
     return to_seconds(data[()].astype(unit), f"the index of '{group.file.filename}'")
 
 
-def _values(group: h5py.Group, columns: list[str]) -> np.ndarray:
+def _values(group: h5py.Group, columns: list[str], rows: slice) -> np.ndarray:
     position = {label: index for index, label in enumerate(columns)}
-    values = np.full((len(group["axis1"]), len(columns)), np.nan)
+    num_rows = len(group["axis1"])
+    values = np.full((rows.stop - rows.start, len(columns)), np.nan)
     for index in range(int(group.attrs.get("nblocks", 1))):
         items, data = _labels(group, f"block{index}_items"), group[f"block{index}_values"]
         if data.ndim != 2 or data.dtype.kind not in "fiu":
             raise ValueError(_unreadable(group, f"has a block of {data.dtype}, expected numbers"))
-        block = data[()] if data.attrs.get("transposed", 0) else data[()].T
-        if block.shape != (len(values), len(items)):
+        turned = not data.attrs.get("transposed", 0)
+        shape = data.shape[::-1] if turned else data.shape
+        if shape != (num_rows, len(items)):
+            expected = (num_rows, len(items))
             raise ValueError(
-                _unreadable(
-                    group,
-                    f"has a block of shape {block.shape}, expected {(len(values), len(items))}",
-                )
+                _unreadable(group, f"has a block of shape {shape}, expected {expected}")
             )
+        block = data[:, rows].T if turned else data[rows]
         values[:, [position[label] for label in items]] = block
     return values
 
@@ -120,5 +149,6 @@ def _attribute(item: h5py.HLObject, name: str) -> str:
 def _unreadable(group: h5py.Group, problem: str) -> str:
     return (
         f"The frame {group.name!r} of '{group.file.filename}' {problem}. "
-        "Read it with pandas and write it with to_csv, which is read too."
+        "Read it with pandas and write it with to_csv, or to_hdf(complib='zlib'), which are read "
+        "too."
     )

@@ -1,4 +1,4 @@
-"""What is in an HDF5 file."""
+"""What is in an HDF5 file, and what is wrong with it."""
 
 from collections import Counter
 from pathlib import Path
@@ -8,9 +8,12 @@ import h5py
 import numpy as np
 
 from data_prep.findings import judge
+from data_prep.grid import name_time
 from data_prep.joining import far_detectors
-from data_prep.outliers import feature_ranges
+from data_prep.marks import REASONS
 from data_prep.plausibility import is_impossible
+from data_prep.profiles import find_clock_changes, find_copies, find_resemblances
+from data_prep.scan import Marked, Scan, scan_file, sum_marks
 from socialgraph import schema
 from socialgraph.calendar import format_local
 from socialgraph.graph import RadiusGraph
@@ -22,7 +25,7 @@ _NUM_WORST = 5
 
 
 def inspect_file(path: str | Path, radius: float = 1000.0) -> dict:
-    """Findings on a file, in types that JSON knows.
+    """Findings on a file, in types that JSON knows. The readings are read in parts.
 
     Args:
         path: the file.
@@ -39,40 +42,70 @@ def inspect_file(path: str | Path, radius: float = 1000.0) -> dict:
     if not 0 < radius < np.inf:
         raise ValueError(f"Expected --radius above 0 metres (got {radius}).")
     try:
-        series = schema.read(path)
-        with h5py.File(path, "r") as file:
-            lat, lon, status = schema.read_positions(file, series.vdids)
-        poles = np.abs(lat) == 90  # a place on earth, and none on the Mercator map
-        status = [
-            "out of range" if pole else name for pole, name in zip(poles, status, strict=True)
-        ]
+        return _inspect(path, radius)
     except FileNotFoundError:
         raise
     except (schema.SchemaError, OSError) as error:
         return {"file": str(path), "problems": [str(error)], "warnings": []}
-    ranges, outliers = feature_ranges(series)
+
+
+def _inspect(path: str | Path, radius: float) -> dict:
+    series = schema.read_outline(path)
+    with h5py.File(path, "r") as file:
+        lat, lon, status = schema.read_positions(file, series.vdids)
+    poles = np.abs(lat) == 90  # a place on earth, and none on the Mercator map
+    status = ["out of range" if pole else name for pole, name in zip(poles, status, strict=True)]
+    scan = scan_file(path, series)
+    if scan.infinite:
+        raise schema.SchemaError(
+            f"'{path}': Expected finite readings; {scan.infinite} are infinite or too large for "
+            "float32. Write NaN where a reading is missing."
+        )
+    marks = sum_marks(path, series, scan)
+    ok = np.array(status) == "ok"
     found = {
         "file": str(path),
         "dataset_name": series.dataset_name,
         "num_steps": len(series.timestamps),
         "num_detectors": len(series.vdids),
         "features": dict(zip(series.feature_names, series.units, strict=True)),
-        **_time_axis(series),
-        **_readings(series),
-        "ranges": ranges,
-        "outliers": outliers,
+        **_time_axis(series, scan),
+        **_readings(series, scan),
+        "ranges": scan.ranges,
+        "outliers": [
+            _outlier(series, scan, name, group, marked)
+            for (reason, name, group), marked in marks.items()
+            if reason == "far outside"
+        ],
+        "marks": [
+            _mark(series, reason, name, marked)
+            for (reason, name, _), marked in marks.items()
+            if reason != "far outside"
+        ],
+        "clock_changes": [
+            {"day": day, "minutes": minutes}
+            for day, minutes in find_clock_changes(scan, series.interval_minutes)
+        ],
+        "copies": find_copies(scan, series.vdids),
+        "resemblances": [
+            vars(found)
+            for found in find_resemblances(
+                scan, series.vdids, np.where(ok, lat, np.nan), np.where(ok, lon, np.nan)
+            )
+        ],
         "positions": _positions(series.vdids, lat, lon, status),
-        "neighbours": _neighbours(lat, lon, np.array(status) == "ok", radius),
+        "neighbours": _neighbours(lat, lon, ok, radius),
         "edges": _edges(series.edges),
+        "detectors": _detectors(series, scan, marks, lat, lon, ok),
     }
     problems, warnings = judge(found, dict(zip(series.vdids, status, strict=True)))
     return found | {"problems": problems, "warnings": warnings}
 
 
-def _time_axis(series: TrafficSeries) -> dict:
+def _time_axis(series: TrafficSeries, scan: Scan) -> dict:
     steps = np.diff(series.timestamps) / np.timedelta64(1, "s") / (series.interval_minutes * 60)
     gaps = steps[steps > 1 + 1e-9]
-    silent = np.isnan(series.values).all(axis=(1, 2))
+    silent = scan.silent_steps
     edges = np.flatnonzero(np.diff(silent.astype(np.int8), prepend=0, append=0))
     start, end = format_local(series.timestamps[[0, -1]], series.timezone)
     return {
@@ -93,18 +126,19 @@ def _time_axis(series: TrafficSeries) -> dict:
     }
 
 
-def _readings(series: TrafficSeries) -> dict:
-    missing = np.isnan(series.values)
-    by_detector = missing.mean(axis=(0, 2))
+def _readings(series: TrafficSeries, scan: Scan) -> dict:
+    steps = len(series.timestamps)
+    share = scan.missing / steps
+    by_detector = share.mean(axis=1)
     worst = np.argsort(-by_detector, kind="stable")[:_NUM_WORST]
-    observed = len(missing) - missing.sum(axis=0)
-    low, high = np.fmin.reduce(series.values), np.fmax.reduce(series.values)
-    constant = (low == high) & (observed > 1)
+    constant = (scan.low == scan.high) & (steps - scan.missing > 1)
     ids = np.array(series.vdids, dtype=object)
+    silent_days = scan.silent.sum(axis=1)
+    often = np.flatnonzero(silent_days)
     return {
         "missing": {
-            name: float(share)
-            for name, share in zip(series.feature_names, missing.mean(axis=(0, 1)), strict=True)
+            name: float(value)
+            for name, value in zip(series.feature_names, share.mean(axis=0), strict=True)
         },
         "worst_detectors": [
             {"vdid": series.vdids[i], "missing": float(by_detector[i])} for i in worst
@@ -114,7 +148,70 @@ def _readings(series: TrafficSeries) -> dict:
             for index, name in enumerate(series.feature_names)
         },
         "silent_detectors": ids[by_detector == 1].tolist(),
+        "silent_days": {str(scan.days[day]): int(silent_days[day]) for day in often},
     }
+
+
+def _outlier(series: TrafficSeries, scan: Scan, name: str, group: int, marked: Marked) -> dict:
+    low, high = scan.far[name][group]
+    values, counts = scan.distinct[name]
+    inside = (values >= np.float32(low)) & (values <= np.float32(high))
+    return {
+        "feature": name,
+        "values": values[inside].tolist(),
+        "count": marked.count,
+        "share": marked.count / int(counts.sum()),
+        **_where(series, marked, np.arange(len(series.vdids))),
+        "others": scan.others[name],
+    }
+
+
+def _mark(series: TrafficSeries, reason: str, name: str, marked: Marked) -> dict:
+    return {
+        "reason": reason,
+        "meaning": REASONS[reason],
+        "feature": name,
+        "count": marked.count,
+        "days": marked.days,
+        **_where(series, marked, np.argsort(-marked.by_detector, kind="stable")),
+    }
+
+
+def _where(series: TrafficSeries, marked: Marked, order: np.ndarray) -> dict:
+    step, node, value = marked.first
+    return {
+        "detectors": [series.vdids[i] for i in order.tolist() if marked.by_detector[i]],
+        "first": {
+            "value": value,
+            "vdid": series.vdids[node],
+            "time": name_time(series.timestamps[step], series.timezone),
+        },
+    }
+
+
+def _detectors(
+    series: TrafficSeries,
+    scan: Scan,
+    marks: dict[tuple[str, str, int], Marked],
+    lat: np.ndarray,
+    lon: np.ndarray,
+    ok: np.ndarray,
+) -> list[dict]:
+    """What the page shows of each detector."""
+    share = (scan.missing / len(series.timestamps)).mean(axis=1)
+    doubtful = sum((m.by_detector for m in marks.values()), np.zeros(len(share), dtype=np.int64))
+    silent = scan.silent.sum(axis=0)
+    return [
+        {
+            "vdid": vdid,
+            "lat": float(lat[i]) if ok[i] else None,
+            "lon": float(lon[i]) if ok[i] else None,
+            "missing": float(share[i]),
+            "silent_days": int(silent[i]),
+            "doubtful": int(doubtful[i]),
+        }
+        for i, vdid in enumerate(series.vdids)
+    ]
 
 
 def _positions(vdids: list[str], lat: np.ndarray, lon: np.ndarray, status: list[str]) -> dict:

@@ -1,6 +1,8 @@
 """Positions of detectors joined to readings by id, and refused if they cannot be right."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,7 +16,62 @@ from data_prep.plausibility import (
 )
 from data_prep.report import Report, enumerate_first
 
-__all__ = ["far_detectors", "locate_detectors", "refuse_swapped", "report_positions"]
+__all__ = [
+    "drop_null_island",
+    "far_detectors",
+    "locate_detectors",
+    "match_ids",
+    "refuse_swapped",
+    "report_positions",
+]
+
+
+def match_ids(table: DetectorTable, vdids: Sequence[str], report: Report) -> DetectorTable:
+    """The table with the ids of the readings where the two write the same id in other ways.
+
+    An id of the table that no reading has is taken for the one that it equals without blanks, a
+    ``.0`` behind a whole number and zeros before it, if exactly one id on either side does.
+
+    Args:
+        table: the table.
+        vdids: ids of the readings.
+        report: is told which ids were matched in this way.
+    """
+    known = set(table.vdids)
+    wanted = _by_plain(vdid for vdid in vdids if vdid not in known)
+    offered = _by_plain(vdid for vdid in table.vdids if vdid not in set(vdids))
+    new = {
+        offered[plain][0]: wanted[plain][0]
+        for plain in wanted
+        if len(wanted[plain]) == len(offered.get(plain, ())) == 1
+    }
+    if not new:
+        return table
+    named = enumerate_first(f"{ours!r} for {theirs!r}" for theirs, ours in new.items())
+    report.add("ids", f"{len(new)} written in another way in the table: {named}")
+    renamed = [new.get(vdid, vdid) for vdid in table.vdids]
+    info = {new.get(vdid, vdid): known for vdid, known in table.info.items()}
+    return replace(table, vdids=renamed, info=info)
+
+
+def _by_plain(vdids: Iterable[str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for vdid in vdids:
+        plain = re.sub(r"(?<=\d)\.0+$", "", vdid.strip())
+        plain = re.sub(r"^0+(?=\d)", "", plain)
+        groups.setdefault(plain, []).append(vdid)
+    return groups
+
+
+def drop_null_island(table: DetectorTable, report: Report) -> DetectorTable:
+    """The table without positions at 0, 0, which sources write for unknown ones."""
+    null = (table.lat == 0) & (table.lon == 0)
+    if not null.any():
+        return table
+    named = enumerate_first(np.array(table.vdids)[null.any(axis=1)])
+    report.add("at 0, 0", f"{null.any(axis=1).sum()} detectors, whose place is unknown: {named}")
+    lat, lon = (np.where(null, np.nan, degrees) for degrees in (table.lat, table.lon))
+    return replace(table, lat=lat, lon=lon)
 
 
 def locate_detectors(table: DetectorTable, vdids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -30,7 +87,8 @@ def locate_detectors(table: DetectorTable, vdids: Sequence[str]) -> tuple[np.nda
     if (rows < 0).all():
         raise ValueError(
             f"None of the {len(vdids)} ids of the readings ({enumerate_first(vdids)}) is in "
-            f"'{table.path}' ({enumerate_first(table.vdids)}). Set --detector-id-column."
+            f"'{table.path}' ({enumerate_first(table.vdids)}). Set --detectors to "
+            "the table of these detectors, or --detector-id-column."
         )
     points = [np.where(rows[:, None] < 0, np.nan, array[rows]) for array in (table.lat, table.lon)]
     _refuse_impossible(table, vdids, *points)
@@ -97,7 +155,9 @@ def _refuse_impossible(
     if not bad.any():
         return
     advice = "Correct the table, or empty the cells if the position is unknown."
-    if (looks_exchanged(lat, lon).any(axis=1) == bad).all():
+    if (np.abs(lat[bad]) > 360).all() and (np.abs(lon[bad]) > 360).all():
+        advice = "They are no degrees: set --crs to their system, such as EPSG:3826."
+    elif (looks_exchanged(lat, lon).any(axis=1) == bad).all():
         known = np.isfinite(lat + lon).all(axis=1)
         advice = "They look swapped: " + (
             f"exchange the columns, --lat-column {' '.join(table.lon_columns)} "

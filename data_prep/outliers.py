@@ -2,10 +2,7 @@
 
 import numpy as np
 
-from data_prep.timeline import name_time
-from socialgraph.series import TrafficSeries
-
-__all__ = ["feature_ranges", "find_far", "find_outliers"]
+__all__ = ["ValueCounts", "describe_range", "find_far"]
 
 _FEWEST_READINGS = 100
 _FEWEST_VALUES = 20
@@ -13,68 +10,59 @@ _FEW = 1000
 _REPEATS = 10
 _WIDE_GAP = 1.0
 _WIDE_GAP_OF_ONE_VALUE = 0.5
+_HELD = 2**23  # readings between two merges
 
 
-def feature_ranges(series: TrafficSeries) -> tuple[dict[str, dict | None], list[dict]]:
-    """The range of each feature, and the outliers of all of them.
+class ValueCounts:
+    """The distinct readings of a feature and how often each occurs, told part by part."""
 
-    Returns:
-        By feature ``minimum``, ``low`` (0.1 %), ``median``, ``high`` (99.9 %) and ``maximum``, None
-        for a feature without a reading; and the entries of :func:`find_outliers`.
-    """
-    ranges, outliers = {}, []
-    for index, name in enumerate(series.feature_names):
-        values = series.values[..., index]
-        ordered = np.sort(values[~np.isnan(values)])
-        if not len(ordered):
-            ranges[name] = None
-            continue
-        places = np.rint(np.array([0, 0.001, 0.5, 0.999, 1]) * (len(ordered) - 1)).astype(int)
-        names = ("minimum", "low", "median", "high", "maximum")
-        ranges[name] = dict(zip(names, ordered[places].tolist(), strict=True))
-        outliers += find_outliers(series, index, ordered)
-    return ranges, outliers
+    def __init__(self) -> None:
+        self._values, self._counts = np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int64)
+        self._held: list[np.ndarray] = []
+
+    def add(self, readings: np.ndarray) -> None:
+        """Count readings of any shape; NaN is none."""
+        self._held.append(readings[~np.isnan(readings)])
+        if sum(map(len, self._held)) > _HELD:
+            self._merge()
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distinct readings, ascending, and their counts."""
+        self._merge()
+        return self._values, self._counts
+
+    def _merge(self) -> None:
+        held = np.concatenate([*self._held, np.zeros(0, dtype=np.float32)])
+        self._held = []
+        new, counts = np.unique(held, return_counts=True)
+        values, place = np.unique(np.concatenate([self._values, new]), return_inverse=True)
+        every = np.concatenate([self._counts, counts])
+        self._counts = np.bincount(place, every, len(values)).astype(np.int64)
+        self._values = values
 
 
-def find_outliers(series: TrafficSeries, index: int, ordered: np.ndarray) -> list[dict]:
-    """Groups of readings of a feature that are far outside the others, see :func:`find_far`.
+def describe_range(values: np.ndarray, counts: np.ndarray) -> dict[str, float] | None:
+    """``minimum``, ``low`` (0.1 %), ``median``, ``high`` (99.9 %) and ``maximum`` of readings.
 
     Args:
-        series: the readings.
-        index: which feature.
-        ordered: its readings ``[R]``, ascending.
+        values: distinct readings, ascending.
+        counts: how often each occurs.
 
     Returns:
-        An entry for each group: its ``feature``, distinct ``values``, ``count`` and ``share`` of
-        the readings, ``detectors``, the ``first`` reading with value, detector and local time, and
-        the range of the ``others``.
+        None if there is no reading.
     """
-    groups, others = find_far(ordered)
-    ids = np.array(series.vdids, dtype=object)
-    entries = []
-    for lowest, highest in groups:
-        values = series.values[..., index]
-        steps, nodes = np.nonzero((values >= lowest) & (values <= highest))
-        first = {
-            "value": float(values[steps[0], nodes[0]]),
-            "vdid": series.vdids[nodes[0]],
-            "time": name_time(series.timestamps[steps[0]], series.timezone),
-        }
-        entries.append(
-            {
-                "feature": series.feature_names[index],
-                "values": np.unique(values[steps, nodes]).tolist(),
-                "count": len(steps),
-                "share": len(steps) / len(ordered),
-                "detectors": ids[np.unique(nodes)].tolist(),
-                "first": first,
-                "others": others,
-            }
-        )
-    return entries
+    if not len(values):
+        return None
+    ends = np.cumsum(counts)
+    places = np.rint(np.array([0, 0.001, 0.5, 0.999, 1]) * (ends[-1] - 1)).astype(int)
+    names = ("minimum", "low", "median", "high", "maximum")
+    found = values[np.searchsorted(ends, places, side="right")]
+    return dict(zip(names, found.tolist(), strict=True))
 
 
-def find_far(ordered: np.ndarray) -> tuple[list[tuple[float, float]], tuple[float, float]]:
+def find_far(
+    values: np.ndarray, counts: np.ndarray
+) -> tuple[list[tuple[float, float]], tuple[float, float]]:
     """Split readings into groups that are far outside, and the others.
 
     A group at either end of the readings is far outside if the gap between it and the others is
@@ -90,39 +78,47 @@ def find_far(ordered: np.ndarray) -> tuple[list[tuple[float, float]], tuple[floa
     distinct values, such as speed limits or levels.
 
     Args:
-        ordered: readings ``[R]``, ascending, without NaN.
+        values: distinct readings, ascending, without NaN; one or more.
+        counts: how often each occurs.
 
     Returns:
         Lowest and highest reading of each group, and of the others.
     """
     groups = []
+    values = values.astype(np.float64)
     while True:
-        below, above = _count_far(ordered), _count_far(-ordered[::-1])
+        below, above = _count_far(values, counts), _count_far(-values[::-1], counts[::-1])
         if below:
-            groups.append((float(ordered[0]), float(ordered[below - 1])))
-            ordered = ordered[below:]
+            groups.append((float(values[0]), float(values[below - 1])))
+            values, counts = values[below:], counts[below:]
         elif above:
-            groups.append((float(ordered[-above]), float(ordered[-1])))
-            ordered = ordered[:-above]
+            groups.append((float(values[-above]), float(values[-1])))
+            values, counts = values[:-above], counts[:-above]
         else:
-            return groups, (float(ordered[0]), float(ordered[-1]))
+            return groups, (float(values[0]), float(values[-1]))
 
 
-def _count_far(ordered: np.ndarray) -> int:
-    """How many of the lowest readings are far below the others."""
-    if len(ordered) < _FEWEST_READINGS:
+def _count_far(values: np.ndarray, counts: np.ndarray) -> int:
+    """How many of the lowest distinct readings are far below the others."""
+    total = int(counts.sum())
+    if total < _FEWEST_READINGS or len(values) < 2:
         return 0
-    few = max(1, len(ordered) // _FEW)
-    same = int(np.searchsorted(ordered, ordered[0], side="right"))
-    widest = int(np.argmax(np.diff(ordered[: few + 1]))) + 1
-    if same >= _REPEATS and _is_far(ordered, same, few, _WIDE_GAP_OF_ONE_VALUE):
-        return same
-    return widest if _is_far(ordered, widest, few, _WIDE_GAP) else 0
+    few = max(1, total // _FEW)
+    if counts[0] >= _REPEATS and _is_far(values, counts, 1, few, _WIDE_GAP_OF_ONE_VALUE):
+        return 1
+    # The borders behind at most `few` readings.
+    ends = int(np.searchsorted(np.cumsum(counts), few, side="right"))
+    if not ends:
+        return 0
+    widest = int(np.argmax(np.diff(values[: ends + 1]))) + 1
+    return widest if _is_far(values, counts, widest, few, _WIDE_GAP) else 0
 
 
-def _is_far(ordered: np.ndarray, count: int, few: int, least: float) -> bool:
-    others = ordered[count:]
-    if len(others) <= few or np.count_nonzero(np.diff(others)) + 1 < _FEWEST_VALUES:
+def _is_far(values: np.ndarray, counts: np.ndarray, first: int, few: int, least: float) -> bool:
+    others = values[first:]
+    left = np.cumsum(counts[first:][::-1])
+    if not len(others) or left[-1] <= few or len(others) < _FEWEST_VALUES:
         return False
-    low, next_low, high = (float(value) for value in (ordered[count - 1], others[0], others[~few]))
-    return next_low - low > least * (high - next_low) > 0
+    high = others[::-1][int(np.searchsorted(left, few, side="right"))]
+    gap = others[0] - values[first - 1]
+    return bool(gap > least * (high - others[0]) > 0)

@@ -1,28 +1,25 @@
-"""CSV files, read in blocks with pyarrow: ids and times as text, readings as numbers."""
+"""Tables of any kind, read by pandas in pieces: times and ids as text, readings as numbers."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from pyarrow import csv as pa_csv
+import pandas as pd
 
-from socialgraph.calendar import RepeatedHour
+from data_prep.sources import OTHER_KINDS, TABLE_KINDS, kind_of, open_bytes
+from data_prep.table_text import TableText, find_dialect
 
-__all__ = [
-    "TableFormat",
-    "check_columns",
-    "read_blocks",
-    "read_header",
-    "replace_null_values",
-    "to_matrix",
-]
+if TYPE_CHECKING:
+    from io import TextIOBase
 
-_BLOCK_BYTES = 2**24
-_NULL_TEXTS = [*pa_csv.ConvertOptions().null_values, "None", "none"]
+__all__ = ["TableFormat", "check_columns", "read_header", "read_pieces", "to_numbers"]
+
+_PIECE_CELLS = 2**22
+_NULL_TEXTS = ["", "NA", "N/A", "n/a", "#N/A", "#NA", "NaN", "nan", "-nan", "-NaN", "NULL", "null"]
+_NULL_TEXTS += ["None", "none", "<NA>"]
 
 
 @dataclass(frozen=True)
@@ -30,37 +27,48 @@ class TableFormat:
     """How the tables of a source are written.
 
     Args:
-        delimiter: character between two cells.
-        time_column: column of the times; None takes the first one if a reader allows it.
-        time_format: ``strptime`` format of the times, empty for ISO 8601.
-        timezone: zone of the clock of times without an offset (IANA name).
-        null_values: numbers that mean "missing" in the source.
-        repeated_hour: how local times of the hour that comes twice in autumn are meant, see
-            :func:`socialgraph.calendar.to_utc`.
+        delimiter: character between two cells; None finds it.
+        decimal: mark before the fraction of a number; None finds it.
+        thousands: mark between the thousands of a number; empty for none.
+        encoding: of the text; empty for UTF-8, or UTF-16 with a byte-order mark.
+        skip_rows: lines before the one with the names.
+        skip_footer: lines after the last row.
+        names: names of the columns of a table without a line of names.
+        time_column: columns of the time (one, or a date and a time of day), joined by a blank;
+            None takes the first one if a reader allows it.
+        time_format: ``strptime`` format of the times, empty to find it.
     """
 
-    delimiter: str = ","
-    time_column: str | None = None
+    delimiter: str | None = None
+    decimal: str | None = None
+    thousands: str = ""
+    encoding: str = ""
+    skip_rows: int = 0
+    skip_footer: int = 0
+    names: tuple[str, ...] = ()
+    time_column: tuple[str, ...] | None = None
     time_format: str = ""
-    timezone: str = "UTC"
-    null_values: tuple[float, ...] = ()
-    repeated_hour: RepeatedHour = "order"
 
 
-def read_header(path: str | Path, delimiter: str = ",") -> list[str]:
-    """The cells of the first line.
+def read_header(path: str | Path, table_format: TableFormat) -> tuple[list[str], TableFormat]:
+    """Names of the columns, and the format with what was found.
 
     Raises:
-        ValueError: if the file is empty, starts with an empty line, or is not UTF-8.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no table, its text is in another encoding, or how it is written is not
+            certain; names the option that tells it.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as handle:
-            header = next(csv.reader(handle, delimiter=delimiter), [])
-    except UnicodeDecodeError as error:
-        raise ValueError(f"Expected '{path}' in UTF-8 ({error}). Save it as UTF-8.") from error
-    if not header:
-        raise ValueError(f"Expected '{path}' to start with column names (got an empty first line).")
-    return header
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"No file '{path}'.")
+    kind = kind_of(path)
+    if kind == "text":
+        found = find_dialect(path, table_format)
+        table_format = replace(table_format, delimiter=found.delimiter, decimal=found.decimal)
+        return list(table_format.names) or found.header, table_format
+    if kind not in TABLE_KINDS:
+        raise ValueError(f"'{path}' is {OTHER_KINDS[kind]}, and no table.")
+    frame = next(_whole_frame(path, kind))
+    return [str(name) for name in frame.columns], table_format
 
 
 def check_columns(path: str | Path, header: Sequence[str], wanted: Mapping[str, str]) -> None:
@@ -76,96 +84,161 @@ def check_columns(path: str | Path, header: Sequence[str], wanted: Mapping[str, 
                 f"'{path}' has no column {column!r}; it has {list(header)}. "
                 f"Set {option} to one of them, or --delimiter if these are not the columns."
             )
-        if header.count(column) > 1:
+        if list(header).count(column) > 1:
             raise ValueError(
-                f"Expected '{path}' to have one column {column!r} (got {header.count(column)}). "
-                "Rename or drop the others."
+                f"Expected '{path}' to have one column {column!r} (got "
+                f"{list(header).count(column)}). Rename or drop the others."
             )
 
 
-def read_blocks(
+def read_pieces(
     path: str | Path,
-    texts: Sequence[str] = (),
-    numbers: Sequence[str] = (),
-    delimiter: str = ",",
-    column_names: Sequence[str] | None = None,
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows in blocks, with the columns ``texts`` as strings and ``numbers`` as float64.
+    texts: Sequence[str],
+    numbers: Sequence[str],
+    header: Sequence[str],
+    table_format: TableFormat,
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows in pieces, with the columns ``texts`` as stripped strings and ``numbers`` as
+    float64 (NaN where a cell is empty or has a usual word for "missing").
 
     Args:
-        path: CSV file in UTF-8, with or without byte-order mark.
+        path: the table.
         texts: columns kept as text.
-        numbers: columns of numbers; an empty cell and the usual words for "missing" are null.
-        delimiter: character between two cells.
-        column_names: names of all columns if the file has no header.
+        numbers: columns of numbers.
+        header: names of all columns, as :func:`read_header` gives them.
+        table_format: how it is written, as :func:`read_header` gives it.
 
     Raises:
         ValueError: if a row has another number of cells than the first one, a number cannot be
-            read, or the file is not UTF-8.
+            read or is infinite, or the text is not in the encoding.
     """
-    types = {name: pa.string() for name in texts} | {name: pa.float64() for name in numbers}
-    try:
-        with pa_csv.open_csv(
-            path,
-            pa_csv.ReadOptions(block_size=_BLOCK_BYTES, column_names=column_names),
-            pa_csv.ParseOptions(delimiter=delimiter),
-            pa_csv.ConvertOptions(
-                column_types=types, include_columns=list(types), null_values=_NULL_TEXTS
-            ),
-        ) as reader:
-            yield from reader
-    except pa.ArrowInvalid as error:
-        if "conversion error to double" in str(error):
-            _name_bad_number(path, numbers, delimiter, column_names)
-        raise ValueError(
-            f"'{path}' cannot be read as a CSV table with delimiter {delimiter!r}: {error}. "
-            "Every row must have as many cells as the first one, in UTF-8."
-        ) from error
+    kind = kind_of(path)
+    if kind == "text":
+        pieces = _text_frames(path, texts, numbers, header, table_format)
+    else:
+        pieces = (frame.set_axis(list(header), axis=1) for frame in _whole_frame(path, kind))
+    for piece in pieces:
+        for name in texts:
+            piece[name] = _as_text(piece[name])
+        for name in numbers:
+            piece[name] = to_numbers(piece[name], f"column {name!r} of '{path}'", table_format)
+        yield piece[[*texts, *numbers]]
 
 
-def to_matrix(path: str | Path, block: pa.RecordBatch, numbers: Sequence[str]) -> np.ndarray:
-    """The columns ``numbers`` of a block as float64 ``[R, len(numbers)]``, NaN if null.
+def to_numbers(column: pd.Series, where: str, table_format: TableFormat) -> pd.Series:
+    """A column as float64.
 
     Raises:
-        ValueError: if a number is infinite.
+        ValueError: naming the first cell that is no finite number.
     """
-    matrix = np.empty((block.num_rows, len(numbers)))
-    for index, name in enumerate(numbers):
-        matrix[:, index] = block.column(name).to_numpy(zero_copy_only=False)
-    infinite = np.argwhere(np.isinf(matrix))
-    if len(infinite):
-        row, column = infinite[0]
-        _refuse_number(path, numbers[column], str(matrix[row, column]))
-    return matrix
+    if column.dtype.kind not in "iuf":
+        column = _parse_numbers(column, where, table_format)
+    numbers = column.astype(np.float64)
+    infinite = np.isinf(numbers.to_numpy())
+    if infinite.any():
+        _refuse_number(where, str(numbers[infinite].iloc[0]), table_format)
+    return numbers
 
 
-def replace_null_values(values: np.ndarray, null_values: Sequence[float]) -> np.ndarray:
-    """Set what equals one of ``null_values`` to NaN, in place; return how many in each column."""
-    null = np.isin(values, list(null_values))
-    values[null] = np.nan
-    return null.sum(axis=0)
+def _text_frames(
+    path: str | Path,
+    texts: Sequence[str],
+    numbers: Sequence[str],
+    header: Sequence[str],
+    table_format: TableFormat,
+) -> Iterator[pd.DataFrame]:
+    wanted = [*texts, *numbers]
+    places = {name: list(header).index(name) for name in wanted}
+    with TableText(path, table_format, len(header)) as text, _told(path, table_format):
+        reader = pd.read_csv(
+            _as_handle(text),
+            sep=table_format.delimiter,
+            decimal=table_format.decimal or ".",
+            thousands=table_format.thousands or None,
+            header=None,
+            names=range(len(header)),
+            index_col=False,
+            usecols=sorted(places.values()),
+            dtype={places[name]: str for name in texts},
+            keep_default_na=False,
+            na_values={places[name]: _NULL_TEXTS for name in numbers},
+            skipinitialspace=True,
+            float_precision="round_trip",
+            low_memory=False,
+            chunksize=max(1, _PIECE_CELLS // len(header)),
+        )
+        for piece in reader:
+            yield piece[[places[name] for name in wanted]].set_axis(wanted, axis="columns")
 
 
-def _name_bad_number(
-    path: str | Path, numbers: Sequence[str], delimiter: str, column_names: Sequence[str] | None
-) -> None:
-    for block in read_blocks(path, numbers, (), delimiter, column_names):
-        for name in numbers:
-            for text in pc.unique(block.column(name)).to_pylist():
-                if not _is_number(text) and text not in _NULL_TEXTS:
-                    _refuse_number(path, name, text)
+def _as_handle(text: TableText) -> "TextIOBase":
+    return text  # type: ignore[return-value]  # pandas asks for read and __iter__ alone
 
 
-def _refuse_number(path: str | Path, column: str, text: str) -> None:
-    raise ValueError(
-        f"Expected finite numbers in column {column!r} of '{path}' (got {text!r}). "
-        "Correct the cell, or leave it empty if the reading is missing."
-    )
+class _told:
+    """Turn what pandas says of a text into an error with the name of the file."""
+
+    def __init__(self, path: str | Path, table_format: TableFormat) -> None:
+        self.path, self.delimiter = path, table_format.delimiter
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, pd.errors.ParserError | pd.errors.EmptyDataError | csv.Error):
+            raise ValueError(
+                f"'{self.path}' cannot be read as a CSV table with delimiter {self.delimiter!r}: "
+                f"{error}. Every row must have as many cells as the first one."
+            ) from error
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text
+def _whole_frame(path: str | Path, kind: str) -> Iterator[pd.DataFrame]:
+    with open_bytes(path) as handle:
+        try:
+            if kind == "parquet":
+                frame = pd.read_parquet(handle)
+            else:
+                frame = pd.read_excel(handle, engine="openpyxl")
+        except ImportError as error:
+            raise ValueError(
+                f"'{path}' is {TABLE_KINDS[kind]}: pip install 'socialgraph[feeds]' to read it, or "
+                f"save it as CSV ({error})."
+            ) from error
+        except Exception as error:  # of libraries, which raise all kinds over damaged files
+            raise ValueError(f"'{path}' is damaged, or no table: {error}") from error
+    named = [name for name in frame.index.names if name is not None]
+    yield (frame.reset_index() if named else frame).rename(columns=str)
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return column.map(lambda time: "" if pd.isna(time) else time.isoformat())
+    if column.dtype.kind == "f" and (column.dropna() % 1 == 0).all():
+        column = column.astype("Int64")
+    return column.astype(object).where(column.notna(), "").astype(str).str.strip()
+
+
+def _parse_numbers(column: pd.Series, where: str, table_format: TableFormat) -> pd.Series:
+    """Texts and numbers as numbers: with blanks around them, and words for "missing"."""
+    if column.dtype.kind == "b":
+        _refuse_number(where, str(column.iloc[0]), table_format)
+    texts = column.astype(str).str.strip()
+    decimal = table_format.decimal or "."
+    plain = texts.str.replace(table_format.thousands, "") if table_format.thousands else texts
+    plain = plain.str.replace(decimal, ".", regex=False) if decimal != "." else plain
+    numbers = pd.to_numeric(plain, errors="coerce")
+    bad = numbers.isna() & ~texts.isin(_NULL_TEXTS)
+    bad |= texts.str.contains("_", regex=False) | texts.str.startswith(("0x", "0X"))
+    if bad.any():
+        _refuse_number(where, texts[bad].iloc[0], table_format)
+    return numbers
+
+
+def _refuse_number(where: str, text: str, table_format: TableFormat) -> None:
+    advice = "Correct the cell, or leave it empty if the reading is missing."
+    if "," in text and table_format.decimal != ",":
+        advice = (
+            "If the comma stands before the fraction set --decimal ',', if it stands between "
+            "thousands --thousands ','."
+        )
+    raise ValueError(f"Expected finite numbers in {where} (got {text!r}). {advice}")

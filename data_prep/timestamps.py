@@ -4,48 +4,68 @@ import re
 from collections.abc import Callable
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import pandas as pd
 
 from socialgraph.axis import whole_seconds
 from socialgraph.calendar import RepeatedHour, check_years, from_epoch, parse_stamps
 
-__all__ = ["count_from", "is_epoch", "parse_times", "to_seconds"]
+__all__ = ["count_from", "is_date", "is_epoch", "is_time_of_day", "parse_times", "to_seconds"]
 
 _OFFSET = re.compile(r":\d\d.*(Z|[+-]\d\d(:?\d\d)?)$")
 _EPOCH = re.compile(r"\d{10}|\d{13}")
+_ISO = re.compile(r"\d{4}-\d\d-\d\d|\d{8}([T ]|$)")
+_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d\d)|\d{8}")
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?")
+_MIDNIGHT = re.compile(r"(?<=[T ])24(:?00(:?00)?([.,]0+)?)(?=$|Z|[+-])")
+# Days before months and months before days; which of them is meant must be certain.
+_DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d")
+_TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "")
 
 
-def parse_times(texts: pa.Array, where: str, time_format: str) -> tuple[np.ndarray, bool]:
-    """Times ``[R]`` as ``datetime64[s]``, and whether they are on a local clock.
+def parse_times(texts: pd.Series, where: str, time_format: str = "") -> tuple[np.ndarray, bool]:
+    """Times ``[R]`` as ``datetime64[us]``, and whether they are on a local clock.
 
     They are in UTC if they have an offset, which is taken off, or if they count seconds (10 digits)
-    or milliseconds (13 digits) since 1970.
+    or milliseconds (13 digits) since 1970. 24:00 is the end of its day.
 
     Args:
         texts: strings in ISO 8601 or in ``time_format``, or such counts.
         where: file and column, for the error messages.
-        time_format: ``strptime`` format; empty for ISO 8601 and counts since 1970.
+        time_format: ``strptime`` format; if it is empty, ISO 8601, counts since 1970, or the only
+            one of the usual formats that fits all texts.
 
     Returns:
         The times, and False if they are in UTC.
 
     Raises:
-        ValueError: if a time cannot be read, lies between two seconds or outside the years 1970 to
-            2100, or if only some have an offset.
+        ValueError: if a time cannot be read, several formats fit, a year is outside 1970 to 2100,
+            or only some times have an offset.
     """
-    texts = pc.utf8_trim_whitespace(texts)
-    first = (texts[0].as_py() if len(texts) else None) or ""
+    codes, uniques = pd.factorize(texts.astype(str).str.strip())
+    first = uniques[0] if len(uniques) else ""
     if not time_format and is_epoch(first):
-        return _naming(where, from_epoch, _whole_numbers(texts, where)), False
-    times = _parse(texts, first, where, time_format)
-    seconds = to_seconds(times.to_numpy(zero_copy_only=False), where)
-    return _naming(where, check_years, seconds), times.type.tz is None
+        return _naming(where, from_epoch, _whole_numbers(uniques, where))[codes], False
+    ends = np.array([bool(_MIDNIGHT.search(text)) for text in uniques], dtype=bool)
+    plain = [_MIDNIGHT.sub(r"00\1", text) for text in uniques] if ends.any() else uniques
+    times, is_local = _parse(pd.Series(plain, dtype=str), where, time_format)
+    times = times + ends * np.timedelta64(1, "D")
+    _naming(where, check_years, times.astype("datetime64[s]"))
+    return times[codes], is_local
 
 
 def is_epoch(text: str) -> bool:
     """Whether a text has the form of seconds or milliseconds since 1970."""
     return _EPOCH.fullmatch(text.strip()) is not None
+
+
+def is_date(text: str) -> bool:
+    """Whether a text has the form of a date without a time of day."""
+    return _DATE.fullmatch(text.strip()) is not None
+
+
+def is_time_of_day(text: str) -> bool:
+    """Whether a text has the form of a time of day without a date."""
+    return _TIME_OF_DAY.fullmatch(text.strip()) is not None
 
 
 def to_seconds(times: np.ndarray, where: str) -> np.ndarray:
@@ -59,7 +79,7 @@ def to_seconds(times: np.ndarray, where: str) -> np.ndarray:
     if len(odd):
         raise ValueError(
             f"Expected {where} to hold times in whole seconds; {len(odd)} are not "
-            f"(first {times[odd[0]]}). Correct or drop these rows."
+            f"(first {times[odd[0]]}). Bring them to their step with --round, e.g. --round 30s."
         )
     return seconds
 
@@ -97,34 +117,72 @@ def _naming(where: str, check: Callable, times: np.ndarray) -> np.ndarray:
         raise ValueError(f"In {where}: {error}") from error
 
 
-def _whole_numbers(texts: pa.Array, where: str) -> np.ndarray:
-    try:
-        return texts.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    except pa.ArrowInvalid as error:
+def _whole_numbers(texts: np.ndarray, where: str) -> np.ndarray:
+    bad = [text for text in texts if not text.isdecimal() or len(text) > 18]
+    if bad:
         raise ValueError(
             f"Expected seconds or milliseconds since 1970 in {where}, as in its first row "
-            f"({error}). Write all times in the same way, or set --time-format."
-        ) from error
+            f"(got {bad[0]!r}). Write all times in the same way, or set --time-format."
+        )
+    return np.array([int(text) for text in texts], dtype=np.int64)
 
 
-def _parse(texts: pa.Array, first: str, where: str, time_format: str) -> pa.Array:
+def _parse(texts: pd.Series, where: str, time_format: str) -> tuple[np.ndarray, bool]:
+    """Times ``datetime64[us]`` of unique texts, and whether they are local."""
     if time_format:
-        times = pc.strptime(texts, format=time_format, unit="s", error_is_null=True)
-        bad = texts.filter(pc.is_null(times))
+        times = _strptime(texts, time_format)
+        bad = texts[times.isna()]
         if len(bad):
             raise ValueError(
                 f"Expected times of the format {time_format!r} in {where}; {len(bad)} are not "
-                f"(first {bad[0].as_py()!r}). Set --time-format to theirs."
+                f"(first {bad.iloc[0]!r}). Set --time-format to theirs."
             )
-        return times
-    zoned = _OFFSET.search(first)
-    try:
-        return texts.cast(pa.timestamp("ns", tz="UTC" if zoned else None))
-    except pa.ArrowInvalid as error:
-        advice = (
-            "Only some have an offset from UTC: write all times in the same way."
-            if "zone offset" in str(error)
-            else "Set --time-format to their strptime format, e.g. '%d/%m/%Y %H:%M', or "
-            "--time-column if this column holds no times."
+        return _bare(times)
+    if not len(texts) or _ISO.match(texts.iloc[0]):
+        return _parse_iso(texts, where)
+    fitting = [f for f in _formats() if not _strptime(texts, f).isna().any()]
+    if len(fitting) == 1:
+        return _bare(_strptime(texts, fitting[0]))
+    if fitting:
+        raise ValueError(
+            f"The times in {where}, such as {texts.iloc[0]!r}, fit several formats. Set "
+            f"--time-format to the right one: {' or '.join(map(repr, fitting))}."
         )
-        raise ValueError(f"Expected ISO 8601 times in {where} ({error}). {advice}") from error
+    raise _unreadable(texts.iloc[0], where)
+
+
+def _formats() -> list[str]:
+    return [f"{day} {time}".strip() for day in _DATES for time in _TIMES]
+
+
+def _strptime(texts: pd.Series, time_format: str) -> pd.Series:
+    zoned = "%z" in time_format or "%Z" in time_format
+    return pd.to_datetime(texts, format=time_format, errors="coerce", utc=zoned)
+
+
+def _parse_iso(texts: pd.Series, where: str) -> tuple[np.ndarray, bool]:
+    zoned = [bool(_OFFSET.search(text)) for text in texts]
+    if any(zoned) and not all(zoned):
+        other = texts[zoned.index(not zoned[0])]
+        raise ValueError(
+            f"Expected ISO 8601 times in {where} (got {other!r} beside {texts.iloc[0]!r}). Only "
+            "some have an offset from UTC: write all times in the same way."
+        )
+    times = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=any(zoned))
+    bad = times.isna() | ~texts.str.match(_ISO)
+    if bad.any():
+        raise _unreadable(texts[bad].iloc[0], where)
+    return _bare(times)
+
+
+def _bare(times: pd.Series) -> tuple[np.ndarray, bool]:
+    is_local = times.dt.tz is None
+    bare = times if is_local else times.dt.tz_convert("UTC").dt.tz_localize(None)
+    return bare.to_numpy().astype("datetime64[us]"), is_local
+
+
+def _unreadable(text: str, where: str) -> ValueError:
+    return ValueError(
+        f"Expected ISO 8601 times in {where} (got {text!r}). Set --time-format to their strptime "
+        "format, e.g. '%d/%m/%Y %H:%M', or --time-column if this column holds no times."
+    )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_prep.detectors import read_detectors
 from socialgraph import load_pretrained, schema
 from socialgraph.atomic import replacing
 from socialgraph.series import TrafficSeries
@@ -103,6 +102,8 @@ def _read_positions(path: Path | None, vdids: "pd.Index") -> "pd.DataFrame | Non
     if path is None:
         return None
     import pandas as pd
+
+    from data_prep.detectors import read_detectors
 
     table = read_detectors(path)
     places = pd.DataFrame(

@@ -23,7 +23,7 @@ meets half of one.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +32,7 @@ import h5py
 import numpy as np
 
 from socialgraph import __version__
-from socialgraph.atomic import replacing
+from socialgraph.atomic import clone, replacing
 from socialgraph.calendar import RepeatedHour, absent_hour, read_stamps, to_utc
 from socialgraph.series import RoadDistances, SeriesError, TrafficSeries
 from socialgraph.storage import StorageError, check_dataset, check_links, open_for_writing
@@ -40,10 +40,15 @@ from socialgraph.storage import StorageError, check_dataset, check_links, open_f
 __all__ = [
     "SCHEMA_VERSION",
     "SchemaError",
+    "append",
     "read",
+    "read_blocks",
+    "read_outline",
     "read_positions",
+    "read_steps",
     "read_vdids",
     "write",
+    "write_parts",
     "write_position",
 ]
 
@@ -64,19 +69,24 @@ def write(path: str | Path, series: TrafficSeries) -> None:
         OSError: if it cannot be written, as on a full disk.
         SeriesError: if the parts of ``series`` were changed and do not fit each other any more.
     """
+    write_parts(path, series, [series.values])
+
+
+def write_parts(path: str | Path, series: TrafficSeries, parts: Iterable[np.ndarray]) -> None:
+    """Write a series whose readings come in parts, whole or not at all.
+
+    Args:
+        path: the file.
+        series: everything but the readings; of its ``values`` only the shape ``[T, N, F]`` counts.
+        parts: readings ``[t, N, F]`` of steps that follow each other, finite or NaN, T in all.
+
+    Raises:
+        OSError: if it cannot be written, as on a full disk.
+        SeriesError: if the parts do not fit each other.
+    """
     series = replace(series)  # made anew, it checks what was changed since
     with replacing(path) as temporary, open_for_writing(temporary) as file:
-        steps, nodes, channels = series.values.shape
-        file.create_dataset(
-            "data/features",
-            data=series.values.astype(np.float32, copy=False),
-            chunks=(max(1, min(steps, 2**18 // max(1, nodes * channels))), nodes, channels),
-            compression="gzip",
-            compression_opts=1,
-            shuffle=True,
-            fletcher32=True,
-            fillvalue=np.float32("nan"),
-        )
+        _fill(_create_features(file, series.values.shape), parts)
         metadata = file.create_group("metadata")
         stamps = np.datetime_as_string(series.timestamps, unit="s", timezone="UTC")
         for name, texts in (
@@ -89,19 +99,58 @@ def write(path: str | Path, series: TrafficSeries) -> None:
             edges = metadata.create_group("edges")
             _write_checked(edges, "edge_index", series.edges.edge_index.astype(np.int64))
             _write_checked(edges, "distance", series.edges.distance.astype(np.float64))
-        for vdid, lat, lon in zip(series.vdids, series.lat, series.lon, strict=True):
-            group = file.require_group(f"metadata/vd_info/{vdid}")
-            for name, value in _without_position(series.vd_info.get(vdid, {})).items():
-                if value is not None:
-                    _write_attribute(group, vdid, name, value)
-            if np.isfinite(lat) and np.isfinite(lon):
-                write_position(group, lat, lon)
+        _write_info(file, series, slice(None))
         file.attrs["schema_version"] = SCHEMA_VERSION
         file.attrs["created_by"] = _fixed(f"socialgraph {__version__}")
         file.attrs["interval_minutes"] = float(series.interval_minutes)
         file.attrs["units"] = _fixed(series.units)
         for name in ("dataset_name", "timezone", "source", "missing"):
             file.attrs[name] = _fixed(getattr(series, name))
+
+
+def _create_features(file: h5py.File, shape: tuple[int, ...]) -> h5py.Dataset:
+    steps, nodes, channels = shape
+    return file.create_dataset(
+        "data/features",
+        shape=shape,
+        dtype=np.float32,
+        chunks=(max(1, min(steps, 2**18 // max(1, nodes * channels))), nodes, channels),
+        maxshape=(None, None, channels),
+        compression="gzip",
+        compression_opts=1,
+        shuffle=True,
+        fletcher32=True,
+        fillvalue=np.float32("nan"),
+    )
+
+
+def _write_info(file: h5py.File, series: TrafficSeries, nodes: slice) -> None:
+    """Write what is known of some detectors."""
+    for vdid, lat, lon in zip(
+        series.vdids[nodes], series.lat[nodes], series.lon[nodes], strict=True
+    ):
+        group = file.require_group(f"metadata/vd_info/{vdid}")
+        for name, value in _without_position(series.vd_info.get(vdid, {})).items():
+            if value is not None:
+                _write_attribute(group, vdid, name, value)
+        if np.isfinite(lat) and np.isfinite(lon):
+            write_position(group, lat, lon)
+
+
+def _fill(data: h5py.Dataset, parts: Iterable[np.ndarray], start: int = 0) -> None:
+    """Write parts from a step on, in whole chunks, so that none is written twice."""
+    size, rest = data.chunks[0], np.empty((0, *data.shape[1:]), dtype=np.float32)
+    for part in parts:
+        rest = np.concatenate([rest, part]) if len(rest) else part
+        ahead = -start % size  # to the end of a chunk
+        whole = ahead + (len(rest) - ahead) // size * size if len(rest) >= ahead else 0
+        if whole:
+            data[start : start + whole] = rest[:whole]
+        start, rest = start + whole, rest[whole:]
+    if len(rest):
+        data[start : start + len(rest)] = rest
+    if start + len(rest) != len(data):
+        raise SeriesError(f"Expected readings of {len(data)} steps (got {start + len(rest)}).")
 
 
 def _write_checked(group: h5py.Group, name: str, data: np.ndarray) -> None:
@@ -170,6 +219,109 @@ def read(
             return _read_series(file, names, chosen, repeated_hour)
 
 
+def read_outline(path: str | Path) -> TrafficSeries:
+    """Everything of a file but its readings, which are NaN and take no memory.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        SchemaError: if the file is not in the layout.
+    """
+    if _is_local(path):
+        whole = read(path)
+        return replace(whole, values=np.broadcast_to(np.float32("nan"), whole.values.shape))
+    with _open(path) as file:
+        names = _strings(file, "metadata/feature_names")
+        with _told(path):
+            shape = file["data/features"].shape
+            values = np.broadcast_to(np.float32("nan"), shape)
+            return _make_series(file, names, list(range(len(names))), values, "order")
+
+
+def read_blocks(path: str | Path, num_cells: int = 2**24) -> Iterator[tuple[int, np.ndarray]]:
+    """The readings of a file in parts: the first step of each, and ``[t, N, F]`` float32.
+
+    Args:
+        path: the file.
+        num_cells: about how many readings a part has.
+
+    Raises:
+        FileNotFoundError, SchemaError: as :func:`read` does.
+    """
+    if _is_local(path):
+        yield 0, read(path).values
+        return
+    with _open(path) as file, _told(path):
+        data = file["data/features"]
+        size = max(1, num_cells // max(1, data.shape[1] * data.shape[2]))
+        size = max(1, size // data.chunks[0]) * data.chunks[0] if data.chunks else size
+        for start in range(0, data.shape[0], size):
+            yield start, data[start : start + size].astype(np.float32, copy=False)
+
+
+def _is_local(path: str | Path) -> bool:
+    """Whether a file has times on a local clock, of which the readings tell which are to drop."""
+    with _open(path) as file, _told(path):
+        stamps = file["metadata/timestamps"]
+        return len(stamps) > 0 and read_stamps([_text(stamps[0])])[1] is None
+
+
+def read_steps(path: str | Path, start: int, stop: int) -> np.ndarray:
+    """The readings ``[stop - start, N, F]`` of some steps, float32.
+
+    Raises:
+        FileNotFoundError, SchemaError: as :func:`read` does.
+    """
+    with _open(path) as file, _told(path):
+        return file["data/features"][start:stop].astype(np.float32, copy=False)
+
+
+def append(path: str | Path, series: TrafficSeries, start: int, parts: Iterable) -> None:
+    """Add steps and detectors to the end of a file, as a whole or not at all.
+
+    The file is copied, the copy changed, and renamed to ``path`` when complete; whoever reads
+    ``path`` meanwhile has the file as it was. What is kept is copied as bytes, or only referred to
+    if the file system can; time is spent on what is new.
+
+    Args:
+        path: the file.
+        series: everything of the new file but the readings; its detectors and times begin with
+            those of the file, and its features are the same.
+        start: step from which readings are written.
+        parts: readings ``[t, N, F]`` of the steps from ``start`` on, as :func:`write_parts` takes
+            them.
+
+    Raises:
+        OSError: if it cannot be written, as on a full disk.
+        SeriesError: if the parts do not fit each other.
+    """
+    series = replace(series)
+    with replacing(path) as temporary:
+        clone(path, temporary)
+        with open_for_writing(temporary, "r+") as file:
+            old = len(_strings(file, "metadata/vdids"))
+            data = _resizable(file)
+            data.resize(series.values.shape)
+            _fill(data, parts, start)
+            stamps = np.datetime_as_string(series.timestamps, unit="s", timezone="UTC")
+            for name, texts in (("vdids", series.vdids), ("timestamps", stamps.tolist())):
+                del file[f"metadata/{name}"]
+                _write_checked(file["metadata"], name, _fixed(texts))
+            _write_info(file, series, slice(old, None))
+
+
+def _resizable(file: h5py.File) -> h5py.Dataset:
+    """The readings as an array that can grow; those of older files are written anew."""
+    data = file["data/features"]
+    if data.maxshape[:2] == (None, None) and np.isnan(data.fillvalue):
+        return data
+    file.move("data/features", "data/old")
+    new = _create_features(file, data.shape)
+    for start in range(0, len(data), new.chunks[0]):
+        new[start : start + new.chunks[0]] = data[start : start + new.chunks[0]]
+    del file["data/old"]
+    return new
+
+
 def read_positions(file: h5py.File, vdids: list[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Positions in degrees ``[N]``, ``[N]`` and, per detector, how they were found.
 
@@ -211,6 +363,17 @@ def _told(path: str | Path) -> Iterator[None]:
 def _read_series(
     file: h5py.File, names: list[str], chosen: list[int], repeated_hour: RepeatedHour
 ) -> TrafficSeries:
+    shape = file["data/features"].shape
+    return _make_series(file, names, chosen, _read_values(file, shape, chosen), repeated_hour)
+
+
+def _make_series(
+    file: h5py.File,
+    names: list[str],
+    chosen: list[int],
+    values: np.ndarray,
+    repeated_hour: RepeatedHour,
+) -> TrafficSeries:
     vdids, stamps = (_strings(file, f"metadata/{name}") for name in ("vdids", "timestamps"))
     lat, lon, _ = read_positions(file, vdids)
     units = _units(file.attrs.get("units"), names)
@@ -219,7 +382,6 @@ def _read_series(
         for name in ("timezone", "dataset_name", "source", "missing")
     }
     text["timezone"] = text["timezone"] or "UTC"
-    values = _read_values(file, (len(stamps), len(vdids), len(names)), chosen)
     times, kept = _place_in_utc(stamps, text["timezone"], values, repeated_hour)
     return TrafficSeries(
         values=values[kept],

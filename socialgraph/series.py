@@ -202,7 +202,7 @@ class TrafficSeries:
         _check_names("feature_names", self.feature_names)
         _check_times(self)
         _check_edges(self)
-        infinite = int(np.isinf(self.values).sum())
+        infinite = _count_infinite(self.values)
         if infinite:
             raise SeriesError(
                 f"Expected finite readings; {infinite} are infinite or too large for float32. "
@@ -252,6 +252,13 @@ def _as_readings(values: np.ndarray) -> np.ndarray:
         )
     with np.errstate(over="ignore"):
         return values.astype(np.float32, copy=False)
+
+
+def _count_infinite(values: np.ndarray) -> int:
+    """How many readings are infinite, looked at in parts, which take less memory."""
+    size = max(1, 2**22 // max(1, values[0].size)) if len(values) else 1
+    parts = (values[start : start + size] for start in range(0, len(values), size))
+    return sum(int(np.isinf(part).sum()) for part in parts)
 
 
 def _as_times(times: np.ndarray) -> np.ndarray:

@@ -93,7 +93,11 @@ def open_for_writing(path: str | Path, mode: Literal["w", "r+"] = "w") -> Iterat
         sink = _Sink(raw)
         try:
             # Of 1.10 and later, whose own parts (all but the arrays) have checksums.
-            with h5py.File(sink, mode, libver=("v110", "latest")) as file:
+            # Room that is given back is used again when the file grows later.
+            room = {"fs_strategy": "fsm", "fs_persist": True, "fs_threshold": 1}
+            with h5py.File(
+                sink, mode, libver=("v110", "latest"), **(room if mode == "w" else {})
+            ) as file:
                 yield file
         finally:
             if sink.failure is not None:

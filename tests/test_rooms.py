@@ -239,7 +239,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.storage",
             "data_prep",
         },
-        set(),
+        {"pandas"},
     ),
 }
 HEAVY = {

@@ -20,6 +20,7 @@ from benchmarks.tables.cost import (
     shared_vs_distributed,
 )
 from benchmarks.tables.faults import hostile, mutation
+from benchmarks.tables.feeds import feed_samples, feeds
 from benchmarks.tables.layers import encoder, pooling, streaming
 
 __all__ = ["TABLES"]
@@ -42,5 +43,6 @@ TABLES: dict[str, Callable[[dict], str]] = {
             runtime,
         ),
         *(batch_size, pooling, encoder, streaming, hostile, mutation),
+        *(feed_samples, feeds),
     )
 }

@@ -1,9 +1,16 @@
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from data_prep.__main__ import main
+from data_prep.convert import gather
+from data_prep.formats import FORMATS
+from data_prep.options import add_convert_options
+from data_prep.report import Report
 from socialgraph import schema
 from socialgraph.series import TrafficSeries
 
@@ -79,3 +86,58 @@ def write_frame():
         return path
 
     return write
+
+
+@pytest.fixture
+def collect(tmp_path):
+    """The readings of a feed as arrays, and the report."""
+
+    def collect(feed, *words):
+        parser = ArgumentParser()
+        add_convert_options(parser, FORMATS["csv"])
+        args = parser.parse_args(list(words), Namespace(command="convert", out="out.h5"))
+        feed.detectors = feed.detectors or (lambda: None)
+        report = Report()
+        gathered = gather(args, lambda _: feed, tmp_path, report)
+        values = np.concatenate(list(gathered.parts))
+        gathered.tell()
+        return replace(gathered.series, values=values), str(report)
+
+    return collect
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Convert as a user types it: the series, or None, and what was said."""
+
+    def run(format_, *words):
+        out = tmp_path / "out.h5"
+        out.unlink(missing_ok=True)
+        inputs, options = list(map(str, words)), []
+        if format_ != "csv":
+            place = next((i for i, w in enumerate(inputs) if w.startswith("--")), len(inputs))
+            inputs, options = inputs[:place], inputs[place:]
+        status = main(
+            [
+                "convert",
+                format_,
+                *([*inputs, str(out)] if format_ != "csv" else [str(out), *inputs]),
+                *options,
+            ]
+        )
+        captured = capsys.readouterr()
+        assert status in (0, 2)
+        assert out.exists() == (status == 0)
+        if status:
+            assert captured.err.startswith("error: ")
+        return (schema.read(out) if status == 0 else None), captured.out + captured.err
+
+    return run
+
+
+def case(name):
+    """The folder of an outside case; skips where it is not beside the repository."""
+    folder = SHARED.parent / "cases" / name
+    if not folder.is_dir():
+        pytest.skip(f"no case at '{folder}'")
+    return folder

@@ -6,11 +6,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from data_prep.clocks import Clocks, place_in_utc, report_clocks
-from data_prep.long import read_long
+from data_prep import tables
+from data_prep.clocks import Clocks, blocks_in_utc, report_clocks, round_blocks
+from data_prep.feed import Block
+from data_prep.formats.long import read_long
+from data_prep.formats.wide import read_wide
 from data_prep.report import Report
 from data_prep.tables import TableFormat
-from data_prep.wide import read_wide
 from socialgraph.calendar import ClockError
 
 CHANGES = {  # autumn and spring, UTC
@@ -35,26 +37,42 @@ def around(change, steps=72):
     return [middle + (step - steps // 2) * timedelta(minutes=5) for step in range(steps)]
 
 
+def in_utc(feed, zone, repeated_hour="order"):
+    """Times, ids and first readings of the rows of a feed, and what was told."""
+    clocks = Clocks()
+    blocks = list(blocks_in_utc(round_blocks(feed.blocks, None), zone, repeated_hour, clocks))
+    times = np.concatenate([block.times for block in blocks])
+    values = np.concatenate([block.values.reshape(len(block), -1)[:, 0] for block in blocks])
+    codes = [range(len(b)) if b.codes is None else b.codes for b in blocks]
+    ids = [b.vdids[c % len(b.vdids)] for b, cs in zip(blocks, codes, strict=True) for c in cs]
+    return times, ids, values, clocks
+
+
 def read(write_file, texts, layout, zone, repeated_hour="order"):
-    """Times and codes of the rows as read, and the step of the source that each stands for."""
+    """Times of the rows as read, and the step of the source that each stands for."""
     steps = range(len(texts))
-    table_format = TableFormat(time_column="t", timezone=zone, repeated_hour=repeated_hour)
+    table_format = TableFormat(time_column=("t",))
     if layout == "wide":
         rows = [f"{texts[i]},{i},{i}" for i in steps]
-        table = read_wide(write_file("w.csv", "\n".join(["t,a,b", *rows]) + "\n"), table_format)
-        return table.times, table.values[:, 0].astype(int)
+        path = write_file("w.csv", "\n".join(["t,a,b", *rows]) + "\n")
+        times, _, values, _ = in_utc(read_wide({"v": [path]}, table_format), zone, repeated_hour)
+        return times, values.astype(int)
     order = [(i, vd) for i in steps for vd in "ab"]
     if layout == "long by detector":
         order.sort(key=lambda pair: pair[1])
     rows = [f"{vd},{texts[i]},{i}" for i, vd in order]
     path = write_file("l.csv", "\n".join(["id,t,v", *rows]) + "\n")
-    table = read_long([path], "id", {"v": "speed"}, table_format)
-    return table.times, table.values[:, 0].astype(int)
+    feed = read_long([path], "id", {"v": "speed"}, table_format)
+    times, _, values, _ = in_utc(feed, zone, repeated_hour)
+    return times, values.astype(int)
 
 
+@pytest.mark.parametrize("cells", [2**22, 40])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("zone", CHANGES)
-def test_every_reading_keeps_its_instant(write_file, zone, layout):
+def test_every_reading_keeps_its_instant(write_file, monkeypatch, zone, layout, cells):
+    """Also if a table is read in pieces of some rows, which end within an hour."""
+    monkeypatch.setattr(tables, "_PIECE_CELLS", cells)
     for change in CHANGES[zone]:
         instants = around(change)
         utc = np.array([time.replace(tzinfo=None) for time in instants], dtype="datetime64[s]")
@@ -77,10 +95,10 @@ def test_files_with_and_without_offset_meet_on_one_axis(write_file):
     head = "id,t,v\n"
     naive = write_file("1.csv", head + "a,2024-01-01 08:00,1\n")
     known = write_file("2.csv", head + "a,2024-01-01T00:05Z,2\n")
-    table_format = TableFormat(time_column="t", timezone="Asia/Taipei")
-    table = read_long([naive, known], "id", {"v": "speed"}, table_format)
-    assert table.times.astype(str).tolist() == ["2024-01-01T00:00:00", "2024-01-01T00:05:00"]
-    assert (table.clocks.num_local, table.clocks.num_known) == (1, 1)
+    feed = read_long([naive, known], "id", {"v": "speed"}, TableFormat(time_column=("t",)))
+    times, *_, clocks = in_utc(feed, "Asia/Taipei")
+    assert times.astype(str).tolist() == ["2024-01-01T00:00:00", "2024-01-01T00:05:00"]
+    assert (clocks.num_local, clocks.num_known) == (1, 1)
 
 
 def once(zone="Europe/Copenhagen"):
@@ -115,20 +133,27 @@ def test_a_choice_for_an_hour_that_is_there_twice_is_refused(write_file, layout,
         read(write_file, texts, layout, zone, how)
 
 
-def place(texts, values, zone="America/Los_Angeles", **options):
+def place(texts, values, zone="America/Los_Angeles"):
     times = np.array(texts, dtype="datetime64[s]")
     values = np.array(values, dtype=np.float32)[:, None]
-    local = np.ones(len(times), dtype=bool)
-    return place_in_utc(times, local, values, TableFormat(timezone=zone), **options)
+    block = Block(times, ["a"], ("speed",), values[..., None], is_local=True)
+    return place_block(block, zone)
+
+
+def place_block(block, zone):
+    clocks = Clocks()
+    blocks = list(blocks_in_utc([block], zone, "order", clocks))
+    times = np.concatenate([block.times for block in blocks])
+    return times, np.concatenate([block.values for block in blocks]), clocks
 
 
 def test_rows_of_the_absent_hour_without_a_reading_vanish():
     texts = ["2012-03-11T01:30", "2012-03-11T02:00", "2012-03-11T02:30", "2012-03-11T03:00"]
     utc, kept, clocks = place(texts, [1, np.nan, np.nan, 2])
     assert utc.astype(str).tolist() == ["2012-03-11T09:30:00", "2012-03-11T10:00:00"]
-    assert kept.tolist() == [True, False, False, True]
+    assert kept.ravel().tolist() == [1, 2]
     report = Report()
-    report_clocks([clocks], "America/Los_Angeles", report)
+    report_clocks(clocks, "America/Los_Angeles", report)
     assert "2 rows without a reading dropped, 2012-03-11T02:00:00 to 2012-03-11T02:30" in str(
         report
     )
@@ -137,17 +162,17 @@ def test_rows_of_the_absent_hour_without_a_reading_vanish():
 def test_rows_of_a_long_file_vanish_with_their_detector_and_reading(write_file):
     rows = ["a,2012-03-11 01:30,1", "b,2012-03-11 02:30,", "b,2012-03-11 03:30,2"]
     path = write_file("l.csv", "\n".join(["id,t,v", *rows]) + "\n")
-    table_format = TableFormat(time_column="t", timezone="America/Los_Angeles")
-    table = read_long([path], "id", {"v": "speed"}, table_format)
-    assert table.times.astype(str).tolist() == ["2012-03-11T09:30:00", "2012-03-11T10:30:00"]
-    assert table.codes.tolist() == [0, 1]
-    assert table.values.tolist() == [[1], [2]]
+    feed = read_long([path], "id", {"v": "speed"}, TableFormat(time_column=("t",)))
+    times, ids, values, _ = in_utc(feed, "America/Los_Angeles")
+    assert times.astype(str).tolist() == ["2012-03-11T09:30:00", "2012-03-11T10:30:00"]
+    assert ids == ["a", "b"]
+    assert values.tolist() == [1, 2]
 
 
 def test_missing_rows_of_other_hours_stay():
     _, kept, clocks = place(["2012-03-11T01:30", "2012-03-11T03:00"], [np.nan, np.nan])
-    assert kept.all()
-    assert not len(clocks.absent)
+    assert len(kept) == 2
+    assert not clocks.absent
 
 
 def test_one_reading_in_the_absent_hour_is_refused():
@@ -166,6 +191,15 @@ def test_one_reading_in_the_absent_hour_is_refused():
 )
 def test_the_report_tells_what_times_were_taken_for(zone, known, words, silent):
     report = Report()
-    report_clocks([Clocks(5 - known, known, np.zeros(0, "datetime64[s]"))], zone, report)
+    report_clocks(Clocks(5 - known, known), zone, report)
     assert words in str(report)
     assert silent not in str(report)
+
+
+def test_times_between_two_seconds_are_rounded_on_demand_alone():
+    times = np.array(["2024-01-01T00:00:00.4", "2024-01-01T00:00:29.7"], dtype="datetime64[ms]")
+    block = Block(times, ["a"], ("speed",), np.ones((2, 1, 1)), where="s.csv")
+    with pytest.raises(ValueError, match=r"'s\.csv'.*whole seconds; 2 are not.*--round"):
+        list(round_blocks([block], None))
+    (rounded,) = round_blocks([block], 30)
+    assert rounded.times.astype(str).tolist() == ["2024-01-01T00:00:00", "2024-01-01T00:00:30"]

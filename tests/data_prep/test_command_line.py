@@ -64,7 +64,7 @@ def test_a_key_error_is_printed_without_quotes_around_it(series_file, write_file
 
 
 def test_a_mistake_of_ours_is_a_traceback(series_file, monkeypatch):
-    monkeypatch.setattr("data_prep.__main__.inspect_file", lambda *_: [][1])
+    monkeypatch.setattr("data_prep.inspect_file.inspect_file", lambda *_: [][1])
     with pytest.raises(IndexError):
         main(["inspect", str(series_file)])
 

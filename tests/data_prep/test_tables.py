@@ -1,80 +1,180 @@
+import gzip
+import zipfile
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from data_prep.tables import (
-    check_columns,
-    read_blocks,
-    read_header,
-    replace_null_values,
-    to_matrix,
-)
+from data_prep.tables import TableFormat, check_columns, read_header, read_pieces
 
 
-def read_numbers(path, columns, delimiter=","):
-    blocks = read_blocks(path, (), columns, delimiter)
-    return np.concatenate([to_matrix(path, block, columns) for block in blocks])
+def read(path, texts=(), numbers=(), **options):
+    header, found = read_header(path, TableFormat(**options))
+    return pd.concat(read_pieces(path, texts, numbers, header, found), ignore_index=True)
 
 
-def test_byte_order_mark_is_tolerated(write_file):
-    path = write_file("a.csv", b"\xef\xbb\xbfid,v\n007,1\n")
-    assert read_header(path) == ["id", "v"]
-    (block,) = read_blocks(path, ["id"], ["v"])
-    assert block.to_pydict() == {"id": ["007"], "v": [1.0]}
+def read_numbers(path, columns, **options):
+    return read(path, (), columns, **options).to_numpy()
+
+
+def header_of(path, **options):
+    return read_header(path, TableFormat(**options))[0]
+
+
+def test_byte_order_marks_are_understood(write_file):
+    for encoding in ("utf-8-sig", "utf-16"):
+        path = write_file("a.csv", "id,v\n007,1\n".encode(encoding))
+        assert header_of(path) == ["id", "v"]
+        assert read(path, ["id"], ["v"]).to_dict("list") == {"id": ["007"], "v": [1.0]}
 
 
 def test_delimiter_and_words_for_missing_are_understood(write_file):
     path = write_file("a.csv", "u;v\n1;NaN\n;None\nnull;2.5\n")
     expected = [[1, np.nan], [np.nan, np.nan], [np.nan, 2.5]]
-    np.testing.assert_array_equal(read_numbers(path, ["u", "v"], ";"), expected)
+    np.testing.assert_array_equal(read_numbers(path, ["u", "v"]), expected)
+    np.testing.assert_array_equal(read_numbers(path, ["u", "v"], delimiter=";"), expected)
+
+
+def test_cells_of_blanks_are_missing(write_file):
+    path = write_file("a.csv", "u, v\n 1 , \n  ,2 \n 3, NA\n")
+    nan = np.nan
+    np.testing.assert_array_equal(read_numbers(path, ["u", "v"]), [[1, nan], [nan, 2], [3, nan]])
+
+
+def test_numbers_are_those_of_the_text_to_the_last_bit(write_file):
+    numbers = np.random.default_rng(0).normal(size=1000) * 10.0 ** np.arange(-5, 5).repeat(100)
+    path = write_file("a.csv", "v\n" + "\n".join(map(repr, numbers.tolist())) + "\n")
+    np.testing.assert_array_equal(read_numbers(path, ["v"])[:, 0], numbers)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_a_delimiter_is_found_if_one_alone_fits(write_file, delimiter):
+    path = write_file("a.csv", f"u{delimiter}v\n1{delimiter}2\n")
+    assert read_numbers(path, ["u", "v"]).tolist() == [[1, 2]]
+
+
+def test_a_delimiter_that_is_not_certain_is_asked_for(write_file):
+    path = write_file("a.csv", "u;v,w\n1;2,3\n2;3,4\n")
+    with pytest.raises(ValueError, match=r"',' and ';' between them. Set --delimiter"):
+        header_of(path)
+    assert header_of(path, delimiter=",") == ["u;v", "w"]
+
+
+def test_a_decimal_comma_is_found_and_asked_for_where_it_may_be_thousands(write_file):
+    path = write_file("a.csv", "u;v\n1,5;2\n1,25;3\n")
+    assert read_numbers(path, ["u", "v"]).tolist() == [[1.5, 2], [1.25, 3]]
+    path = write_file("b.csv", "u;v\n1,500;2\n12,250;3\n")
+    with pytest.raises(ValueError, match=r"'1,500'.*--decimal ',' or --thousands ','"):
+        read_numbers(path, ["u"])
+    assert read_numbers(path, ["u"], decimal=",").tolist() == [[1.5], [12.25]]
+    assert read_numbers(path, ["u"], thousands=",").tolist() == [[1500], [12250]]
+
+
+def test_thousands_between_quotes_are_read_as_told(write_file):
+    path = write_file("a.csv", 'u,v\n"1,500",2\n')
+    with pytest.raises(ValueError, match=r"--thousands"):
+        read_numbers(path, ["u"])
+    assert read_numbers(path, ["u"], thousands=",").tolist() == [[1500]]
+
+
+def test_lines_around_the_rows_are_left_out(write_file):
+    path = write_file("a.csv", "Report of today\n\nu,v\n1,2\n3,4\ntotal 6\n(end)\n")
+    rows = read_numbers(path, ["u", "v"], skip_rows=2, skip_footer=2, delimiter=",")
+    assert rows.tolist() == [[1, 2], [3, 4]]
+    with pytest.raises(ValueError, match=r"got 1 in line 6.*--skip-footer"):
+        read_numbers(path, ["u", "v"], skip_rows=2, delimiter=",")
+
+
+def test_compressed_tables_are_read(write_file, tmp_path):
+    text = b"u,v\n1,2\n"
+    path = write_file("a.csv.gz", gzip.compress(text))
+    assert read_numbers(path, ["u", "v"]).tolist() == [[1, 2]]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("table.csv", text)
+    assert read_numbers(tmp_path / "a.zip", ["u", "v"]).tolist() == [[1, 2]]
+
+
+def test_a_damaged_archive_is_named(write_file):
+    path = write_file("a.csv.gz", gzip.compress(b"u,v\n" + b"1,2\n" * 1000)[:-20])
+    with pytest.raises(ValueError, match=r"a\.csv\.gz' is damaged.*Download it again"):
+        read_numbers(path, ["u"])
+
+
+def test_an_archive_of_several_tables_is_no_table(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.csv", "u\n1\n")
+        archive.writestr("b.csv", "u\n1\n")
+    with pytest.raises(ValueError, match=r"zip archive of several files"):
+        header_of(tmp_path / "a.zip")
+
+
+def test_parquet_and_excel_are_read(tmp_path):
+    frame = pd.DataFrame({"id": [7, 8], "v": [1.5, None]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_excel(tmp_path / "a.xlsx", index=False)
+    for name in ("a.parquet", "a.xlsx"):
+        found = read(tmp_path / name, ["id"], ["v"])
+        assert found["id"].tolist() == ["7", "8"]
+        np.testing.assert_array_equal(found["v"], [1.5, np.nan])
+
+
+def test_times_of_a_parquet_index_are_the_first_column(tmp_path):
+    index = pd.DatetimeIndex(["2024-01-01 00:00", "2024-01-01 00:05"], name="time")
+    pd.DataFrame({"a": [1.0, 2.0]}, index=index).to_parquet(tmp_path / "a.parquet")
+    assert header_of(tmp_path / "a.parquet") == ["time", "a"]
+    assert read(tmp_path / "a.parquet", ["time"])["time"].iloc[1] == "2024-01-01T00:05:00"
 
 
 def test_missing_column_is_named_with_file_columns_and_option(write_file):
     path = write_file("a.csv", "id,v\n1,2\n")
     with pytest.raises(KeyError, match=r"a\.csv' has no column 'speed'.*\['id', 'v'\].*--features"):
-        check_columns(path, read_header(path), {"speed": "--features"})
+        check_columns(path, header_of(path), {"speed": "--features"})
 
 
 def test_repeated_column_is_refused(write_file):
     path = write_file("a.csv", "v,v\n1,2\n")
     with pytest.raises(ValueError, match=r"one column 'v'"):
-        check_columns(path, read_header(path), {"v": "--features"})
+        check_columns(path, header_of(path), {"v": "--features"})
 
 
-@pytest.mark.parametrize("value", ["abc", "1,5", "12 km/h", "inf", "-inf", "1_000"])
+@pytest.mark.parametrize(
+    "value", ["abc", "1,5", "12 km/h", "inf", "-inf", "1_000", "True", "1e999", "0x1F", "1+2j"]
+)
 def test_reading_that_is_no_finite_number_is_named_with_file_and_column(write_file, value):
     path = write_file("a.csv", f'u,v\n1,2\n3,"{value}"\n')
-    with pytest.raises(ValueError, match=rf"column 'v' of '.*a\.csv' \(got '{value}'\)"):
+    said = "inf" if value == "1e999" else value.replace("+", r"\+")
+    with pytest.raises(ValueError, match=rf"column 'v' of '.*a\.csv' \(got '{said}'\)"):
         read_numbers(path, ["u", "v"])
 
 
-def test_ragged_row_is_refused(write_file):
-    path = write_file("a.csv", "u,v\n1,2\n3\n")
-    with pytest.raises(ValueError, match=r"a\.csv' cannot be read.*Expected 2 columns, got 1"):
+def test_a_column_of_truths_holds_no_readings(write_file):
+    path = write_file("a.csv", "v\nTrue\nFalse\n")
+    with pytest.raises(ValueError, match=r"got 'True'"):
+        read_numbers(path, ["v"])
+
+
+@pytest.mark.parametrize("row", ["3", "3,4,5", '"3,4"'])
+def test_ragged_row_is_refused(write_file, row):
+    path = write_file("a.csv", f"u,v\n1,2\n{row}\n")
+    cells = 3 if row == "3,4,5" else 1
+    with pytest.raises(ValueError, match=rf"a\.csv' cannot be read.*Expected 2 col.*got {cells}"):
         read_numbers(path, ["u", "v"])
 
 
 @pytest.mark.parametrize("text", ["", "\n1,2\n"])
 def test_file_without_first_line_is_refused(write_file, text):
     with pytest.raises(ValueError, match=r"a\.csv' to start with column names"):
-        read_header(write_file("a.csv", text))
+        header_of(write_file("a.csv", text))
 
 
-def test_file_in_another_encoding_is_refused(write_file):
+def test_file_in_another_encoding_is_asked_for(write_file):
     path = write_file("a.csv", "straße\n1\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"UTF-8"):
-        read_header(path)
-    path = write_file("b.csv", "id\nstraße\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"UTF-8.*--encoding"):
+        header_of(path)
+    assert header_of(path, encoding="latin-1") == ["straße"]
+    path = write_file("b.csv", b"id\n" + b"x\n" * 500 + "straße\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"b\.csv' cannot be read.*UTF-?8"):
-        list(read_blocks(path, ["id"]))
-
-
-def test_null_values_become_nan_and_are_counted_by_column():
-    values = np.array([[-99.0, 1.0], [255.0, 2.0], [3.0, -99.0], [0.0, np.nan]])
-    assert replace_null_values(values, [-99, 255]).tolist() == [2, 1]
-    np.testing.assert_array_equal(values, [[np.nan, 1], [np.nan, 2], [3, np.nan], [0, np.nan]])
-
-
-def test_nothing_is_replaced_without_null_values():
-    values = np.zeros((2, 1))
-    assert replace_null_values(values, []).tolist() == [0]
-    assert (values == 0).all()
+        read(path, ["id"])
+    assert read(path, ["id"], encoding="latin-1")["id"].iloc[-1] == "straße"
+    with pytest.raises(ValueError, match=r"no --encoding 'klingon'"):
+        header_of(path, encoding="klingon")

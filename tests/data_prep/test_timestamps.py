@@ -1,13 +1,13 @@
 import numpy as np
-import pyarrow as pa
+import pandas as pd
 import pytest
 
-from data_prep.timestamps import count_from, parse_times
+from data_prep.timestamps import count_from, parse_times, to_seconds
 
 
 def parse(*texts, time_format=""):
-    times, is_local = parse_times(pa.array(texts), "column 't'", time_format)
-    return times.astype(str).tolist(), is_local
+    times, is_local = parse_times(pd.Series(texts), "column 't'", time_format)
+    return to_seconds(times, "column 't'").astype(str).tolist(), is_local
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_seconds_mixed_with_other_times_name_the_column():
 def test_a_year_that_cannot_be_right_is_refused(text):
     with pytest.raises(ValueError, match=r"In column 't': .*years 1970 to 2100"):
         parse(text)
-    with pytest.raises(ValueError, match=r"In column 't': .*years 1970 to 2100"):
+    with pytest.raises(ValueError, match=r"'%d/%m/%Y' in column 't'.*'01/03/24'"):
         parse("01/03/24", time_format="%d/%m/%Y")
-    with pytest.raises(ValueError, match=r"column 't'.*'0024-03-01'"):
+    with pytest.raises(ValueError, match=r"column 't'.*0024-03-01"):
         parse("0024-03-01")
 
 
@@ -115,3 +115,28 @@ def test_a_start_that_is_no_time_is_refused():
 def test_the_interval_of_counted_times_must_be_whole_seconds(interval):
     with pytest.raises(ValueError, match=r"whole number of seconds"):
         count("2012-03-01T00:00:00", interval)
+
+
+def test_a_format_is_found_if_one_alone_fits():
+    assert parse("13/02/2024 00:05", "01/03/2024 00:10")[0][1] == "2024-03-01T00:10:00"
+    assert parse("02/13/2024 00:05", "03/01/2024 00:10")[0][1] == "2024-03-01T00:10:00"
+    assert parse("2024/03/01 00:05")[0] == ["2024-03-01T00:05:00"]
+    assert parse("01.03.2024 00:05:00")[0] == ["2024-03-01T00:05:00"]
+    assert parse("13/01/2024 02:05 PM", "13/01/2024 12:05 AM")[0][0] == "2024-01-13T14:05:00"
+
+
+def test_a_format_that_is_not_certain_is_asked_for():
+    with pytest.raises(ValueError, match=r"'01/02/2024 00:05'.*--time-format.*%d/%m.* or .*%m/%d"):
+        parse("01/02/2024 00:05", "03/04/2024 00:10")
+
+
+def test_24_00_is_the_end_of_its_day():
+    assert parse("2024-02-29 23:55", "2024-02-29 24:00")[0][1] == "2024-03-01T00:00:00"
+    assert parse("2024-02-29T24:00:00+08:00")[0] == ["2024-02-29T16:00:00"]
+    assert parse("13/02/2024 24:00", time_format="%d/%m/%Y %H:%M")[0] == ["2024-02-14T00:00:00"]
+
+
+def test_fractions_that_are_none_are_read_in_a_format():
+    assert parse("2024/01/02 00:05:00.000", time_format="%Y/%m/%d %H:%M:%S.%f")[0] == [
+        "2024-01-02T00:05:00"
+    ]

@@ -21,6 +21,7 @@ from socialgraph import schema, shell, stream_cli, training_cli
 from tests.conftest import ROOT, make_series
 from tests.hostile.damage import damaged
 from tests.hostile.faults import FAULTS
+from tests.hostile.sources import PLACES, SITES, SOURCES
 from tests.hostile.trial import Outcome, attempt
 
 __all__ = ["KINDS", "Room"]
@@ -185,6 +186,27 @@ def _forecast(path: Path) -> tuple[int, str | None]:
 
     status = shell.run(run, [])
     return status, found[0] if found else None
+
+
+def feeds(room: Room, seed: int) -> Outcome:
+    """Bytes of what agencies publish: documents, tables and archives of each format."""
+    names = list(SOURCES)
+    name, data, words = SOURCES[names[seed % len(names)]]
+    _, broken = damaged(data, seed)
+    path, out = room.path(name, broken), room.folder / "fed.h5"
+    out.unlink(missing_ok=True)
+    table = room.path("sites.xml", SITES) if "datex" in words else room.path("d.csv", PLACES)
+    command = [*words[:2], str(path), str(out), *words[2:], "--detectors", str(table)]
+
+    def run() -> tuple[int, None]:
+        status = data_prep.__main__.main(command)
+        if status == 0:
+            schema.read(out)
+        elif out.exists():
+            raise RuntimeError("a refused source left a file")
+        return status, None
+
+    return attempt(run)
 
 
 def broken_checkpoints(room: Room, seed: int) -> Outcome:
@@ -429,6 +451,7 @@ KINDS: dict[str, Callable[[Room, int], Outcome]] = {
     "broken checkpoints": broken_checkpoints,
     "odd checkpoints": odd_checkpoints,
     "tables": tables,
+    "feeds": feeds,
     "streams": streams,
     "options": options,
     **FAULTS,

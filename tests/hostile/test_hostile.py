@@ -24,7 +24,7 @@ def test_nothing_bad_comes_of_a_few(room, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["odd checkpoints", "tables", "streams", "options"])
+@pytest.mark.parametrize("kind", ["odd checkpoints", "tables", "feeds", "streams", "options"])
 def test_nothing_bad_comes_of_more(room, kind):
     outcomes = {seed: KINDS[kind](room, seed) for seed in range(20)}
     assert {seed: found for seed, found in outcomes.items() if found.kind in BAD} == {}

@@ -1,22 +1,24 @@
 import numpy as np
 import pytest
 
-from data_prep.long import combine_long, expand_paths, read_long
-from data_prep.report import Report
+from data_prep.formats.long import read_long
+from data_prep.sources import expand_paths
 from data_prep.tables import TableFormat
 
 NAN = np.nan
 HEAD = "id,t,v,q\n"
 
 
-def convert(*paths, on_conflict="error", null_values=()):
-    report = Report()
-    table_format = TableFormat(time_column="t", null_values=null_values)
-    table = read_long(paths, "id", {"v": "speed", "q": "flow"}, table_format)
-    return combine_long(table, None, on_conflict, "UTC", report), str(report)
+@pytest.fixture
+def convert(collect):
+    def convert(*paths, words=()):
+        features = {"v": "speed", "q": "flow"}
+        return collect(read_long(paths, "id", features, TableFormat(time_column=("t",))), *words)
+
+    return convert
 
 
-def test_rows_of_many_files_become_one_array(write_file):
+def test_rows_of_many_files_become_one_array(convert, write_file):
     first = write_file("1.csv", HEAD + "a,2024-01-01 00:00,1,10\nb,2024-01-01 00:00,2,20\n")
     second = write_file("2.csv", HEAD + "b,2024-01-01 00:05,4,\na,2024-01-01 00:05,3,30\n")
     readings, _ = convert(first, second)
@@ -26,14 +28,14 @@ def test_rows_of_many_files_become_one_array(write_file):
     np.testing.assert_array_equal(readings.values[..., 1], [[10, 20], [30, NAN]])
 
 
-def test_columns_may_differ_in_order_between_files(write_file):
+def test_columns_may_differ_in_order_between_files(convert, write_file):
     first = write_file("1.csv", HEAD + "a,2024-01-01 00:00,1,10\n")
     second = write_file("2.csv", "q,v,x,t,id\n30,3,z,2024-01-01 00:05,a\n")
     readings, _ = convert(first, second)
     assert readings.values[:, 0].tolist() == [[1, 10], [3, 30]]
 
 
-def test_disorder_duplicates_and_missing_rows_are_mended_and_counted(write_file):
+def test_disorder_duplicates_and_missing_rows_are_mended_and_counted(convert, write_file):
     rows = ["a,2024-01-01 00:10,3,1", "a,2024-01-01 00:00,1,1", "a,2024-01-01 00:00,1,1"]
     rows += ["b,2024-01-01 00:05,7,1", "b,2024-01-01 00:25,0,1"]
     readings, report = convert(write_file("1.csv", HEAD + "\n".join(rows) + "\n"))
@@ -45,26 +47,27 @@ def test_disorder_duplicates_and_missing_rows_are_mended_and_counted(write_file)
     assert "8 of 12 (id, time) pairs have no row" in report
 
 
-def test_pairs_that_differ_are_an_error_naming_them(write_file):
-    path = write_file("1.csv", HEAD + "a,2024-01-01 00:00,1,1\na,2024-01-01 00:00,2,1\n")
-    with pytest.raises(ValueError, match=r"a at 2024-01-01T00:00:00.00:00.*--on-conflict"):
+def test_pairs_that_differ_are_an_error_naming_them(convert, write_file):
+    path = write_file("1.csv", HEAD + "a,2024-01-01 00:05,1,1\na,2024-01-01 00:05,2,1\n")
+    with pytest.raises(ValueError, match=r"a at 2024-01-01T00:05:00.00:00.*--on-conflict"):
         convert(path)
 
 
-def test_null_values_are_counted_by_feature(write_file):
+def test_null_values_are_counted_by_feature(convert, write_file):
     path = write_file("1.csv", HEAD + "a,2024-01-01 00:00,-99,1\na,2024-01-01 00:05,0,255\n")
-    readings, _ = convert(path, null_values=(-99.0, 255.0))
+    readings, report = convert(path, words=["--null-value", "-99", "255"])
     np.testing.assert_array_equal(readings.values[:, 0], [[NAN, 1], [0, NAN]])
-    assert readings.num_null == {"speed": 1, "flow": 1}
+    assert "-99, 255: 1 of speed readings" in report
+    assert "-99, 255: 1 of flow readings" in report
 
 
-def test_missing_column_names_the_file(write_file):
+def test_missing_column_names_the_file(convert, write_file):
     first = write_file("1.csv", HEAD + "a,2024-01-01 00:00,1,10\n")
     with pytest.raises(KeyError, match=r"2\.csv' has no column 'q'.*--features"):
         convert(first, write_file("2.csv", "id,t,v\na,2024-01-01 00:00,1\n"))
 
 
-def test_files_without_rows_are_refused(write_file):
+def test_files_without_rows_are_refused(convert, write_file):
     with pytest.raises(ValueError, match=r"no rows"):
         convert(write_file("1.csv", HEAD))
 

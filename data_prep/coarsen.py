@@ -1,0 +1,131 @@
+"""Finer readings brought to a longer interval, by a rule for each feature."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep.durations import tell_seconds
+
+__all__ = ["COUNTS", "RULES", "WEIGHTS", "Coarsening", "choose_rules", "coarser_unit"]
+
+RULES = ("mean", "weighted", "sum", "last")
+COUNTS = ("volume", "count", "vehicles", "vehicle_count")
+WEIGHTS = ("flow", *COUNTS)
+
+
+@dataclass
+class Coarsening:
+    """How steps of a source become one step of the result.
+
+    ``mean`` is that of the readings there are. ``weighted`` is the mean weighted by the vehicles of
+    each reading; the plain mean, if no reading has vehicles. ``sum`` adds readings up, in
+    proportion if some are missing. ``last`` is the latest one.
+
+    Args:
+        ratio: source steps in a step of the result.
+        rules: rule of each feature ``[F]``.
+        weight: index of the feature that counts vehicles; None if there is none.
+        min_share: share of the source steps with a reading, from which a step has one.
+        num_filled: readings that were made from all source steps.
+        num_partial: those that were made from some.
+        num_dropped: those that had too few.
+    """
+
+    ratio: int
+    rules: list[str]
+    weight: int | None
+    min_share: float
+    num_filled: int = 0
+    num_partial: int = 0
+    num_dropped: int = 0
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Readings ``[K * ratio, N, F]`` as ``[K, N, F]``."""
+        steps, nodes, channels = values.shape
+        fine = values.reshape(steps // self.ratio, self.ratio, nodes, channels)
+        count = (~np.isnan(fine)).sum(axis=1)
+        coarse = np.full(count.shape, np.nan, dtype=np.float32)
+        for index, rule in enumerate(self.rules):
+            coarse[..., index] = self._reduce(fine, index, rule, count[..., index])
+        enough = count >= max(1, np.ceil(self.min_share * self.ratio - 1e-9))
+        coarse[~enough] = np.nan
+        self.num_filled += int((count == self.ratio).sum())
+        self.num_partial += int((enough & (count < self.ratio)).sum())
+        self.num_dropped += int((~enough & (count > 0)).sum())
+        return coarse
+
+    def _reduce(self, fine: np.ndarray, index: int, rule: str, count: np.ndarray) -> np.ndarray:
+        readings = fine[..., index].astype(np.float64)  # [K, ratio, N]
+        if rule == "last":
+            latest = self.ratio - 1 - np.argmax(~np.isnan(readings)[:, ::-1], axis=1)
+            return np.take_along_axis(readings, latest[:, None], axis=1)[:, 0]
+        total = np.nansum(readings, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = total / count
+            if rule == "sum":
+                return mean * self.ratio
+            if rule == "mean" or self.weight is None:
+                return mean
+            vehicles = np.where(np.isnan(readings), 0, np.nan_to_num(fine[..., self.weight]))
+            weights = vehicles.sum(axis=1)
+            weighted = (np.nan_to_num(readings) * vehicles).sum(axis=1) / weights
+        return np.where(weights > 0, weighted, mean)
+
+
+def choose_rules(
+    features: Sequence[str],
+    units: Mapping[str, str],
+    said: Mapping[str, str],
+    source: Mapping[str, str],
+) -> tuple[list[str], int | None]:
+    """The rule of each feature, and the index of the one that counts vehicles.
+
+    Args:
+        features: names.
+        units: unit by feature, where it is known.
+        said: rules that the user gave.
+        source: rules of the format.
+
+    Raises:
+        KeyError: if a rule is for no feature.
+        ValueError: if there is no such rule, or it is not certain what a feature of flow is.
+    """
+    unknown = sorted(set(said) - set(features))
+    if unknown:
+        raise KeyError(f"--rule names {unknown}; the features are {list(features)}.")
+    rules = [said.get(n) or source.get(n) or _usual_rule(n, units.get(n, "")) for n in features]
+    odd = [rule for rule in rules if rule not in RULES]
+    if odd:
+        raise ValueError(f"Expected --rule as FEATURE=RULE, a rule of {RULES} (got {odd[0]!r}).")
+    weight = next((features.index(name) for name in WEIGHTS if name in features), None)
+    if "weighted" in rules and weight is None:
+        raise ValueError(
+            f"The rule 'weighted' needs a feature of vehicles, called one of {WEIGHTS} (got "
+            f"{list(features)}). Set --rule to mean."
+        )
+    return rules, weight
+
+
+def coarser_unit(unit: str, rule: str, interval: int) -> str:
+    """The unit of a feature at a longer ``interval`` of seconds, of which sums of counts are."""
+    if rule != "sum":
+        return unit
+    found = re.fullmatch(r"(\w+)/(?:1 ?)?(\d*) ?(min|s|h)", unit)
+    if not found:
+        return unit
+    return f"{found[1]}/{tell_seconds(interval).replace(' ', '')}"
+
+
+def _usual_rule(name: str, unit: str) -> str:
+    if unit.endswith("/h"):
+        return "mean"
+    if name in COUNTS or re.search(r"/\d* ?(s|min)$", unit) or unit in ("veh", "vehicles"):
+        return "sum"
+    if name == "flow":
+        raise ValueError(
+            "It is not certain how 'flow' is brought to a longer interval. Set --rule flow=sum if "
+            "it counts vehicles, --rule flow=mean if it is a rate such as veh/h."
+        )
+    return "mean"

@@ -1,0 +1,96 @@
+"""The sites of a DATEX II measurement site table, and predefined locations."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from data_prep.documents import iterate_elements, local_name
+from data_prep.sources import expand_paths, read_documents
+
+__all__ = ["Site", "read_sites"]
+
+_RECORDS = {"measurementSiteRecord", "measurementSite", "predefinedLocation"}
+_RECORDS |= {"predefinedLocationReference"}
+_CHARACTERISTICS = "measurementSpecificCharacteristics"
+_ALL_VEHICLES = {"anyVehicle", ""}
+
+
+@dataclass
+class Site:
+    """A measurement site.
+
+    Args:
+        id, version: what measured data refer to.
+        name: of the site.
+        lat, lon: degrees, of a linear location those of its middle; None if it has none.
+        lanes: lane by the index of its measured values, of those that count all vehicles.
+    """
+
+    id: str
+    version: str
+    name: str = ""
+    lat: float | None = None
+    lon: float | None = None
+    lanes: dict[str, str] = field(default_factory=dict)
+
+
+def read_sites(pattern: str) -> dict[tuple[str, str], Site]:
+    """Sites by id and version, from files, folders and archives.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if a document is no XML, or there are no sites.
+    """
+    sites: dict[tuple[str, str], Site] = {}
+    for name, data in read_documents(expand_paths([pattern]), (".xml",)):
+        for element in iterate_elements(name, data, _RECORDS):
+            vdid = element.get("id")
+            if vdid and len(element):
+                version = element.get("version", "")
+                sites[vdid, version] = _site(vdid, version, element)
+    if not sites:
+        raise ValueError(
+            f"'{pattern}' holds no measurementSiteRecord and no predefinedLocation. Set "
+            "--detectors to the publication of the site table."
+        )
+    return sites
+
+
+def _site(vdid: str, version: str, element: Any) -> Site:
+    site = Site(vdid, version, _value(element, "measurementSiteName"))
+    points = list(_points(element))
+    if points:
+        site.lat, site.lon = np.mean(points, axis=0).tolist()
+    for part in element.iter():
+        # A characteristic wraps another element of its name in versions 2 and 3.
+        if local_name(part) == _CHARACTERISTICS and part.get("index"):
+            types = {_text(e) for e in part.iter() if local_name(e) == "vehicleType"}
+            lengths = any("vehicleLength" in local_name(e).lower() for e in part.iter())
+            if types <= _ALL_VEHICLES and not lengths:
+                site.lanes[part.get("index")] = _value(part, "specificLane") or "all"
+    return site
+
+
+def _points(element: Any) -> Iterator[tuple[float, float]]:
+    """Latitude and longitude of the place to show, or of all points of the location."""
+    shown = [e for e in element.iter() if local_name(e) in _SHOWN]
+    for part in shown[:1] or [element]:
+        lat = [_text(e) for e in part.iter() if local_name(e) == "latitude"]
+        lon = [_text(e) for e in part.iter() if local_name(e) == "longitude"]
+        yield from ((float(a), float(b)) for a, b in zip(lat, lon, strict=True))
+        for listed in (e for e in part.iter() if local_name(e) == "posList"):
+            numbers = [float(text) for text in _text(listed).split()]
+            yield from zip(numbers[::2], numbers[1::2], strict=True)
+
+
+_SHOWN = {"locationForDisplay", "coordinatesForDisplay"}
+
+
+def _value(element: Any, tag: str) -> str:
+    return next((_text(e) for e in element.iter() if local_name(e) == tag), "")
+
+
+def _text(element: Any) -> str:
+    return "".join(element.itertext()).strip()

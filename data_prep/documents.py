@@ -1,0 +1,102 @@
+"""Documents of JSON and XML as plain dictionaries and lists, read with care."""
+
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+from defusedxml import ElementTree
+from defusedxml.common import DefusedXmlException
+
+__all__ = ["iterate_elements", "local_name", "parse_document"]
+
+_DEEPEST = 64
+
+
+def parse_document(name: str, data: bytes) -> dict[str, Any]:
+    """A document of JSON or XML.
+
+    An XML element becomes the dictionary of its children, or its text if it has none; children of
+    one name become a list. Namespaces are left out. Entities, document types and links to other
+    files are refused.
+
+    Returns:
+        The dictionary; a JSON document that is a list stands in it under an empty name.
+
+    Raises:
+        ValueError: if it is neither, or is nested too deeply.
+    """
+    start = data.lstrip(b"\xef\xbb\xbf \r\n\t")[:1]
+    if start == b"<" or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return _as_dict(_parse_xml(name, data), name)
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"'{name}' is no JSON or XML document: {error}") from error
+    return document if isinstance(document, dict) else {"": document}
+
+
+def iterate_elements(name: str, data: bytes, tags: set[str]) -> Iterator[Any]:
+    """Elements of an XML document with one of ``tags`` as local name, each dropped after use.
+
+    Raises:
+        ValueError: if it is no XML, or holds what is refused.
+    """
+    with _told(name):
+        parser = ElementTree.iterparse(
+            BytesIO(data), events=("start", "end"), forbid_dtd=True, forbid_external=True
+        )
+        depth = 0
+        for event, element in parser:
+            depth += 1 if event == "start" else -1
+            if depth > _DEEPEST:
+                raise ValueError(f"'{name}' is nested more than {_DEEPEST} deep.")
+            if event == "end" and local_name(element) in tags:
+                yield element
+                element.clear()
+
+
+def local_name(element: Any) -> str:
+    """The name of an element without its namespace."""
+    return element.tag.rpartition("}")[2]
+
+
+def _parse_xml(name: str, data: bytes) -> Any:
+    with _told(name):
+        return ElementTree.fromstring(data, forbid_dtd=True, forbid_external=True)
+
+
+def _as_dict(element: Any, name: str, depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError(f"'{name}' is nested more than {_DEEPEST} deep.")
+    children: dict[str, Any] = {}
+    for child in element:
+        value = _as_dict(child, name, depth + 1)
+        tag = local_name(child)
+        if tag in children:
+            before = children[tag]
+            children[tag] = [*before, value] if isinstance(before, list) else [before, value]
+        else:
+            children[tag] = value
+    if not children and depth:
+        return (element.text or "").strip()
+    return children
+
+
+class _told:
+    """Turn what a parser says into an error with the name of the document."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, ElementTree.ParseError):
+            raise ValueError(f"'{self.name}' is no XML document, or cut off: {error}") from error
+        if isinstance(error, DefusedXmlException):
+            raise ValueError(
+                f"'{self.name}' holds document types or entities, which no feed needs. It is not "
+                "read."
+            ) from error

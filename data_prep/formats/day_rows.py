@@ -1,0 +1,164 @@
+"""Tables with a row for each detector and day, and a column for each time: SCATS and the like.
+
+SCATS of Victoria has the columns ``V00`` to ``V95``, vehicles per 15 minutes. Source: `volumes
+<https://discover.data.vic.gov.au/dataset/traffic-signal-volume-data>`_.
+"""
+
+import re
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from data_prep.detectors import DetectorTable, table_from_columns
+from data_prep.feed import Block, Feed, long_block
+from data_prep.options import add_table_options, table_format
+from data_prep.sources import expand_paths
+from data_prep.tables import TableFormat, check_columns, read_header, read_pieces
+from data_prep.timestamps import parse_times
+
+__all__ = ["add_options", "day_columns", "read"]
+
+_DAY = 86400  # seconds
+_IDS = ("NB_SCATS_SITE", "NB_DETECTOR"), ("SCATS Number", "Location")
+_DAYS = ("QT_INTERVAL_COUNT", "Date")
+_PLACES = ("NB_LATITUDE", "NB_LONGITUDE")
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """The options of this format."""
+    add = parser.add_argument
+    add("--id-column", nargs="+", help="columns of the id, joined by '-' (default: those of SCATS)")
+    add("--day-column", help="column of the day (default: that of SCATS)")
+    add("--feature", default="volume", help="what the cells hold (default: %(default)s)")
+    add_table_options(parser)
+
+
+def read(args: Namespace) -> Feed:
+    """The feed of the rows; positions come from the table itself if it has those of SCATS.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        KeyError, ValueError: when it is read, if columns are absent or cells cannot be read.
+    """
+    paths = expand_paths(args.raw)
+    layout, places = table_format(args), _Places()
+
+    def blocks() -> Iterator[Block]:
+        for path in tqdm(paths, desc="reading", unit="file", disable=None):
+            yield from _file_blocks(path, args, layout, places)
+
+    return Feed(
+        blocks(),
+        [args.feature],
+        {},
+        {args.feature: "sum"} if args.feature == "volume" else {},
+        detectors=places.table if args.detectors is None else None,
+        read=f"days of {len(paths)} files from '{paths[0].name}'",
+    )
+
+
+def day_columns(path: Path, header: Sequence[str]) -> tuple[list[str], int]:
+    """The columns of the times of a day in their order, and the seconds between two of them.
+
+    They are called ``V00``, ``V01`` …, or by their time of day.
+
+    Raises:
+        ValueError: if there are none, or they do not divide the day.
+    """
+    numbered = {name: int(name[1:]) for name in header if re.fullmatch(r"[Vv]\d{2,4}", name)}
+    clocks = {
+        name: int(match[1]) * 3600 + int(match[2]) * 60
+        for name in header
+        if (match := re.fullmatch(r"(\d{1,2}):(\d\d)(?::00)?", name))
+    }
+    found = sorted(numbered or clocks, key=(numbered or clocks).__getitem__)
+    step = _DAY // len(found) if found and _DAY % len(found) == 0 else 0
+    expected = {name: place if numbered else place * step for place, name in enumerate(found)}
+    if not step or expected != (numbered or clocks):
+        raise ValueError(
+            f"Expected '{path}' to have a column for each time of a day, V00, V01 … or 00:00, "
+            f"00:15 … without a gap (got {len(found)}). If the names of the columns stand further "
+            "down, set --skip-rows."
+        )
+    return found, step
+
+
+@dataclass
+class _Places:
+    """Positions that stand in the rows of the readings; those of the last row of an id count."""
+
+    rows: dict[str, tuple[str, str]] = field(default_factory=dict)
+    path: str = ""
+
+    def table(self) -> DetectorTable | None:
+        if not self.rows:
+            return None
+        lat, lon = zip(*self.rows.values(), strict=True)
+        columns = {"id": list(self.rows), "lat": list(lat), "lon": list(lon)}
+        return table_from_columns(self.path, columns)
+
+
+def _file_blocks(
+    path: Path, args: Namespace, layout: TableFormat, places: _Places
+) -> Iterator[Block]:
+    header, found = _find_header(path, layout)
+    columns, step = day_columns(path, header)
+    ids = args.id_column or next((list(c) for c in _IDS if set(c) <= set(header)), None)
+    day = args.day_column or next((name for name in _DAYS if name in header), None)
+    if ids is None or day is None:
+        option = "--id-column" if ids is None else "--day-column"
+        raise KeyError(f"'{path}' has the columns {header[:12]}. Set {option} to some of them.")
+    check_columns(path, header, dict.fromkeys(ids, "--id-column") | {day: "--day-column"})
+    own = [name for name in _PLACES if name in header]
+    for piece in read_pieces(path, [*ids, day, *own], columns, header, found):
+        days, is_local = parse_times(
+            piece[day].str.replace(r"[ T]0?0:00(:00)?$", "", regex=True),
+            f"column {day!r} of '{path}'",
+            args.time_format,
+        )
+        names = piece[ids[0]].str.cat([piece[name] for name in ids[1:]], sep="-")
+        if len(own) == 2:
+            pairs = piece[own].itertuples(index=False, name=None)
+            places.rows |= dict(zip(names, pairs, strict=True))
+            places.path = str(path)
+        yield _block(days, names, piece[columns].to_numpy(), step, args.feature, is_local, path)
+
+
+def _find_header(path: Path, layout: TableFormat) -> tuple[list[str], TableFormat]:
+    """The names of the columns, which may stand in the second line."""
+    for more in (0, 1):
+        tried = TableFormat(**(vars(layout) | {"skip_rows": layout.skip_rows + more}))
+        header, found = read_header(path, tried)
+        try:
+            day_columns(path, header)
+        except ValueError:
+            continue
+        if len(set(header)) == len(header):
+            return header, found
+    return read_header(path, layout)
+
+
+def _block(
+    days: np.ndarray,
+    names: pd.Series,
+    values: np.ndarray,
+    step: int,
+    feature: str,
+    is_local: bool,
+    path: Path,
+) -> Block:
+    if (days.astype("datetime64[D]") != days).any():
+        raise ValueError(
+            f"Expected days without a time in '{path}', whose columns are the times (got "
+            f"{days[0]}). Set --day-column."
+        )
+    steps = np.arange(values.shape[1]) * np.timedelta64(step, "s")
+    times = (days.astype("datetime64[s]")[:, None] + steps).ravel()
+    ids = np.repeat(names.to_numpy(), values.shape[1])
+    cells = values.astype(np.float32).reshape(-1, 1)
+    return long_block(times, ids, (feature,), cells, is_local, str(path))

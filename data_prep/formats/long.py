@@ -1,0 +1,80 @@
+"""Long tables, one row for each detector and time (and lane), in one or many files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from data_prep.feed import Block, Feed, long_block
+from data_prep.lanes import LANE_MARK
+from data_prep.table_times import read_times
+from data_prep.tables import TableFormat, check_columns, read_header, read_pieces
+
+__all__ = ["read_long"]
+
+
+def read_long(
+    paths: Sequence[Path],
+    id_column: str,
+    features: Mapping[str, str],
+    table_format: TableFormat,
+    lane_column: str | None = None,
+) -> Feed:
+    """The feed of tables whose rows hold an id, a time and readings.
+
+    Args:
+        paths: files of one format.
+        id_column: column of the detector ids.
+        features: column of the readings to feature name.
+        table_format: format of the files, with ``time_column``.
+        lane_column: column of the lane, if a row is of a lane: those of a time are joined, see
+            :func:`data_prep.lanes.join_lanes`.
+    """
+    names = list(dict.fromkeys(features.values()))
+
+    def blocks() -> Iterator[Block]:
+        num_rows = 0
+        for path in tqdm(paths, desc="reading", unit="file", disable=None):
+            for block in _file_blocks(path, id_column, features, table_format, lane_column):
+                num_rows += len(block)
+                yield block
+        if not num_rows:
+            raise ValueError(f"The {len(paths)} files have no rows (first file '{paths[0]}').")
+
+    read = f"{', '.join(features)} of {len(paths)} files from '{paths[0].name}'"
+    return Feed(blocks(), names, read=read)
+
+
+def _file_blocks(
+    path: Path,
+    id_column: str,
+    features: Mapping[str, str],
+    table_format: TableFormat,
+    lane_column: str | None,
+) -> Iterator[Block]:
+    header, table_format = read_header(path, table_format)
+    times_in = list(table_format.time_column or ())
+    wanted = {id_column: "--id-column"} | dict.fromkeys(times_in, "--time-column")
+    wanted |= dict.fromkeys(features, "--features")
+    wanted |= {lane_column: "--lane-column"} if lane_column else {}
+    check_columns(path, header, wanted)
+    texts = list(dict.fromkeys([id_column, *times_in, *([lane_column] if lane_column else [])]))
+    for piece in read_pieces(path, texts, list(features), header, table_format):
+        times, is_local = read_times(path, piece, times_in, table_format)
+        ids = _ids(path, piece, id_column, lane_column)
+        values = piece[list(features)].to_numpy(dtype=np.float32)
+        yield long_block(times, ids, tuple(features.values()), values, is_local, str(path))
+
+
+def _ids(path: Path, piece: pd.DataFrame, id_column: str, lane_column: str | None) -> list[str]:
+    empty = int((piece[id_column] == "").sum())
+    if empty:
+        raise ValueError(
+            f"Expected an id in every row of column {id_column!r} of '{path}' ({empty} are empty). "
+            "Fill them, or drop these rows."
+        )
+    if lane_column is None:
+        return piece[id_column].tolist()
+    return (piece[id_column] + LANE_MARK + piece[lane_column]).tolist()

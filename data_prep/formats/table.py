@@ -1,0 +1,65 @@
+"""Tables as CSV, Excel or Parquet, wide (time by detector) or long."""
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
+
+from data_prep.feed import Feed
+from data_prep.formats.long import read_long
+from data_prep.formats.wide import read_wide
+from data_prep.lanes import LANE_MARK
+from data_prep.options import add_table_options, pairs, table_format
+from data_prep.sources import expand_paths
+
+__all__ = ["add_options", "read"]
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """The options of tables."""
+    add, several = parser.add_argument, {"nargs": "+", "action": "extend"}
+    layout = parser.add_mutually_exclusive_group(required=True)
+    layout.add_argument(
+        "--wide", **several, metavar="FEATURE=FILE", help="files, quoted globs, folders by feature"
+    )
+    layout.add_argument("--long", **several, metavar="FILE", help="files, quoted globs, folders")
+    add("--id-column", help="column of the ids in long tables")
+    add("--features", **several, metavar="COLUMN=FEATURE", help="readings of long tables")
+    add("--lane-files", action="store_true", help="each file holds a lane of its detectors")
+    add("--lane-column", help="column of the lane, of tables with a row per lane")
+    add("--drop", nargs="+", default=[], help="columns of wide tables that are no detectors")
+    add_table_options(parser)
+
+
+def read(args: Namespace) -> Feed:
+    """The feed of wide or of long tables.
+
+    Raises:
+        FileNotFoundError, KeyError, ValueError: if the options do not fit the tables.
+    """
+    if args.wide:
+        words = [word.partition("=")[::2] for word in args.wide]
+        if not all(name and value for name, value in words):
+            raise ValueError(f"Expected --wide as FEATURE=FILE (got {args.wide}).")
+        files: dict[str, list] = {}
+        for name, value in words:
+            files.setdefault(name, []).extend(expand_paths([value]))
+        return _by_lane(args, read_wide(files, table_format(args), args.drop))
+    lacking = [
+        f"--{name.replace('_', '-')}"
+        for name in ("id_column", "time_column", "features")
+        if not getattr(args, name)
+    ]
+    if lacking:
+        raise ValueError(f"--long needs {' and '.join(lacking)} too, e.g. --features v=speed.")
+    features = pairs(args.features, "--features")
+    paths, layout = expand_paths(args.long), table_format(args)
+    return _by_lane(args, read_long(paths, args.id_column, features, layout, args.lane_column))
+
+
+def _by_lane(args: Namespace, feed: Feed) -> Feed:
+    """The feed with a lane of its own for each file, if files hold lanes."""
+    if not args.lane_files:
+        return feed
+    lanes = (
+        replace(b, vdids=[f"{vdid}{LANE_MARK}{b.where}" for vdid in b.vdids]) for b in feed.blocks
+    )
+    return replace(feed, blocks=lanes)

@@ -1,0 +1,211 @@
+"""Taiwan's vehicle detectors as TDX v2 publishes them: the ``VD`` list and ``VDLive``.
+
+Documents are JSON or XML, one or many, in files, folders and archives. Speed is in km/h, volume in
+vehicles of the minute, occupancy in percent. Source: the `MOTC's traffic data standard
+<https://traffic-api-documentation.gitbook.io>`_, version 2.0.
+"""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from data_prep.convert import read_table as read_given_table
+from data_prep.detectors import DetectorTable, table_from_columns
+from data_prep.documents import parse_document
+from data_prep.feed import Block, Feed, long_block
+from data_prep.lanes import join_lanes
+from data_prep.report import Report, enumerate_first
+from data_prep.sources import expand_paths, read_documents
+from data_prep.timestamps import parse_times
+
+__all__ = ["FEATURES", "add_options", "live_block", "read", "read_table"]
+
+FEATURES = ("speed", "flow", "occupancy")
+_RULES = ["weighted", "sum", "mean"]
+_NULL = {-99, -1, 255}
+_STEP = 60  # seconds in which VDLive counts
+_ATTRIBUTES = ("RoadID", "RoadName", "RoadClass", "RoadDirection", "Bearing", "LaneNum", "LinkID")
+_ATTRIBUTES += ("LocationMile", "SubAuthorityCode", "VDType")
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """This format needs no options of its own."""
+
+
+def read(args: Namespace) -> Feed:
+    """The feed of the documents: flow in vehicles per minute, speed in km/h, occupancy in percent.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: when it is read, if a document is neither a list nor live readings.
+    """
+    paths = expand_paths(args.raw)
+    listed = _Listed()
+
+    def blocks() -> Iterator[Block]:
+        documents = read_documents(paths, (".json", ".xml"))
+        for name, data in tqdm(documents, desc="reading", unit=" documents", disable=None):
+            document = parse_document(name, data)
+            live = _entries(document.get("VDLives", document.get("")), "VDLive")
+            entries = _entries(document.get("VDs", document.get("")), "VD")
+            if live and "DataCollectTime" in live[0]:
+                yield live_block(name, live)
+            elif entries:
+                listed.add(entries, name)
+            elif not {"VDs", "VDLives", ""} & set(document):
+                raise ValueError(
+                    f"'{name}' holds neither VDs nor VDLives. Give TDX's VD list and VDLive "
+                    "documents alone."
+                )
+
+    return Feed(
+        blocks(),
+        list(FEATURES),
+        {"speed": "km/h", "flow": "veh/min", "occupancy": "%"},
+        dict(zip(FEATURES, _RULES, strict=True)),
+        step=_STEP,
+        detectors=listed.table if args.detectors is None else None,
+        read=f"VDLive of {len(paths)} files from '{paths[0].name}'",
+        tell=listed.tell,
+    )
+
+
+def read_table(args: Namespace) -> DetectorTable | None:
+    """The table that ``--detectors`` names: a VD list, or any other table of detectors."""
+    name = str(args.detectors or "").lower().removesuffix(".gz")
+    if not name.endswith((".json", ".xml")):
+        return read_given_table(args)
+    listed = _Listed()
+    for path, data in read_documents(expand_paths([args.detectors]), (".json", ".xml")):
+        document = parse_document(path, data)
+        listed.add(_entries(document.get("VDs", document.get("")), "VD"), path)
+    table = listed.table()
+    if table is None:
+        raise ValueError(f"'{args.detectors}' lists no VDs. Give TDX's VD list.")
+    return table
+
+
+def live_block(name: str, entries: list[Mapping]) -> Block:
+    """The readings of the detectors of one VDLive document.
+
+    Volumes are summed over lanes and types of vehicles, speeds weighted by the volume of their lane
+    (the plain mean, if no volume is known), occupancies averaged. The codes -99, -1 and 255 and a
+    ``Status`` other than 0 say that a reading is missing. A speed of 0 with a volume of 0 says that
+    no vehicle came: its speed is missing, its flow is 0.
+
+    Raises:
+        ValueError: if an entry has no id or time, or a number cannot be read.
+    """
+    rows, ids, stamps = [], [], []
+    for entry in entries:
+        vdid, stamp = str(entry.get("VDID", "")).strip(), entry.get("DataCollectTime")
+        if not vdid or not stamp:
+            raise ValueError(f"Expected VDID and DataCollectTime in each VDLive of '{name}'.")
+        ids.append(vdid)
+        stamps.append(stamp)
+        rows.append(_readings(name, vdid, entry))
+    times, is_local = parse_times(pd.Series(stamps), f"DataCollectTime of '{name}'")
+    return long_block(times, ids, FEATURES, np.array(rows, dtype=np.float32), is_local, name)
+
+
+def _readings(name: str, vdid: str, entry: Mapping) -> np.ndarray:
+    """Speed, flow and occupancy of a detector, NaN if missing."""
+    missing = np.full(len(FEATURES), np.nan)
+    if _number(name, vdid, entry.get("Status", 0)) != 0:
+        return missing
+    lanes = [
+        _lane(name, vdid, lane)
+        for link in _several(entry.get("LinkFlows"), "LinkFlow")
+        for lane in _several(link.get("Lanes"), "Lane")
+    ]
+    return join_lanes(np.array(lanes), _RULES, 1) if lanes else missing
+
+
+def _lane(name: str, vdid: str, lane: Mapping) -> tuple[float, float, float]:
+    speed = _reading(name, vdid, lane.get("Speed"))
+    occupancy = _reading(name, vdid, lane.get("Occupancy"))
+    vehicles = _several(lane.get("Vehicles"), "Vehicle")
+    volumes = [_reading(name, vdid, vehicle.get("Volume")) for vehicle in vehicles]
+    flow = float(sum(volumes)) if volumes else _reading(name, vdid, lane.get("Volume"))
+    return (np.nan if speed == flow == 0 else speed), flow, occupancy
+
+
+def _reading(name: str, vdid: str, value: object) -> float:
+    number = _number(name, vdid, value)
+    return float("nan") if number in _NULL else number
+
+
+def _number(name: str, vdid: str, value: object) -> float:
+    if value is None or value == "":
+        return float("nan")
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Expected numbers in '{vdid}' of '{name}' (got {value!r}).") from error
+
+
+def _entries(value: Any, singular: str) -> list[Mapping]:
+    return [entry for entry in _several(value, singular) if "VDID" in entry]
+
+
+def _several(value: Any, singular: str) -> list[Mapping]:
+    """What is there several times: a list in JSON, an element of like elements in XML."""
+    if isinstance(value, Mapping):
+        value = value.get(singular, [])
+    if isinstance(value, Mapping):
+        value = [value]
+    return [entry for entry in value or [] if isinstance(entry, Mapping)]
+
+
+@dataclass
+class _Listed:
+    """The detectors of the VD lists that were met, the latest entry of each."""
+
+    entries: dict[str, dict] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
+    appeared: list[str] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+    path: str = ""
+
+    def add(self, entries: list[Mapping], path: str) -> None:
+        new = {str(entry["VDID"]).strip(): _flat(entry) for entry in entries}
+        if self.path:
+            self.appeared += [vdid for vdid in new if vdid not in self.entries]
+            self.vanished += [vdid for vdid in self.entries if vdid not in new]
+        for vdid, entry in new.items():
+            old = self.entries.get(vdid)
+            places = [(e["PositionLat"], e["PositionLon"]) for e in (old, entry) if e]
+            if old and places[0] != places[1]:
+                self.moved[vdid] = f"{vdid} from {', '.join(places[0])} to {', '.join(places[1])}"
+        self.entries |= new
+        self.path = path
+
+    def table(self) -> DetectorTable | None:
+        if not self.entries:
+            return None
+        names = ("VDID", "PositionLat", "PositionLon", *_ATTRIBUTES)
+        columns = {name: [e.get(name, "") for e in self.entries.values()] for name in names}
+        used = {name: texts for name, texts in columns.items() if any(texts)}
+        return table_from_columns(self.path, used, "VDID", ["PositionLat"], ["PositionLon"])
+
+    def tell(self, report: Report) -> None:
+        for topic, names in (
+            ("moved", list(self.moved.values())),
+            ("appeared", self.appeared),
+            ("vanished", self.vanished),
+        ):
+            if names:
+                report.add(topic, f"{len(names)} detectors of the lists: {enumerate_first(names)}")
+
+
+def _flat(entry: Mapping) -> dict[str, str]:
+    """The attributes of a listed detector, with those of its first link, as texts."""
+    links = _several(entry.get("DetectionLinks"), "DetectionLink")
+    known = {**(links[0] if links else {}), **entry}
+    names = ("VDID", "PositionLat", "PositionLon", *_ATTRIBUTES)
+    return {name: str(known.get(name) if known.get(name) is not None else "") for name in names}

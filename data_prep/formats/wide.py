@@ -1,0 +1,106 @@
+"""Wide tables, time by detector: files of one or of several features."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.feed import Block, Feed
+from data_prep.report import Report, enumerate_first
+from data_prep.table_times import read_times, time_columns
+from data_prep.tables import TableFormat, check_columns, read_header, read_pieces
+
+__all__ = ["read_wide", "unique_vdids", "wide_blocks"]
+
+
+def read_wide(
+    files: Mapping[str, Sequence[Path]], table_format: TableFormat, drop: Sequence[str] = ()
+) -> Feed:
+    """The feed of tables whose columns are a time and the detectors.
+
+    Args:
+        files: paths by feature; the files of a feature are one after the other or side by side.
+        table_format: their format; without ``time_column`` the first column holds the times.
+        drop: columns that are no detectors.
+    """
+    seen: dict[str, dict[str, None]] = {name: {} for name in files}
+
+    def blocks() -> Iterator[Block]:
+        for name, paths in files.items():
+            for path in paths:
+                for block in wide_blocks(path, name, table_format, drop):
+                    seen[name].update(dict.fromkeys(block.vdids))
+                    yield block
+
+    def tell(report: Report) -> None:
+        every = {vdid for vdids in seen.values() for vdid in vdids}
+        for name, vdids in seen.items():
+            absent = sorted(every - set(vdids))
+            if absent:
+                report.add(
+                    name, f"has no column for {len(absent)} detectors: {enumerate_first(absent)}"
+                )
+
+    named = [f"{name} of '{path.name}'" for name, paths in files.items() for path in paths]
+    return Feed(blocks(), list(files), read=enumerate_first(named, 10), tell=tell)
+
+
+def wide_blocks(
+    path: str | Path, feature: str, table_format: TableFormat, drop: Sequence[str] = ()
+) -> Iterator[Block]:
+    """The rows of one table.
+
+    Raises:
+        FileNotFoundError, KeyError: if there is no such file, or no such time column.
+        ValueError: if an id occurs twice, a cell cannot be read, or there are no rows.
+    """
+    header, table_format = read_header(path, table_format)
+    times_in = time_columns(path, header, table_format)
+    check_columns(path, header, dict.fromkeys(times_in, "--time-column"))
+    check_columns(path, header, dict.fromkeys(drop, "--drop"))
+    columns = [name for name in header if name not in (*times_in, *drop)]
+    vdids = unique_vdids(path, columns)
+    num_rows = 0
+    # Names may differ by blanks alone: columns are asked for by their place.
+    places = [str(place) for place in range(len(header))]
+    for piece in read_pieces(
+        path,
+        [places[header.index(name)] for name in times_in],
+        [places[header.index(name)] for name in columns],
+        places,
+        replace(table_format, time_column=None),
+    ):
+        named = piece.set_axis([*times_in, *columns], axis="columns")
+        times, is_local = read_times(path, named, times_in, table_format)
+        num_rows += len(named)
+        values = named[columns].to_numpy(dtype=np.float32)[..., None]
+        yield Block(times, vdids, (feature,), values, None, is_local, str(path))
+    if not num_rows:
+        raise ValueError(f"'{path}' has column names and no rows. Expected one row for each time.")
+
+
+def unique_vdids(path: str | Path, names: Sequence[str]) -> list[str]:
+    """The ids without surrounding blanks.
+
+    Raises:
+        ValueError: if there is none, one is empty, or one occurs twice.
+    """
+    vdids = [name.strip() for name in names]
+    if "" in vdids:
+        raise ValueError(
+            f"Expected '{path}' to name every column by a detector id (column "
+            f"{vdids.index('') + 1} of {len(vdids)} has no name). Drop it, "
+            "or a delimiter at the end of the lines."
+        )
+    twice = [vdid for vdid, count in Counter(vdids).items() if count > 1]
+    if twice or not vdids:
+        problem = (
+            f"{len(twice)} occur twice: {enumerate_first(twice)}" if twice else "there is none"
+        )
+        raise ValueError(
+            f"Expected '{path}' to have one column for each detector id; {problem}. "
+            "Rename or drop columns, or set --delimiter."
+        )
+    return vdids

@@ -1,0 +1,80 @@
+"""Lanes of a detector joined to one reading."""
+
+import numpy as np
+
+from data_prep.coarsen import WEIGHTS
+
+__all__ = ["LANE_MARK", "Lanes", "join_lanes", "lane_rules"]
+
+LANE_MARK = "\x1f"  # between a detector and its lane, until lanes are joined
+
+
+def lane_rules(features: list[str]) -> list[str]:
+    """How lanes are joined, by feature: vehicles are summed, speeds weighted by the vehicles (if
+    they are known), everything else is averaged."""
+    known = any(name in WEIGHTS for name in features)
+    return [
+        "sum" if name in WEIGHTS else "weighted" if name == "speed" and known else "mean"
+        for name in features
+    ]
+
+
+def join_lanes(values: np.ndarray, rules: list[str], weight: int | None) -> np.ndarray:
+    """Readings of lanes ``[..., L, F]`` as those of the detector ``[..., F]``.
+
+    A sum is missing if one lane is: it would be too low. A speed is weighted by the vehicles of the
+    lanes whose speed is known; where no vehicles are known it is the plain mean.
+
+    Args:
+        values: NaN if missing.
+        rules: ``"sum"``, ``"mean"`` or ``"weighted"`` for each feature.
+        weight: index of the feature that counts vehicles.
+    """
+    joined = np.empty((*values.shape[:-2], len(rules)), dtype=np.float64)
+    there = ~np.isnan(values)
+    count = there.sum(axis=-2)
+    for index, rule in enumerate(rules):
+        lanes = values[..., index]
+        if rule == "sum":
+            joined[..., index] = lanes.sum(axis=-1)
+            continue
+        weights = there[..., index].astype(np.float64)
+        if rule == "weighted" and weight is not None:
+            vehicles = np.where(there[..., index], np.nan_to_num(values[..., weight]), 0)
+            known = vehicles.sum(axis=-1, keepdims=True) > 0
+            weights = np.where(known, vehicles, weights)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            total = (np.nan_to_num(lanes) * weights).sum(axis=-1)
+            joined[..., index] = np.where(
+                count[..., index] > 0, total / weights.sum(axis=-1), np.nan
+            )
+    return joined
+
+
+class Lanes:
+    """Columns of a grid that are lanes, and the detectors that they are of.
+
+    Args:
+        vdids: ids of the columns ``[C]``; a lane stands behind its :data:`LANE_MARK`.
+        features: names of the features.
+    """
+
+    def __init__(self, vdids: list[str], features: list[str]) -> None:
+        self._columns: dict[str, list[int]] = {}
+        for column, vdid in enumerate(vdids):
+            self._columns.setdefault(vdid.split(LANE_MARK)[0], []).append(column)
+        self.vdids = list(self._columns)
+        self.most = max(map(len, self._columns.values()), default=1)
+        self._are_lanes = any(LANE_MARK in vdid for vdid in vdids)
+        self._rules = lane_rules(features)
+        self._weight = next((i for i, name in enumerate(features) if name in WEIGHTS), None)
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Readings ``[K, C, F]`` as ``[K, N, F]``."""
+        if not self._are_lanes:
+            return values
+        parts = [
+            join_lanes(values[:, columns], self._rules, self._weight)
+            for columns in self._columns.values()
+        ]
+        return np.stack(parts, axis=1).astype(np.float32)

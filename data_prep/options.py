@@ -1,0 +1,223 @@
+"""Options of the command line that several formats and commands share."""
+
+import argparse
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from data_prep.durations import parse_minutes
+from data_prep.formats import Format
+from socialgraph.calendar import RepeatedHour, check_zone
+from socialgraph.graph.road_table import Keys, Rows
+
+if TYPE_CHECKING:
+    from data_prep.tables import TableFormat
+
+__all__ = [
+    "add_convert_options",
+    "add_detector_options",
+    "add_readings_options",
+    "add_table_options",
+    "add_unit_option",
+    "minutes",
+    "pairs",
+    "refuse_existing",
+    "table_format",
+    "zone_of",
+]
+
+_SEVERAL = {"nargs": "+", "action": "extend"}
+
+
+def add_convert_options(parser: ArgumentParser, format_: Format) -> None:
+    """The options of every ``convert``."""
+    add = parser.add_argument
+    add("--name", default=format_.name, help="name of the data set")
+    add("--overwrite", action="store_true", help="replace OUT if it exists")
+    add_unit_option(parser)
+    add_readings_options(parser, format_)
+    add_detector_options(parser)
+    _add_edge_options(parser)
+
+
+def add_readings_options(parser: ArgumentParser, format_: Format) -> None:
+    """The options that say what the readings of a source mean."""
+    parser.set_defaults(default_null_values=list(format_.null_values))
+    add = parser.add_argument
+    zone, nulls = format_.timezone, " ".join(format_.null_values)
+    add(
+        "--timezone",
+        default=zone,
+        help="zone of the network and of times without an offset, IANA name (default: "
+        f"{zone or 'UTC'})",
+    )
+    add(
+        "--repeated-hour",
+        choices=get_args(RepeatedHour),
+        default="order",
+        help="which of the two hours in autumn is meant: told by the order of the rows, or, for a "
+        "source that holds this hour once, the first or the second (default: %(default)s)",
+    )
+    add("--since", metavar="TIME", help="first time to take (ISO 8601; local, or with an offset)")
+    add("--until", metavar="TIME", help="time from which on nothing is taken")
+    add("--interval", type=minutes, help="of the result, e.g. 5min or 30s (default: inferred)")
+    add("--round", type=minutes, help="bring times that jitter to a multiple of this, e.g. 30s")
+    add(
+        "--rule",
+        **_SEVERAL,
+        default=[],
+        metavar="FEATURE=RULE",
+        help="how finer readings come to --interval: mean, weighted (by the vehicles), sum or last",
+    )
+    add(
+        "--min-share",
+        type=float,
+        default=0.5,
+        help="share of the finer readings that a reading needs, 0 to 1 (default: %(default)g)",
+    )
+    add(
+        "--null-value",
+        **_SEVERAL,
+        metavar="[FEATURE=]NUMBER",
+        help="numbers that mean missing, e.g. -99 speed=0; nan for none (default: "
+        f"{nulls or 'none'})",
+    )
+    add(
+        "--range",
+        **_SEVERAL,
+        default=[],
+        metavar="FEATURE=LOWEST:HIGHEST",
+        help="readings that can be; others are missing",
+    )
+    add(
+        "--on-conflict",
+        choices=("error", "first", "last", "mean"),
+        default="error",
+        help="rows that contradict (default: %(default)s)",
+    )
+
+
+def add_table_options(parser: ArgumentParser) -> None:
+    """The options that say how tables are written."""
+    add = parser.add_argument
+    add("--delimiter", type=_character, help="between cells, \\t for a tab (default: found)")
+    add("--decimal", choices=(".", ","), help="before the fraction of a number (default: found)")
+    add("--thousands", default="", help="between the thousands of a number, e.g. ',' or ' '")
+    add("--encoding", default="", help="e.g. latin-1 (default: UTF-8, or by the byte-order mark)")
+    add("--skip-rows", type=int, default=0, help="lines before the names of the columns")
+    add("--skip-footer", type=int, default=0, help="lines after the last row")
+    add("--columns", **_SEVERAL, default=[], help="names of all columns, if no line has them")
+    add(
+        "--time-column",
+        nargs="+",
+        help="column of the times, or of a date and one of the time of day (or of seconds since "
+        "midnight); default in wide tables: the first",
+    )
+    add("--time-format", default="", help="strptime format (default: ISO 8601, or what fits alone)")
+
+
+def add_detector_options(parser: ArgumentParser, required: bool = False) -> None:
+    """The options of the table of detectors."""
+    add = parser.add_argument
+    add(
+        "--detectors",
+        "--locations",
+        required=required,
+        help="table of ids and positions: CSV, Excel, GeoJSON, shapefile",
+    )
+    add("--detector-id-column", help="column of the ids in the table of detectors")
+    add("--lat-column", **_SEVERAL, help="latitude; of several columns the mean is taken")
+    add("--lon-column", **_SEVERAL, help="longitude; as many columns as of latitude")
+    add("--crs", help="system of the coordinates if they are no degrees, e.g. EPSG:3826")
+    add("--detector-delimiter", type=_character, help="between cells (default: found)")
+
+
+def table_format(args: Namespace) -> "TableFormat":
+    """The format that the options of :func:`add_table_options` tell."""
+    from data_prep.tables import TableFormat
+
+    return TableFormat(
+        delimiter=args.delimiter,
+        decimal=args.decimal,
+        thousands=args.thousands,
+        encoding=args.encoding,
+        skip_rows=args.skip_rows,
+        skip_footer=args.skip_footer,
+        names=tuple(args.columns),
+        time_column=tuple(args.time_column) if args.time_column else None,
+        time_format=args.time_format,
+    )
+
+
+def zone_of(args: Namespace) -> str:
+    """The zone of the network; raises ValueError if there is no such zone."""
+    return check_zone(args.timezone or "UTC")
+
+
+def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    """Words ``NAME=VALUE`` as a dictionary.
+
+    Raises:
+        ValueError: if a word is none, or a name is there twice.
+    """
+    split = [text.partition("=")[::2] for text in texts]
+    names = [name for name, _ in split]
+    if not all(name and value for name, value in split) or len(set(names)) < len(names):
+        raise ValueError(f"Expected {option} as NAME=VALUE, each name once (got {texts}).")
+    return dict(split)
+
+
+def refuse_existing(out: str, overwrite: bool) -> None:
+    """Stop before any work if ``out`` exists and ``overwrite`` is not set.
+
+    Raises:
+        ValueError: if ``out`` exists.
+    """
+    if Path(out).exists() and not overwrite:
+        raise ValueError(f"'{out}' exists. Set --overwrite to replace it, or name another file.")
+
+
+def minutes(text: str) -> float:
+    """A length of time in minutes, for argparse."""
+    try:
+        return parse_minutes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _character(text: str) -> str:
+    text = text.replace("\\t", "\t")
+    if len(text) != 1:
+        raise argparse.ArgumentTypeError(f"expected one character, \\t for a tab (got {text!r})")
+    return text
+
+
+def add_unit_option(parser: ArgumentParser) -> None:
+    """The option of the units of features."""
+    parser.add_argument(
+        "--unit", **_SEVERAL, default=[], metavar="FEATURE=UNIT", help="e.g. speed=km/h"
+    )
+
+
+def _add_edge_options(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--edges", help="CSV of road distances to put into OUT: from, to, length, or a matrix")
+    add(
+        "--edge-rows",
+        choices=get_args(Rows),
+        default="to",
+        help="whether a row of a matrix is where the way goes from or to (default: %(default)s)",
+    )
+    add(
+        "--edge-keys",
+        choices=get_args(Keys),
+        default="auto",
+        help="whether the table has ids or indices from 0 (default: what fits)",
+    )
+    add(
+        "--edge-metres-per-unit",
+        type=float,
+        default=1.0,
+        help="1000 for a table in kilometres (default: %(default)g)",
+    )

@@ -1,0 +1,129 @@
+"""Places that are written as shapes: GeoJSON, shapefiles and GeoPackages, WKT; and projections."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
+
+__all__ = ["is_geo", "middle_of", "read_geo", "to_degrees"]
+
+_PAIR = re.compile(r"(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s+(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)")
+_FILES = (".shp", ".gpkg", ".fgb")
+
+
+def is_geo(path: str | Path) -> bool:
+    """Whether a file is GeoJSON, a shapefile, a GeoPackage or FlatGeobuf, by its ending."""
+    return Path(path).suffix.lower() in (".geojson", ".json", *_FILES)
+
+
+def read_geo(path: str | Path, crs: str | None) -> tuple[dict[str, list[str]], str | None]:
+    """Columns of a file of shapes as texts, with ``latitude`` and ``longitude`` of the middle of
+    each, and the system of these coordinates (None for degrees).
+
+    Args:
+        path: the file.
+        crs: its system, if it is not the one that the file says.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    if Path(path).suffix.lower() in _FILES:
+        return _read_layer(path, crs)
+    try:
+        document = json.loads(Path(path).read_bytes())
+        features = document["features"]
+        said = document.get("crs", {}).get("properties", {}).get("name")
+        rows = [{"id": f.get("id"), **(f.get("properties") or {})} for f in features]
+        points = [list(_pairs((f.get("geometry") or {}).get("coordinates"))) for f in features]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"'{path}' is no GeoJSON with features and coordinates.") from error
+    return _columns(rows, points), crs or (said if said and "CRS84" not in said else None)
+
+
+def middle_of(path: str | Path, shapes: list[str]) -> dict[str, list[str]]:
+    """Columns ``latitude`` and ``longitude`` of the mean of the points of WKT texts.
+
+    Raises:
+        ValueError: if a text has no coordinates.
+    """
+    points = [[(float(x), float(y)) for x, y in _PAIR.findall(text)] for text in shapes]
+    bad = [text for text, pairs in zip(shapes, points, strict=True) if text and not pairs]
+    if bad:
+        raise ValueError(f"Expected WKT such as POINT (121.5 25.0) in '{path}' (got {bad[0]!r}).")
+    return {
+        name: [str(np.mean([pair[axis] for pair in pairs])) if pairs else "" for pairs in points]
+        for axis, name in ((1, "latitude"), (0, "longitude"))
+    }
+
+
+def to_degrees(y: np.ndarray, x: np.ndarray, crs: str) -> tuple[np.ndarray, np.ndarray]:
+    """Latitudes and longitudes (WGS84) of coordinates of another system, NaN if unknown.
+
+    Raises:
+        ValueError: if there is no such system, or a place lies outside it.
+    """
+    try:
+        transformer = Transformer.from_crs(CRS.from_user_input(crs), "EPSG:4326", always_xy=True)
+    except CRSError as error:
+        raise ValueError(f"Expected --crs such as EPSG:3826 (got {crs!r}): {error}") from error
+    lon, lat = transformer.transform(x, y)
+    known = np.isfinite(x) & np.isfinite(y)
+    if not np.isfinite(np.asarray(lat)[known]).all():
+        raise ValueError(f"Some coordinates are no places of {crs}. Check --crs.")
+    return np.where(known, lat, np.nan), np.where(known, lon, np.nan)
+
+
+def _pairs(coordinates: object) -> Iterator[tuple[float, float]]:
+    """All points of coordinates that are nested to any depth."""
+    if not isinstance(coordinates, list) or not coordinates:
+        return
+    if isinstance(coordinates[0], list):
+        for part in coordinates:
+            yield from _pairs(part)
+    else:
+        yield float(coordinates[0]), float(coordinates[1])
+
+
+def _columns(rows: list[dict], points: list[list[tuple]]) -> dict[str, list[str]]:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: [_text(row.get(name)) for row in rows] for name in names}
+    if not any(columns.get("id", ())):
+        columns.pop("id", None)
+    for axis, name in ((1, "latitude"), (0, "longitude")):
+        means = [np.mean([pair[axis] for pair in pairs]) if pairs else None for pairs in points]
+        columns[name] = [_text(mean) for mean in means]
+    return columns
+
+
+def _text(value: object) -> str:
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return str(int(value)) if whole else str(value).strip()
+
+
+def _read_layer(path: str | Path, crs: str | None) -> tuple[dict[str, list[str]], str | None]:
+    try:
+        import shapely
+        from pyogrio import raw
+        from pyogrio.errors import DataSourceError
+    except ImportError as error:
+        raise ValueError(
+            f"pip install 'socialgraph[feeds]' to read '{path}', or save it as CSV or GeoJSON."
+        ) from error
+    try:
+        meta, _, shapes, values = raw.read(str(path))
+    except DataSourceError as error:
+        raise ValueError(f"'{path}' cannot be read: {error}") from error
+    names, lists = meta["fields"].tolist(), [column.tolist() for column in values]
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*lists, strict=True)]
+    found = shapely.from_wkb(shapes)
+    points = [
+        [] if shape is None else [tuple(xy) for xy in shapely.get_coordinates(shape)]
+        for shape in found
+    ]
+    return _columns(rows or [{} for _ in points], points), crs or meta["crs"]

@@ -1,0 +1,237 @@
+"""Files as they come: plain, compressed, in archives and folders, opened with bounds.
+
+No member of an archive is ever written to a disk, so its name is only a name.
+"""
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from glob import glob
+from pathlib import Path
+from typing import IO, NamedTuple
+
+__all__ = [
+    "OTHER_KINDS",
+    "TABLE_KINDS",
+    "Document",
+    "expand_paths",
+    "kind_of",
+    "open_bytes",
+    "read_documents",
+]
+
+TABLE_KINDS = {"text": "a text", "parquet": "a Parquet file", "xlsx": "an Excel workbook"}
+OTHER_KINDS = {
+    "hdf5": "an HDF5 file (of pandas: 'convert metr-la', or write it with to_csv)",
+    "numpy": "an array of NumPy ('convert pems-npz' reads those of PEMS03 to 08)",
+    "zip": "a zip archive of several files (unpack it, or make one for each file)",
+    "tar": "a tar archive (unpack it)",
+}
+_MOST_MEMBERS = 2_000_000
+_LARGEST_DOCUMENT = 2**29  # bytes of one document when unpacked
+_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
+
+
+class Document(NamedTuple):
+    """One document, with its name: the path, and the member of an archive behind it."""
+
+    name: str
+    data: bytes
+
+
+def expand_paths(patterns: Sequence[str]) -> list[Path]:
+    """The files named by paths, globs and folders (their visible files), sorted within each.
+
+    Raises:
+        FileNotFoundError: if one names no file.
+    """
+    paths: dict[Path, None] = {}
+    for pattern in patterns:
+        if Path(pattern).is_dir():
+            found = [
+                path
+                for path in Path(pattern).rglob("*")
+                if not any(part.startswith(".") for part in path.relative_to(pattern).parts)
+            ]
+        else:
+            found = [
+                Path(name) for name in ([pattern] if Path(pattern).exists() else glob(pattern))
+            ]
+        files = sorted(path for path in found if path.is_file())
+        if not files:
+            raise FileNotFoundError(
+                f"No file for '{pattern}'. Give files, a quoted glob or a folder."
+            )
+        paths.update(dict.fromkeys(files))
+    return list(paths)
+
+
+def kind_of(path: str | Path) -> str:
+    """What a file is by its first bytes: ``"text"``, ``"parquet"``, ``"xlsx"``, ``"hdf5"``,
+    ``"numpy"``, ``"zip"`` or ``"tar"``; a compressed file is what is in it."""
+    with open(path, "rb") as raw:
+        start = raw.read(8)
+    if start.startswith(b"PK\x03\x04"):
+        names = _zip_names(path)
+        if "xl/workbook.xml" in names:
+            return "xlsx"
+        if names and all(name.endswith(".npy") for name in names):
+            return "numpy"
+        if len(names) != 1:
+            return "zip"
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    if start.startswith(b"\x93NUMPY"):
+        return "numpy"
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "hdf5"
+    with open_bytes(path) as handle:
+        head = handle.read(512)
+    return "tar" if head[257:262] == b"ustar" else "text"
+
+
+def open_bytes(path: str | Path) -> IO[bytes]:
+    """Open a file, or what is in a compressed one (gzip, bzip2, xz, or zip with one member).
+
+    Raises:
+        ValueError: if it is a zip archive of several files, or has a password.
+    """
+    with open(path, "rb") as raw:
+        start = raw.read(6)
+    if start.startswith(b"\x1f\x8b"):
+        return _Told(gzip.open(path, "rb"), path)  # type: ignore[return-value]
+    if start.startswith(b"BZh"):
+        return _Told(bz2.open(path, "rb"), path)  # type: ignore[return-value]
+    if start.startswith(b"\xfd7zXZ\x00"):
+        return _Told(lzma.open(path, "rb"), path)  # type: ignore[return-value]
+    if start.startswith(b"PK\x03\x04") and len(names := _zip_names(path)) == 1:
+        return _Told(_open_zip_member(path, names[0]), path)  # type: ignore[return-value]
+    return open(path, "rb")
+
+
+def read_documents(paths: Sequence[Path], suffixes: tuple[str, ...]) -> Iterator[Document]:
+    """The documents of files and of archives (zip, tar, also compressed; archives in archives are
+    left alone), in the order of ``paths`` and, within an archive, of the names.
+
+    Args:
+        paths: files.
+        suffixes: endings of the members of archives that are documents, also with ``.gz``.
+
+    Raises:
+        ValueError: if an archive is damaged, has more members or larger ones than can be right.
+    """
+    for path in paths:
+        try:
+            kind = kind_of(path)
+            if kind == "tar":
+                yield from _tar_documents(path, suffixes)
+            elif kind == "zip":
+                yield from _zip_documents(path, suffixes)
+            else:
+                with open_bytes(path) as handle:
+                    yield Document(str(path), _read_bounded(handle, str(path)))
+        except _DAMAGED as error:
+            raise ValueError(f"'{path}' is damaged: {error}. Download it again.") from error
+
+
+class _Told(io.RawIOBase):
+    """A compressed file whose damage is told with its name."""
+
+    def __init__(self, handle: IO[bytes], path: str | Path) -> None:
+        self._handle, self._path = handle, path
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._handle.seekable()
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        try:
+            data = self._handle.read(len(buffer))
+        except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+            raise ValueError(f"'{self._path}' is damaged: {error}. Download it again.") from error
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._handle.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._handle.tell()
+
+    def close(self) -> None:
+        self._handle.close()
+        super().close()
+
+
+def _zip_names(path: str | Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"'{path}' is damaged: {error}. Download it again.") from error
+    return [name for name in names if not _is_hidden(name)]
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
+
+
+def _open_zip_member(path: str | Path, name: str) -> IO[bytes]:
+    try:
+        return zipfile.ZipFile(path).open(name)
+    except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise ValueError(f"'{path}' cannot be unpacked: {error}. Unpack it yourself.") from error
+
+
+def _zip_documents(path: Path, suffixes: tuple[str, ...]) -> Iterator[Document]:
+    names = sorted(name for name in _zip_names(path) if _is_document(name, suffixes))
+    _check_count(path, len(names))
+    with zipfile.ZipFile(path) as archive:
+        for name in names:
+            with archive.open(name) as handle:
+                yield _unpacked(f"{path}:{name}", _read_bounded(handle, f"{path}:{name}"))
+
+
+def _tar_documents(path: Path, suffixes: tuple[str, ...]) -> Iterator[Document]:
+    """Members in their own order: sorting them would unpack the archive again for each."""
+    with tarfile.open(path, "r|*") as archive:
+        for count, member in enumerate(archive):
+            _check_count(path, count)
+            if member.isfile() and _is_document(member.name, suffixes):
+                handle = archive.extractfile(member)
+                assert handle is not None  # as it is a file
+                name = f"{path}:{member.name}"
+                yield _unpacked(name, _read_bounded(handle, name))
+
+
+def _unpacked(name: str, data: bytes) -> Document:
+    if data.startswith(b"\x1f\x8b"):
+        with gzip.open(io.BytesIO(data)) as handle:
+            data = _read_bounded(handle, name)
+    return Document(name, data)
+
+
+def _is_document(name: str, suffixes: tuple[str, ...]) -> bool:
+    return name.lower().removesuffix(".gz").endswith(suffixes) and not _is_hidden(name)
+
+
+def _check_count(path: Path, count: int) -> None:
+    if count > _MOST_MEMBERS:
+        raise ValueError(f"'{path}' has more than {_MOST_MEMBERS:,} members. Divide it.")
+
+
+def _read_bounded(handle: IO[bytes], name: str) -> bytes:
+    data = handle.read(_LARGEST_DOCUMENT + 1)
+    if len(data) > _LARGEST_DOCUMENT:
+        raise ValueError(
+            f"'{name}' has more than {_LARGEST_DOCUMENT // 2**20} MiB when it is unpacked, which "
+            "no document of a feed has. Divide it."
+        )
+    return data

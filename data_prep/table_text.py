@@ -1,0 +1,184 @@
+"""The text of a CSV table: its encoding, its delimiter, and rows that have all their cells."""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from data_prep.sources import open_bytes
+
+if TYPE_CHECKING:
+    from data_prep.tables import TableFormat
+
+__all__ = ["Dialect", "TableText", "find_dialect"]
+
+_DELIMITERS = ",;\t|"
+_SAMPLE_LINES = 200
+_BLOCK = 2**20
+_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"))
+_BOMS += ((codecs.BOM_UTF16_BE, "utf-16"),)
+
+
+class Dialect(NamedTuple):
+    """How a table is written, and the names of its columns."""
+
+    delimiter: str
+    decimal: str
+    header: list[str]
+
+
+class TableText:
+    """The rows of a table as text, without the lines around them, for :func:`pandas.read_csv`.
+
+    Args:
+        path: the table.
+        table_format: its encoding, delimiter, and lines that are no rows.
+        num_cells: cells that every row must have.
+
+    Raises:
+        ValueError: when it is read, if a row has another number of cells or the text is not in the
+            encoding. pandas fills up a row that ends early, as the last one of a download does.
+    """
+
+    def __init__(self, path: str | Path, table_format: "TableFormat", num_cells: int) -> None:
+        self._path, self._format, self._num_cells = path, table_format, num_cells
+        self._stack = ExitStack()
+        self._lines: Iterator[str] = iter(())
+
+    def __enter__(self) -> "TableText":
+        self._lines = self._checked(self._stack.enter_context(_open_text(self._path, self._format)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __iter__(self) -> Iterator[str]:
+        return self._lines
+
+    def read(self, size: int = -1) -> str:
+        """Some whole lines, about ``size`` characters of them; empty at the end."""
+        taken, length = [], 0
+        for line in self._lines:
+            taken.append(line)
+            length += len(line)
+            if 0 <= size <= length:
+                break
+        return "".join(taken)
+
+    def _checked(self, text: io.TextIOBase) -> Iterator[str]:
+        fmt, number = self._format, 0
+        held: list[str] = []  # what may be the footer
+        try:
+            for number, line in enumerate(text, 1):
+                if number <= fmt.skip_rows + (not fmt.names) or not line.strip():
+                    continue
+                held.append(line)
+                if len(held) > fmt.skip_footer:
+                    first = held.pop(0)
+                    self._check(first, number - len(held))
+                    yield first
+        except UnicodeDecodeError as error:
+            raise _wrong_encoding(self._path, error) from error
+
+    def _check(self, line: str, number: int) -> None:
+        cells = _count_cells(line, self._format.delimiter or ",")
+        if cells != self._num_cells:
+            raise ValueError(
+                f"'{self._path}' cannot be read as a CSV table with delimiter "
+                f"{self._format.delimiter!r}: Expected {self._num_cells} columns, got {cells} in "
+                f"line {number}. Every row must have as many cells as the first one; lines after "
+                "the rows are left out with --skip-footer."
+            )
+
+
+def find_dialect(path: str | Path, table_format: "TableFormat") -> Dialect:
+    """The delimiter, the decimal mark and the names of the columns, from the first lines.
+
+    Raises:
+        ValueError: if the first line is empty or has no names, the text is not in the encoding, or
+            several ways fit.
+    """
+    lines = _first_lines(path, table_format)
+    if not lines or not lines[0].strip():
+        raise ValueError(f"Expected '{path}' to start with column names (got an empty first line).")
+    delimiter = table_format.delimiter or _find_delimiter(path, lines)
+    header = [cell.strip() for cell in next(csv.reader([lines[0]], delimiter=delimiter))]
+    decimal = table_format.decimal or _find_decimal(path, lines[1:], delimiter, table_format)
+    return Dialect(delimiter, decimal, header)
+
+
+def _first_lines(path: str | Path, table_format: "TableFormat") -> list[str]:
+    with _open_text(path, table_format) as text:
+        try:
+            for _ in range(table_format.skip_rows):
+                next(text, "")
+            return [line for _, line in zip(range(_SAMPLE_LINES), text, strict=False)]
+        except UnicodeDecodeError as error:
+            raise _wrong_encoding(path, error) from error
+
+
+def _find_delimiter(path: str | Path, lines: list[str]) -> str:
+    rows = [line for line in lines if line.strip()]
+    fitting = []
+    for delimiter in _DELIMITERS:
+        counts = {_count_cells(line, delimiter) for line in rows[:-1] or rows}
+        if counts - {1} and len(counts) == 1:
+            fitting.append(delimiter)
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:  # one column, or rows that differ, which is told when they are read
+        present = [mark for mark in _DELIMITERS if mark in rows[0]]
+        return present[0] if len(present) == 1 else ","
+    marks = " and ".join(map(repr, fitting))
+    raise ValueError(
+        f"'{path}' has the same number of cells in each line with {marks} between them. Set "
+        "--delimiter to the right one."
+    )
+
+
+def _find_decimal(
+    path: str | Path, lines: list[str], delimiter: str, table_format: "TableFormat"
+) -> str:
+    """A comma, if cells of other digits than three behind one say so; a point, if there is none."""
+    if delimiter == "," or table_format.thousands == ",":
+        return "."
+    cells = [c.strip() for row in csv.reader(lines, delimiter=delimiter) for c in row]
+    numbers = [c for c in cells if re.fullmatch(r"[+-]?\d+,\d+", c)]
+    if not numbers:
+        return "."
+    if all(re.fullmatch(r"[+-]?\d{1,3},\d{3}", c) for c in numbers):
+        raise ValueError(
+            f"'{path}' has numbers such as {numbers[0]!r}, which is either a fraction or a number "
+            "of four digits or more. Set --decimal ',' or --thousands ','."
+        )
+    return ","
+
+
+def _count_cells(line: str, delimiter: str) -> int:
+    if '"' in line:
+        return len(next(csv.reader([line], delimiter=delimiter)))
+    return line.count(delimiter) + 1
+
+
+def _open_text(path: str | Path, table_format: "TableFormat") -> io.TextIOWrapper:
+    handle = open_bytes(path)
+    start = handle.read(4)
+    handle.seek(0)
+    encoding = table_format.encoding
+    if not encoding:
+        encoding = next((name for mark, name in _BOMS if start.startswith(mark)), "utf-8")
+    try:
+        return io.TextIOWrapper(io.BufferedReader(handle, _BLOCK), encoding, newline=None)
+    except LookupError as error:
+        raise ValueError(f"There is no --encoding {encoding!r}. Try latin-1 or utf-16.") from error
+
+
+def _wrong_encoding(path: str | Path, error: UnicodeDecodeError) -> ValueError:
+    return ValueError(
+        f"'{path}' cannot be read: expected text in UTF-8 ({error}). Save it as UTF-8, or set "
+        "--encoding to its own, such as latin-1, cp1252 or big5."
+    )

@@ -1,0 +1,226 @@
+"""Newer readings added to a file: what it holds then, and that it is whole at any moment."""
+
+import os
+import re
+import signal
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from data_prep.__main__ import main
+from socialgraph import schema
+from socialgraph.series import RoadDistances
+
+NAN = np.nan
+TABLE = "id,lat,lon\na,25.0,121.5\nb,25.01,121.5\nc,25.02,121.5\n"
+
+
+def table_of(first, steps, **columns):
+    times = np.datetime64(first, "s") + np.arange(steps) * np.timedelta64(300, "s")
+    rows = [",".join(map(str, row)) for row in zip(times, *columns.values(), strict=True)]
+    return "\n".join([",".join(["time", *columns]), *rows]) + "\n"
+
+
+@pytest.fixture
+def yesterday(write_file, tmp_path):
+    """A file of a and b, 00:00 to 00:15."""
+    path = write_file("1.csv", table_of("2024-01-01T00:00", 4, a=range(4), b=[10, 11, "", 13]))
+    table = write_file("d.csv", TABLE)
+    words = ["--wide", f"speed={path}", "--detectors", str(table), "--unit", "speed=km/h"]
+    assert main(["convert", "csv", str(tmp_path / "f.h5"), *words]) == 0
+    return tmp_path / "f.h5"
+
+
+@pytest.fixture
+def append(yesterday, write_file, capsys):
+    def append(text, *words, feature="speed"):
+        path = write_file("new.csv", text)
+        wide = ["--format", "csv", "--wide", f"{feature}={path}"]
+        before = yesterday.read_bytes()
+        capsys.readouterr()
+        status = main(["append", str(yesterday), *wide, *words])
+        captured = capsys.readouterr()
+        if status:
+            assert yesterday.read_bytes() == before
+        return status, captured.out + captured.err
+
+    append.file = yesterday
+    return append
+
+
+def values_of(path):
+    return schema.read(path).values[..., 0]
+
+
+def test_what_follows_is_added(append):
+    status, report = append(table_of("2024-01-01T00:20", 2, b=[20, 21], a=[5, 6]))
+    assert status == 0
+    np.testing.assert_array_equal(values_of(append.file)[3:], [[3, 13], [5, 20], [6, 21]])
+    series = schema.read(append.file)
+    assert (np.diff(series.timestamps) == np.timedelta64(300, "s")).all()
+    assert series.units == ["km/h"]
+    assert series.lat.tolist() == [25.0, 25.01]
+    assert "(6, 2, 1)" in report
+
+
+def test_a_gap_is_missing_and_told(append):
+    _, report = append(table_of("2024-01-01T00:30", 1, a=[9], b=[9]))
+    np.testing.assert_array_equal(
+        values_of(append.file)[3:], [[3, 13], [NAN] * 2, [NAN] * 2, [9, 9]]
+    )
+    assert "2 steps between the file and the new readings" in report
+    assert "2024-01-01T00:20:00+00:00 to 2024-01-01T00:25:00+00:00" in report
+
+
+def test_an_overlap_is_compared_and_holes_are_filled(append):
+    status, report = append(table_of("2024-01-01T00:10", 3, a=[2, 3, 4], b=[12, 13, 14]))
+    assert status == 0
+    expected = [[0, 10], [1, 11], [2, 12], [3, 13], [4, 14]]
+    np.testing.assert_array_equal(values_of(append.file), expected)
+    assert "3 readings as in the file, 1 that it lacked, 0 that differ" in report
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("first", 3), ("last", 99), ("mean", 51)])
+def test_readings_that_differ_are_an_error_unless_a_rule_is_set(append, rule, expected):
+    text = table_of("2024-01-01T00:15", 2, a=[99, 4], b=[13, 14])
+    status, said = append(text)
+    assert status == 2
+    assert "speed of a at 2024-01-01T00:15:00+00:00, 3 in the file and 99 now" in said
+    (option,) = re.findall(r"(--on-conflict) first", said)
+    assert append(text, option, rule)[0] == 0
+    assert values_of(append.file)[3:, 0].tolist() == [expected, 4]
+
+
+def test_missing_readings_take_nothing_away(append):
+    append(table_of("2024-01-01T00:10", 2, a=["", ""], b=["", ""]))
+    np.testing.assert_array_equal(values_of(append.file)[2:], [[2, NAN], [3, 13]])
+
+
+def test_new_detectors_are_missing_before(append, write_file):
+    table = str(write_file("d.csv", TABLE))
+    text = table_of("2024-01-01T00:20", 2, c=[30, 31], a=[4, 5])
+    status, report = append(text, "--detectors", table)
+    assert status == 0
+    series = schema.read(append.file)
+    assert series.vdids == ["a", "b", "c"]
+    np.testing.assert_array_equal(
+        series.values[3:, :, 0], [[3, 13, NAN], [4, NAN, 30], [5, NAN, 31]]
+    )
+    assert np.isnan(series.values[:4, 2]).all()
+    assert series.lat[2] == 25.02
+    assert "1, missing before: c" in report
+    assert "1 detectors have none: b" in report
+
+
+def test_detectors_that_moved_are_told_and_stay(append, write_file):
+    table = str(write_file("d.csv", TABLE.replace("a,25.0,", "a,25.001,")))
+    _, report = append(table_of("2024-01-01T00:20", 1, a=[4], b=[5]), "--detectors", table)
+    assert re.search(r"moved +1 detectors.*: a \(11\d m\)", report)
+    assert schema.read(append.file).lat[0] == 25.0
+
+
+def test_finer_readings_come_to_the_interval_of_the_file(append):
+    lines = ["time,a,b"] + [f"2024-01-01T00:{20 + m},{m},{m}" for m in range(5)]
+    assert append("\n".join(lines) + "\n")[0] == 0
+    np.testing.assert_array_equal(values_of(append.file)[4:], [[2, 2]])
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "feature"),
+    [
+        (table_of("2023-12-31T23:55", 2, a=[4, 5]), "begin at 2023-12-31T23:55", "speed"),
+        (table_of("2024-01-01T00:21", 2, a=[4, 5]), "off the times of", "speed"),
+        (table_of("2024-01-01T00:20", 2, a=[4, 5]), "['flow'] besides", "flow"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_the_file_stays(append, text, words, feature):
+    status, said = append(text, feature=feature)
+    assert status == 2
+    assert words in said
+
+
+def test_another_unit_is_refused(append):
+    status, said = append(table_of("2024-01-01T00:20", 1, a=[4]), "--unit", "speed=mph")
+    assert status == 2
+    assert "has speed in km/h, the new readings in mph" in said
+
+
+def test_days_one_by_one_equal_all_at_once(write_file, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0, 90, (288 * 3, 2)).round(2)
+    table = str(write_file("d.csv", TABLE))
+    for day in range(3):
+        rows = values[288 * day : 288 * (day + 1)]
+        text = table_of(f"2024-01-0{day + 1}T00:00", 288, a=rows[:, 0], b=rows[:, 1])
+        words = ["--wide", f"speed={write_file('x.csv', text)}", "--detectors", table]
+        out = str(tmp_path / "f.h5")
+        command = ["append", out, "--format", "csv"] if day else ["convert", "csv", out]
+        assert main([*command, *words]) == 0
+    np.testing.assert_array_equal(values_of(tmp_path / "f.h5"), values.astype(np.float32))
+    assert main(["inspect", str(tmp_path / "f.h5")]) == 0
+    capsys.readouterr()
+
+
+def test_ways_and_what_is_known_stay(append, tmp_path):
+    series = schema.read(append.file)
+    series.edges = RoadDistances(np.array([[0], [1]]), np.array([700.0]))
+    series.vd_info = {"a": {"road": "R1"}}
+    series.source = "by hand"
+    schema.write(append.file, series)
+    append(table_of("2024-01-01T00:20", 1, a=[4], b=[5]))
+    found = schema.read(append.file)
+    assert found.edges.distance.tolist() == [700]
+    assert found.vd_info["a"]["road"] == "R1"
+    assert found.source == "by hand"
+
+
+def test_a_file_whose_readings_cannot_grow_is_made_anew(append):
+    """As all files that were written before there was 'append'."""
+    with h5py.File(append.file, "r+") as file:
+        values = file["data/features"][()]
+        del file["data/features"]
+        file["data/features"] = values
+    assert append(table_of("2024-01-01T00:20", 1, a=[4], b=[5]))[0] == 0
+    np.testing.assert_array_equal(values_of(append.file)[2:], [[2, NAN], [3, 13], [4, 5]])
+
+
+def test_many_small_appends_do_not_bloat_the_file(append):
+    for step in range(40):
+        time = np.datetime64("2024-01-01T00:20") + step * np.timedelta64(5, "m")
+        assert append(table_of(str(time), 1, a=[step], b=[step]))[0] == 0
+    size = append.file.stat().st_size
+    series = schema.read(append.file)
+    schema.write(append.file, series)
+    assert size < 2 * append.file.stat().st_size
+    assert values_of(append.file)[4:, 0].tolist() == list(range(40))
+
+
+def test_a_damaged_file_is_named_and_stays(append):
+    append.file.write_bytes(append.file.read_bytes()[:3000])
+    status, said = append(table_of("2024-01-01T00:20", 1, a=[4]))
+    assert status == 2
+    assert "f.h5'" in said
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_leaves_the_old_or_the_new_file(append, write_file):
+    path = write_file("new.csv", table_of("2024-01-01T00:20", 3000, a=range(3000)))
+    words = ["append", str(append.file), "--format", "csv", "--wide", f"speed={path}"]
+    whole = append.file.read_bytes()
+    kinds = set()
+    for moment in np.linspace(0, 0.25, 25):
+        append.file.write_bytes(whole)
+        process = os.fork()
+        if process == 0:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            os._exit(main(words))
+        time.sleep(moment)
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        kinds.add(len(schema.read(append.file).timestamps))
+    assert kinds <= {4, 3004}
+    assert main(words) in (0, 2)

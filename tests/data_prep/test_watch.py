@@ -1,0 +1,168 @@
+"""Documents that arrive in a folder: what the file holds then, and after an end at any point."""
+
+import io
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from data_prep.__main__ import main
+from socialgraph import schema
+from socialgraph.stream_cli import ReadingTable
+from tests.conftest import ROOT
+from tests.data_prep.formats.test_tdx import lane, listed, live, vd
+
+PLACES = {"a": (25.0, 121.5), "b": (25.01, 121.5)}
+
+
+@pytest.fixture
+def room(tmp_path, write_file):
+    """A folder into which a document a minute is put, and the file."""
+    table = write_file("list.json", listed(**PLACES))
+    (tmp_path / "in").mkdir()
+
+    def arrive(minute, speed=None, vdids=("a", "b")):
+        moment = f"2024-01-01T08:{minute:02}:00+08:00"
+        speeds = minute if speed is None else speed
+        entries = [vd(v, lane(speeds, 2, 1), time=moment) for v in vdids]
+        (tmp_path / "in" / f"{minute:02}.json").write_text(live(*entries))
+
+    def watch(*words):
+        command = ["watch", str(tmp_path / "in"), str(tmp_path / "f.h5"), "--format", "tdx"]
+        return main([*command, "--detectors", str(table), "--once", *words])
+
+    arrive.watch, arrive.file, arrive.folder = watch, tmp_path / "f.h5", tmp_path / "in"
+    return arrive
+
+
+def speeds(path):
+    series = schema.read(path)
+    return series.timestamps, series.values[:, 0, 0].tolist()
+
+
+def test_documents_are_taken_as_they_arrive_and_once(room, capsys):
+    for minute in (1, 2):
+        room(minute)
+    assert room.watch() == 0
+    assert speeds(room.file)[1] == [1, 2]
+    before = room.file.stat().st_mtime_ns
+    assert room.watch() == 0
+    assert room.file.stat().st_mtime_ns == before
+    room(3)
+    room(5)
+    assert room.watch() == 0
+    np.testing.assert_array_equal(speeds(room.file)[1], [1, 2, 3, np.nan, 5])
+    assert schema.read(room.file).lat.tolist() == [25.0, 25.01]
+    assert capsys.readouterr().out == ""  # the output is for lines alone
+
+
+def test_a_step_is_written_when_a_later_one_has_begun(room):
+    for minute in range(0, 7):
+        room(minute, speed=60 + minute)
+    assert room.watch("--interval", "5min") == 0
+    times, found = speeds(room.file)
+    assert found == [62]
+    for minute in range(7, 11):
+        room(minute, speed=60 + minute)
+        room.watch("--interval", "5min")
+    times, found = speeds(room.file)
+    assert found == [62, 67]
+    assert str(times[1]) == "2024-01-01T00:05:00"
+
+
+def test_a_watch_that_forgot_takes_everything_again_and_changes_nothing(room):
+    for minute in range(12):
+        room(minute)
+    room.watch("--interval", "5min")
+    held = speeds(room.file)[1]
+    (room.file.parent / ".f.h5.watch.json").unlink()
+    assert room.watch("--interval", "5min") == 0
+    assert speeds(room.file)[1] == held
+    (room.file.parent / ".f.h5.watch.json").write_text("{")
+    assert room.watch() == 2
+
+
+def test_a_document_that_cannot_be_read_is_passed_over_and_told(room, capsys):
+    room(1)
+    (room.folder / "02.json").write_text('{"VDLives": [')
+    room(3)
+    assert room.watch() == 0
+    np.testing.assert_array_equal(speeds(room.file)[1], [1, np.nan, 3])
+    assert "passed over: " in capsys.readouterr().err
+
+
+def test_a_half_written_document_is_waited_for(room, monkeypatch):
+    path = room.folder / "02.json"
+    whole = live(vd("a", lane(2, 2, 1), time="2024-01-01T08:02:00+08:00"))
+    room(1)
+    path.write_text(whole[:40])
+
+    def finish():
+        time.sleep(0.5)
+        path.write_text(whole)
+
+    threading.Thread(target=finish).start()
+    waits = []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) > 30 or (room.file.exists() and len(speeds(room.file)[1]) == 2):
+            raise KeyboardInterrupt
+        threading.Event().wait(0.1)
+
+    monkeypatch.setattr("data_prep.watch.time.sleep", sleep)
+    words = ["watch", str(room.folder), str(room.file), "--format", "tdx", "--every", "1s"]
+    table = room.file.parent / "list.json"
+    assert main([*words, "--detectors", str(table)]) == 130
+    assert speeds(room.file)[1] == [1, 2]
+
+
+def test_lists_may_arrive_as_well(room, capsys):
+    (room.folder / "00_list.json").write_text(listed(**PLACES))
+    room(1)
+    words = ["watch", str(room.folder), str(room.file), "--format", "tdx", "--once"]
+    assert main(words) == 0
+    assert schema.read(room.file).lat.tolist() == [25.0, 25.01]
+
+
+def test_lines_are_those_that_a_stream_reads(room, tmp_path):
+    room(1)
+    room.watch()
+    room(2, vdids=("a",))
+    room(3)
+    lines = tmp_path / "lines.csv"
+    assert room.watch("--lines", str(lines)) == 0
+    table = ReadingTable(
+        io.StringIO(lines.read_text()), ["a", "b"], ["speed", "flow", "occupancy"], "Asia/Taipei"
+    )
+    rows = list(table)
+    assert [str(time) for time, *_ in rows] == ["2024-01-01T00:02:00", "2024-01-01T00:03:00"]
+    found = np.array([np.asarray(values) for _, values, *_ in rows])
+    np.testing.assert_array_equal(found[:, 0, 0], [2, 3])
+    assert np.isnan(found[0, 1]).all()
+
+
+def test_a_folder_that_is_not_there_is_named(room, capsys):
+    room.folder.rmdir()
+    assert room.watch() == 2
+    assert "No folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_output_is_lines_and_a_kill_loses_nothing(room, tmp_path):
+    table = str(tmp_path / "list.json")
+    words = ["watch", str(room.folder), str(room.file), "--format", "tdx", "--detectors", table]
+    command = [sys.executable, "-m", "data_prep", *words, "--lines", "-", "--every", "1s"]
+    room(1)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("timestamp,a:speed,a:flow,a:occupancy,b:speed")
+        assert process.stdout.readline().startswith("2024-01-01T00:01:00Z,1,1,2,")
+        process.kill()
+    room(2)
+    assert room.watch() == 0
+    assert speeds(room.file)[1] == [1, 2]
+    assert json.loads((tmp_path / ".f.h5.watch.json").read_text())["taken"][1].endswith("02.json")
