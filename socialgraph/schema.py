@@ -35,7 +35,13 @@ from socialgraph import __version__
 from socialgraph.atomic import clone, replacing
 from socialgraph.calendar import RepeatedHour, absent_hour, read_stamps, to_utc
 from socialgraph.series import RoadDistances, SeriesError, TrafficSeries
-from socialgraph.storage import StorageError, check_dataset, check_links, open_for_writing
+from socialgraph.storage import (
+    StorageError,
+    check_dataset,
+    check_links,
+    check_texts,
+    open_for_writing,
+)
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -422,6 +428,9 @@ def _open(path: str | Path) -> h5py.File:
 
 def _check_layout(path: str | Path, file: h5py.File) -> None:
     """Refuse another version, absent or foreign parts, and sizes that do not fit."""
+    for name in _ARRAYS:
+        check_links(file, name)
+    check_texts(file, _ARRAYS)
     version = file.attrs.get("schema_version", SCHEMA_VERSION)
     if _text(version).split(".")[0] not in _READ_VERSIONS:
         raise SchemaError(

@@ -2,8 +2,12 @@
 
 import io
 import math
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +17,9 @@ import numpy as np
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["StorageError", "check_dataset", "check_links", "open_for_writing"]
+__all__ = ["StorageError", "check_dataset", "check_links", "check_texts", "open_for_writing"]
+
+_SECONDS_FOR_TEXTS = 60.0
 
 
 class StorageError(ValueError):
@@ -72,6 +78,59 @@ def check_dataset(dataset: h5py.Dataset) -> None:
             f"{expected - there} of {expected} parts of '{dataset.name}' are lost or were never "
             f"written, and would be read as {fill}. Convert the raw data again."
         )
+
+
+def check_texts(file: h5py.File, names: Iterable[str]) -> None:
+    """Refuse a file whose texts of variable length cannot be read to their end.
+
+    HDF5 keeps such texts in a heap, whose damage makes the library read on for ever or crash. So
+    another process reads them first, once for each file. Files that this package writes have none.
+
+    Args:
+        file: the file, open for reading.
+        names: arrays to look at; the attributes of the file are looked at too.
+
+    Raises:
+        StorageError: if that process does not end well.
+    """
+    held = [file[name].dtype for name in names if isinstance(file.get(name), h5py.Dataset)]
+    held += [file.attrs.get_id(name).dtype for name in file.attrs]
+    if any(_has_variable_length(dtype) for dtype in held):
+        state = os.stat(file.filename)
+        _try_texts(file.filename, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=64)
+def _try_texts(path: str, changed: int, size: int) -> None:
+    words = [sys.executable, "-m", "socialgraph.storage", path]
+    try:
+        ended = subprocess.run(words, capture_output=True, timeout=_SECONDS_FOR_TEXTS).returncode
+    except subprocess.TimeoutExpired:
+        ended = -1
+    if ended < 0:  # an error that is told passes, as it will be met again
+        raise StorageError(
+            "The texts of the file cannot be read to their end: the part that holds them is "
+            "damaged. Convert the raw data again."
+        )
+
+
+def _has_variable_length(dtype: np.dtype) -> bool:
+    text = h5py.check_string_dtype(dtype)
+    return (text is not None and text.length is None) or h5py.check_vlen_dtype(dtype) is not None
+
+
+def _read_texts(path: str) -> None:
+    """Read every text of variable length of a file."""
+
+    def read(name: str, thing: h5py.Group | h5py.Dataset) -> None:
+        list(thing.attrs.values())
+        elsewhere = isinstance(thing, h5py.Dataset) and (thing.is_virtual or thing.external)
+        if isinstance(thing, h5py.Dataset) and not elsewhere and _has_variable_length(thing.dtype):
+            thing[()]
+
+    with h5py.File(path, "r") as file:
+        read("/", file)
+        file.visititems(read)
 
 
 @contextmanager
@@ -136,3 +195,7 @@ class _Sink(io.RawIOBase):
 
     def tell(self) -> int:
         return self._raw.tell()
+
+
+if __name__ == "__main__":
+    _read_texts(sys.argv[1])

@@ -158,3 +158,42 @@ def test_a_full_disk_is_an_error_and_no_crash(tmp_path, limit):
     assert "Traceback" not in ran.stderr
     assert path.read_bytes() == b"an earlier file"
     assert os.listdir(tmp_path) == ["a.h5"]
+
+
+def with_texts_of_variable_length(path):
+    """A file as earlier versions wrote it."""
+    schema.write(path, make_series())
+    with h5py.File(path, "r+") as file:
+        for name in ("vdids", "timestamps", "feature_names"):
+            texts = file[f"metadata/{name}"].asstr()[:].tolist()
+            del file[f"metadata/{name}"]
+            file[f"metadata/{name}"] = texts
+        for name in ("timezone", "dataset_name"):
+            file.attrs[name] = file.attrs[name].decode()
+
+
+def test_texts_of_variable_length_are_read(tmp_path):
+    with_texts_of_variable_length(tmp_path / "a.h5")
+    assert schema.read(tmp_path / "a.h5").vdids == make_series().vdids
+
+
+@pytest.mark.slow
+def test_damage_of_such_texts_ends_in_an_error_and_never_hangs(tmp_path, monkeypatch):
+    monkeypatch.setattr("socialgraph.storage._SECONDS_FOR_TEXTS", 3.0)
+    with_texts_of_variable_length(tmp_path / "a.h5")
+    whole = (tmp_path / "a.h5").read_bytes()
+    heap = whole.find(b"GCOL")
+    said = []
+    for sector in range(heap, heap + 2048, 512):
+        damaged = bytearray(whole)
+        damaged[sector : sector + 512] = bytes(512)
+        path = tmp_path / f"{sector}.h5"
+        path.write_bytes(damaged)
+        try:
+            series = schema.read(path)
+        except schema.SchemaError as error:
+            said.append(str(error))
+        else:
+            assert series.vdids == make_series().vdids
+    assert any("cannot be read to their end" in text for text in said)
+    assert all(".h5'" in text for text in said)
