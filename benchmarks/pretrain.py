@@ -19,7 +19,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from benchmarks.auckland import auckland
 from benchmarks.environment import ROOT, describe_environment
-from data_prep.simulate_random import Ranges, random_networks
+from data_prep.simulate_random import random_networks
+from data_prep.simulate_ranges import Ranges
 from socialgraph import schema
 from socialgraph.data import Loading, Network, NetworksDataModule, Windows
 from socialgraph.forecaster import Forecaster
