@@ -48,6 +48,17 @@ def test_a_network_is_trained_and_measured_on_other_roads(tmp_path):
         torch.testing.assert_close(again[name], weight, rtol=0, atol=0)  # the seed rules all
 
 
+@pytest.mark.slow
+def test_a_training_that_was_stopped_goes_on(tmp_path):
+    words = ["--quick", "--batches=3", "--random=1", f"--output={tmp_path / 'a.ckpt'}"]
+    steps = []
+    for more in (["--epochs=1"], ["--epochs=3", "--resume"]):
+        pretrain.main([*words, *more])
+        last = torch.load(tmp_path / "a.training" / "last.ckpt", weights_only=True)
+        steps.append(last["global_step"])
+    assert steps == [9, 27]  # three networks, three batches of each in an epoch
+
+
 def test_the_table_says_how_far_each_is():
     mae = {"forecast": 9.0, "last_value": 12.0, "usual": 10.0, "without_neighbours": 9.9}
     mae |= {"ridge": 9.5, "network": 9.2, "fifth": 8.0, "fifth_with_a_day": 8.4, "tuned": 8.5}
