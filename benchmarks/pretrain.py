@@ -19,7 +19,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from benchmarks.auckland import auckland
 from benchmarks.environment import ROOT, describe_environment
-from data_prep.simulate_random import Ranges, random_networks
+from data_prep.simulate_random import random_networks
+from data_prep.simulate_ranges import Ranges
 from socialgraph import schema
 from socialgraph.data import Loading, Network, NetworksDataModule, Windows
 from socialgraph.forecaster import Forecaster
@@ -133,7 +134,9 @@ def train(
     )
     folder = args.output.with_suffix(".training")
     forecaster = Forecaster(make_network(args.setting), silence=0.5, learning_rate=2e-3)
-    keep = ModelCheckpoint(folder, save_last=True, save_top_k=0, enable_version_counter=False)
+    keep = ModelCheckpoint(
+        folder, "last", enable_version_counter=False, save_on_train_epoch_end=True
+    )
     trainer = pl.Trainer(
         max_epochs=args.epochs,
         accelerator="cpu",

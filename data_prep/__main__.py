@@ -238,7 +238,7 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
         type=int,
         metavar="N",
         help="as many networks, each a file, drawn from the ranges of "
-        "data_prep.simulate_random.Ranges: layouts, spacing, lanes, demand, rain, events, "
+        "data_prep.simulate_ranges.Ranges: layouts, spacing, lanes, demand, rain, events, "
         "quantities, intervals, faults",
     )
     add("--overwrite", action="store_true", help="replace OUT if it exists")

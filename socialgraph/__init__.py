@@ -1,6 +1,6 @@
 """Traffic forecasting with one shared xLSTM encoder and social pooling on sensor graphs."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,14 @@ def load_pretrained(path: "str | Path | None" = None) -> "PretrainedForecaster":
     from socialgraph import pretrained
 
     return pretrained.load_pretrained(path)
+
+
+@overload
+def load(path: Literal["pretrained"]) -> "PretrainedForecaster": ...  # type: ignore[overload-overlap]
+
+
+@overload
+def load(path: "str | Path", device: str = "cpu", trust: "Sequence[str]" = ()) -> "Forecaster": ...
 
 
 def load(

@@ -46,7 +46,7 @@ _DATA_KINDS = {
     "scale_by": (str,),
     "batches_per_epoch": (int, type(None)),
 }
-_NETWORK_KINDS = {
+_NETWORK_KINDS: dict[str, type | tuple[type, ...]] = {
     "series": str,
     "features": list,
     "weight": (int, float),

@@ -1,6 +1,7 @@
 """The graph of some detectors as the tensors that a batch carries."""
 
 import warnings
+from typing import cast
 
 import numpy as np
 import torch
@@ -57,7 +58,8 @@ def placed_graph(builder: GraphBuilder | None, series: TrafficSeries) -> dict[st
         ``edge_index`` ``[2, E]``, ``distance`` ``[E]`` and ``offset`` ``[E, 2]`` in metres, as
         :func:`graph_tensors` gives them; and ``positions_xy`` ``[N, 2]``, zeros where unknown.
     """
-    pos = project(series.lat, series.lon)
+    detectors = cast(Detectors, series)  # a series in memory has arrays of positions
+    pos = project(detectors.lat, detectors.lon)
     placed = np.flatnonzero(np.isfinite(pos).all(axis=1))
     graph = {
         # Edges alone are looked at; strict mode asks for a position of every detector.
@@ -69,7 +71,7 @@ def placed_graph(builder: GraphBuilder | None, series: TrafficSeries) -> dict[st
     if not len(placed) or builder is None:
         return graph
     known = series.select(vdids=[series.vdids[row] for row in placed])
-    found = graph_tensors(builder, known)
+    found = graph_tensors(builder, cast(Detectors, known))
     found["edge_index"] = torch.from_numpy(placed)[found["edge_index"]]
     return {**graph, **{name: part for name, part in found.items() if name != "positions_xy"}}
 

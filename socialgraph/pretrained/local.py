@@ -11,7 +11,7 @@ from socialgraph.pretrained.history import History
 __all__ = ["LocalRidge", "network_share"]
 
 _PENALTY = 10.0
-_MOST_WINDOWS = 1000  # to fit the map, spread over the history
+_MOST_WINDOWS = 400  # to fit the map, spread over the history
 _MOST_COMPARED = 128
 _FEW_WINDOWS = 64  # with fewer nothing is learnt
 

@@ -10,7 +10,7 @@ import torch
 from benchmarks import ingredients, pretrain, zero_shot
 from benchmarks.tables import TABLES
 from data_prep.simulate import simulate
-from data_prep.simulate_random import Ranges
+from data_prep.simulate_ranges import Ranges
 from socialgraph.pretrained import load_pretrained
 from socialgraph.schema import write
 from tests.conftest import make_series
@@ -46,6 +46,17 @@ def test_a_network_is_trained_and_measured_on_other_roads(tmp_path):
     again = load_pretrained(tmp_path / "again.ckpt").network.state_dict()
     for name, weight in forecaster.network.state_dict().items():
         torch.testing.assert_close(again[name], weight, rtol=0, atol=0)  # the seed rules all
+
+
+@pytest.mark.slow
+def test_a_training_that_was_stopped_goes_on(tmp_path):
+    words = ["--quick", "--batches=3", "--random=1", f"--output={tmp_path / 'a.ckpt'}"]
+    steps = []
+    for more in (["--epochs=1"], ["--epochs=3", "--resume"]):
+        pretrain.main([*words, *more])
+        last = torch.load(tmp_path / "a.training" / "last.ckpt", weights_only=True)
+        steps.append(last["global_step"])
+    assert steps == [9, 27]  # three networks, three batches of each in an epoch
 
 
 def test_the_table_says_how_far_each_is():

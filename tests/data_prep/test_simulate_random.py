@@ -10,7 +10,8 @@ from data_prep.road_network import build_network, demand_share
 from data_prep.simulate_faults import FAULTS, Faults, add_faults
 from data_prep.simulate_join import join, split_run
 from data_prep.simulate_layouts import LAYOUTS
-from data_prep.simulate_random import Ranges, draw_plan, random_networks
+from data_prep.simulate_random import random_networks
+from data_prep.simulate_ranges import Ranges, draw_plan
 from data_prep.simulate_traffic import Happenings, conditions, fill, rain_of, run
 from socialgraph.schema import read
 
