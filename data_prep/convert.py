@@ -130,7 +130,7 @@ def gather(
         edges=edges,
     )
     rules.report(report)
-    absent = Counter()
+    absent: Counter[str] = Counter()
     parts = _parts(grid, lanes, coarsening, absent)
     return Gathered(series, parts, lambda: report_pairs(grid, coarsening, absent, report))
 

@@ -33,6 +33,7 @@ OTHER_KINDS = {
     "tar": "a tar archive (unpack it)",
 }
 _MOST_MEMBERS = 2_000_000
+_BUFFER = 2**20
 _LARGEST_DOCUMENT = 2**29  # bytes of one document when unpacked
 _DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
@@ -95,7 +96,7 @@ def kind_of(path: str | Path) -> str:
     return "tar" if head[257:262] == b"ustar" else "text"
 
 
-def open_bytes(path: str | Path) -> IO[bytes]:
+def open_bytes(path: str | Path) -> io.BufferedReader:
     """Open a file, or what is in a compressed one (gzip, bzip2, xz, or zip with one member).
 
     Raises:
@@ -104,13 +105,13 @@ def open_bytes(path: str | Path) -> IO[bytes]:
     with open(path, "rb") as raw:
         start = raw.read(6)
     if start.startswith(b"\x1f\x8b"):
-        return _Told(gzip.open(path, "rb"), path)  # type: ignore[return-value]
+        return _buffered(gzip.open(path, "rb"), path)
     if start.startswith(b"BZh"):
-        return _Told(bz2.open(path, "rb"), path)  # type: ignore[return-value]
+        return _buffered(bz2.open(path, "rb"), path)
     if start.startswith(b"\xfd7zXZ\x00"):
-        return _Told(lzma.open(path, "rb"), path)  # type: ignore[return-value]
+        return _buffered(lzma.open(path, "rb"), path)
     if start.startswith(b"PK\x03\x04") and len(names := _zip_names(path)) == 1:
-        return _Told(_open_zip_member(path, names[0]), path)  # type: ignore[return-value]
+        return _buffered(_open_zip_member(path, names[0]), path)
     return open(path, "rb")
 
 
@@ -142,7 +143,7 @@ def read_documents(paths: Sequence[Path], suffixes: tuple[str, ...]) -> Iterator
 class _Told(io.RawIOBase):
     """A compressed file whose damage is told with its name."""
 
-    def __init__(self, handle: IO[bytes], path: str | Path) -> None:
+    def __init__(self, handle: IO[bytes] | io.BufferedIOBase, path: str | Path) -> None:
         self._handle, self._path = handle, path
 
     def readable(self) -> bool:
@@ -168,6 +169,10 @@ class _Told(io.RawIOBase):
     def close(self) -> None:
         self._handle.close()
         super().close()
+
+
+def _buffered(handle: IO[bytes] | io.BufferedIOBase, path: str | Path) -> io.BufferedReader:
+    return io.BufferedReader(_Told(handle, path), _BUFFER)  # type: ignore[arg-type]
 
 
 def _zip_names(path: str | Path) -> list[str]:
@@ -227,7 +232,7 @@ def _check_count(path: Path, count: int) -> None:
         raise ValueError(f"'{path}' has more than {_MOST_MEMBERS:,} members. Divide it.")
 
 
-def _read_bounded(handle: IO[bytes], name: str) -> bytes:
+def _read_bounded(handle: IO[bytes] | io.BufferedIOBase, name: str) -> bytes:
     data = handle.read(_LARGEST_DOCUMENT + 1)
     if len(data) > _LARGEST_DOCUMENT:
         raise ValueError(

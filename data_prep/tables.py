@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -151,17 +151,17 @@ def _text_frames(
     places = {name: list(header).index(name) for name in wanted}
     with TableText(path, table_format, len(header)) as text, _told(path, table_format):
         reader = pd.read_csv(
-            _as_handle(text),
+            cast("TextIOBase", text),
             sep=table_format.delimiter,
             decimal=table_format.decimal or ".",
             thousands=table_format.thousands or None,
             header=None,
-            names=range(len(header)),
+            names=list(range(len(header))),
             index_col=False,
             usecols=sorted(places.values()),
             dtype={places[name]: str for name in texts},
             keep_default_na=False,
-            na_values={places[name]: _NULL_TEXTS for name in numbers},
+            na_values=cast("dict", {places[name]: _NULL_TEXTS for name in numbers}),
             skipinitialspace=True,
             float_precision="round_trip",
             low_memory=False,
@@ -169,10 +169,6 @@ def _text_frames(
         )
         for piece in reader:
             yield piece[[places[name] for name in wanted]].set_axis(wanted, axis="columns")
-
-
-def _as_handle(text: TableText) -> "TextIOBase":
-    return text  # type: ignore[return-value]  # pandas asks for read and __iter__ alone
 
 
 class _told:

@@ -29,8 +29,10 @@ FEATURES = ("speed", "flow", "occupancy")
 _RULES = ["weighted", "sum", "mean"]
 _NULL = {-99, -1, 255}
 _STEP = 60  # seconds in which VDLive counts
-_ATTRIBUTES = ("RoadID", "RoadName", "RoadClass", "RoadDirection", "Bearing", "LaneNum", "LinkID")
-_ATTRIBUTES += ("LocationMile", "SubAuthorityCode", "VDType")
+_ATTRIBUTES = (
+    *("RoadID", "RoadName", "RoadClass", "RoadDirection", "Bearing", "LaneNum", "LinkID"),
+    *("LocationMile", "SubAuthorityCode", "VDType"),
+)
 
 
 def add_options(parser: ArgumentParser) -> None:
