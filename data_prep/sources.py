@@ -29,6 +29,7 @@ TABLE_KINDS = {"text": "a text", "parquet": "a Parquet file", "xlsx": "an Excel 
 OTHER_KINDS = {
     "hdf5": "an HDF5 file (of pandas: 'convert metr-la', or write it with to_csv)",
     "numpy": "an array of NumPy ('convert pems-npz' reads those of PEMS03 to 08)",
+    "xls": "an old Excel workbook (save it as .xlsx or CSV)",
     "zip": "a zip archive of several files (unpack it, or make one for each file)",
     "tar": "a tar archive (unpack it)",
 }
@@ -73,8 +74,8 @@ def expand_paths(patterns: Sequence[str]) -> list[Path]:
 
 
 def kind_of(path: str | Path) -> str:
-    """What a file is by its first bytes: ``"text"``, ``"parquet"``, ``"xlsx"``, ``"hdf5"``,
-    ``"numpy"``, ``"zip"`` or ``"tar"``; a compressed file is what is in it."""
+    """What a file is by its first bytes: ``"text"``, ``"parquet"``, ``"xlsx"``, ``"xls"``,
+    ``"hdf5"``, ``"numpy"``, ``"zip"`` or ``"tar"``; a compressed file is what is in it."""
     with open(path, "rb") as raw:
         start = raw.read(8)
     if start.startswith(b"PK\x03\x04"):
@@ -89,6 +90,8 @@ def kind_of(path: str | Path) -> str:
         return "parquet"
     if start.startswith(b"\x93NUMPY"):
         return "numpy"
+    if start.startswith(b"\xd0\xcf\x11\xe0"):
+        return "xls"
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return "hdf5"
     with open_bytes(path) as handle:

@@ -67,7 +67,7 @@ def read_header(path: str | Path, table_format: TableFormat) -> tuple[list[str],
         return list(table_format.names) or found.header, table_format
     if kind not in TABLE_KINDS:
         raise ValueError(f"'{path}' is {OTHER_KINDS[kind]}, and no table.")
-    frame = next(_whole_frame(path, kind))
+    frame = next(_whole_frame(path, kind, table_format))
     return [str(name) for name in frame.columns], table_format
 
 
@@ -116,7 +116,8 @@ def read_pieces(
     if kind == "text":
         pieces = _text_frames(path, texts, numbers, header, table_format)
     else:
-        pieces = (frame.set_axis(list(header), axis=1) for frame in _whole_frame(path, kind))
+        frames = _whole_frame(path, kind, table_format)
+        pieces = (frame.set_axis(list(header), axis=1) for frame in frames)
     for piece in pieces:
         for name in texts:
             piece[name] = _as_text(piece[name])
@@ -188,13 +189,14 @@ class _told:
             ) from error
 
 
-def _whole_frame(path: str | Path, kind: str) -> Iterator[pd.DataFrame]:
+def _whole_frame(path: str | Path, kind: str, table_format: TableFormat) -> Iterator[pd.DataFrame]:
     with open_bytes(path) as handle:
         try:
             if kind == "parquet":
                 frame = pd.read_parquet(handle)
             else:
-                frame = pd.read_excel(handle, engine="openpyxl")
+                first, last = table_format.skip_rows, table_format.skip_footer
+                frame = pd.read_excel(handle, engine="openpyxl", skiprows=first, skipfooter=last)
         except ImportError as error:
             raise ValueError(
                 f"'{path}' is {TABLE_KINDS[kind]}: pip install 'socialgraph[feeds]' to read it, or "
