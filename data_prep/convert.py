@@ -98,7 +98,8 @@ def gather(
     report_clocks(clocks, args.timezone, report)
     report_rows(grid, report)
     feed.tell(report)
-    lanes = Lanes(grid.vdids, feed.features)
+    lane_rules = _known(pairs(args.lane_rule, "--lane-rule"), feed.features, "--lane-rule")
+    lanes = Lanes(grid.vdids, feed.features, lane_rules)
     axis = _axis(grid, coarsening)
     if table is None and feed.detectors is not None and (own := feed.detectors()) is not None:
         table = drop_null_island(own, report)
@@ -130,7 +131,7 @@ def gather(
         edges=edges,
     )
     rules.report(report)
-    absent = Counter()
+    absent: Counter[str] = Counter()
     parts = _parts(grid, lanes, coarsening, absent)
     return Gathered(series, parts, lambda: report_pairs(grid, coarsening, absent, report))
 

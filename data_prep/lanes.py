@@ -1,22 +1,33 @@
 """Lanes of a detector joined to one reading."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from data_prep.coarsen import WEIGHTS
 
-__all__ = ["LANE_MARK", "Lanes", "join_lanes", "lane_rules"]
+__all__ = ["LANE_MARK", "LANE_RULES", "Lanes", "join_lanes", "lane_rules"]
 
+LANE_RULES = ("sum", "mean", "weighted")
 LANE_MARK = "\x1f"  # between a detector and its lane, until lanes are joined
 
 
-def lane_rules(features: list[str]) -> list[str]:
+def lane_rules(features: list[str], said: Mapping[str, str]) -> list[str]:
     """How lanes are joined, by feature: vehicles are summed, speeds weighted by the vehicles (if
-    they are known), everything else is averaged."""
+    they are known), everything else is averaged, unless ``said`` otherwise.
+
+    Raises:
+        ValueError: if there is no such rule.
+    """
+    odd = [rule for rule in said.values() if rule not in LANE_RULES]
+    if odd:
+        raise ValueError(f"Expected --lane-rule as one of {LANE_RULES} (got {odd[0]!r}).")
     known = any(name in WEIGHTS for name in features)
-    return [
+    usual = [
         "sum" if name in WEIGHTS else "weighted" if name == "speed" and known else "mean"
         for name in features
     ]
+    return [said.get(name, rule) for name, rule in zip(features, usual, strict=True)]
 
 
 def join_lanes(values: np.ndarray, rules: list[str], weight: int | None) -> np.ndarray:
@@ -55,18 +66,21 @@ class Lanes:
     """Columns of a grid that are lanes, and the detectors that they are of.
 
     Args:
+        rules: how lanes are joined, by feature, where the user says it.
         vdids: ids of the columns ``[C]``; a lane stands behind its :data:`LANE_MARK`.
         features: names of the features.
     """
 
-    def __init__(self, vdids: list[str], features: list[str]) -> None:
+    def __init__(
+        self, vdids: list[str], features: list[str], rules: Mapping[str, str] | None = None
+    ) -> None:
         self._columns: dict[str, list[int]] = {}
         for column, vdid in enumerate(vdids):
             self._columns.setdefault(vdid.split(LANE_MARK)[0], []).append(column)
         self.vdids = list(self._columns)
         self.most = max(map(len, self._columns.values()), default=1)
         self._are_lanes = any(LANE_MARK in vdid for vdid in vdids)
-        self._rules = lane_rules(features)
+        self._rules = lane_rules(features, rules or {})
         self._weight = next((i for i, name in enumerate(features) if name in WEIGHTS), None)
 
     def apply(self, values: np.ndarray) -> np.ndarray:

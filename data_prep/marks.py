@@ -72,10 +72,7 @@ def _spikes(values: np.ndarray, span: float) -> np.ndarray:
     spikes = np.zeros(values.shape, dtype=bool)
     if len(values) < _FEWEST:
         return spikes
-    steps = np.abs(np.diff(values, axis=0))
-    known = ~np.isnan(steps).all(axis=0)
-    usual = np.full(values.shape[1], np.inf)
-    usual[known] = np.nanmedian(steps[:, known], axis=0)
+    usual = _lower_median(np.abs(np.diff(values, axis=0)))
     before = values[1:-1] - values[:-2]
     after = values[1:-1] - values[2:]
     jump = np.minimum(np.abs(before), np.abs(after))
@@ -83,6 +80,14 @@ def _spikes(values: np.ndarray, span: float) -> np.ndarray:
     least = _JUMP * np.maximum(usual, _FLOOR * span)
     spikes[1:-1] = (before * after > 0) & (jump > least) & (beside < jump / 4)
     return spikes
+
+
+def _lower_median(values: np.ndarray) -> np.ndarray:
+    """The middle of each column, the lower one of two; infinite for a column without a value."""
+    ordered = np.sort(values, axis=0)  # NaN comes last
+    middle = np.maximum((~np.isnan(values)).sum(axis=0) - 1, 0) // 2
+    found = ordered[middle, np.arange(values.shape[1])]
+    return np.where(np.isnan(found), np.inf, found)
 
 
 def _mark_contradictions(

@@ -71,6 +71,14 @@ def add_readings_options(parser: ArgumentParser, format_: Format) -> None:
         help="how finer readings come to --interval: mean, weighted (by the vehicles), sum or last",
     )
     add(
+        "--lane-rule",
+        **_SEVERAL,
+        default=[],
+        metavar="FEATURE=RULE",
+        help="how lanes of a detector are joined: sum, mean or weighted (default: vehicles are "
+        "summed, speeds weighted by them, others averaged)",
+    )
+    add(
         "--min-share",
         type=float,
         default=0.5,

@@ -102,8 +102,9 @@ def _columns(rows: list[dict], points: list[list[tuple]]) -> dict[str, list[str]
 def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and value != value):
         return ""
-    whole = isinstance(value, float | np.floating) and float(value).is_integer()
-    return str(int(value)) if whole else str(value).strip()
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
 def _read_layer(path: str | Path, crs: str | None) -> tuple[dict[str, list[str]], str | None]:

@@ -29,10 +29,12 @@ TABLE_KINDS = {"text": "a text", "parquet": "a Parquet file", "xlsx": "an Excel 
 OTHER_KINDS = {
     "hdf5": "an HDF5 file (of pandas: 'convert metr-la', or write it with to_csv)",
     "numpy": "an array of NumPy ('convert pems-npz' reads those of PEMS03 to 08)",
+    "xls": "an old Excel workbook (save it as .xlsx or CSV)",
     "zip": "a zip archive of several files (unpack it, or make one for each file)",
     "tar": "a tar archive (unpack it)",
 }
 _MOST_MEMBERS = 2_000_000
+_BUFFER = 2**20
 _LARGEST_DOCUMENT = 2**29  # bytes of one document when unpacked
 _DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
@@ -72,8 +74,8 @@ def expand_paths(patterns: Sequence[str]) -> list[Path]:
 
 
 def kind_of(path: str | Path) -> str:
-    """What a file is by its first bytes: ``"text"``, ``"parquet"``, ``"xlsx"``, ``"hdf5"``,
-    ``"numpy"``, ``"zip"`` or ``"tar"``; a compressed file is what is in it."""
+    """What a file is by its first bytes: ``"text"``, ``"parquet"``, ``"xlsx"``, ``"xls"``,
+    ``"hdf5"``, ``"numpy"``, ``"zip"`` or ``"tar"``; a compressed file is what is in it."""
     with open(path, "rb") as raw:
         start = raw.read(8)
     if start.startswith(b"PK\x03\x04"):
@@ -88,6 +90,8 @@ def kind_of(path: str | Path) -> str:
         return "parquet"
     if start.startswith(b"\x93NUMPY"):
         return "numpy"
+    if start.startswith(b"\xd0\xcf\x11\xe0"):
+        return "xls"
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return "hdf5"
     with open_bytes(path) as handle:
@@ -95,7 +99,7 @@ def kind_of(path: str | Path) -> str:
     return "tar" if head[257:262] == b"ustar" else "text"
 
 
-def open_bytes(path: str | Path) -> IO[bytes]:
+def open_bytes(path: str | Path) -> io.BufferedReader:
     """Open a file, or what is in a compressed one (gzip, bzip2, xz, or zip with one member).
 
     Raises:
@@ -104,13 +108,13 @@ def open_bytes(path: str | Path) -> IO[bytes]:
     with open(path, "rb") as raw:
         start = raw.read(6)
     if start.startswith(b"\x1f\x8b"):
-        return _Told(gzip.open(path, "rb"), path)  # type: ignore[return-value]
+        return _buffered(gzip.open(path, "rb"), path)
     if start.startswith(b"BZh"):
-        return _Told(bz2.open(path, "rb"), path)  # type: ignore[return-value]
+        return _buffered(bz2.open(path, "rb"), path)
     if start.startswith(b"\xfd7zXZ\x00"):
-        return _Told(lzma.open(path, "rb"), path)  # type: ignore[return-value]
+        return _buffered(lzma.open(path, "rb"), path)
     if start.startswith(b"PK\x03\x04") and len(names := _zip_names(path)) == 1:
-        return _Told(_open_zip_member(path, names[0]), path)  # type: ignore[return-value]
+        return _buffered(_open_zip_member(path, names[0]), path)
     return open(path, "rb")
 
 
@@ -142,7 +146,7 @@ def read_documents(paths: Sequence[Path], suffixes: tuple[str, ...]) -> Iterator
 class _Told(io.RawIOBase):
     """A compressed file whose damage is told with its name."""
 
-    def __init__(self, handle: IO[bytes], path: str | Path) -> None:
+    def __init__(self, handle: IO[bytes] | io.BufferedIOBase, path: str | Path) -> None:
         self._handle, self._path = handle, path
 
     def readable(self) -> bool:
@@ -168,6 +172,10 @@ class _Told(io.RawIOBase):
     def close(self) -> None:
         self._handle.close()
         super().close()
+
+
+def _buffered(handle: IO[bytes] | io.BufferedIOBase, path: str | Path) -> io.BufferedReader:
+    return io.BufferedReader(_Told(handle, path), _BUFFER)  # type: ignore[arg-type]
 
 
 def _zip_names(path: str | Path) -> list[str]:
@@ -227,7 +235,7 @@ def _check_count(path: Path, count: int) -> None:
         raise ValueError(f"'{path}' has more than {_MOST_MEMBERS:,} members. Divide it.")
 
 
-def _read_bounded(handle: IO[bytes], name: str) -> bytes:
+def _read_bounded(handle: IO[bytes] | io.BufferedIOBase, name: str) -> bytes:
     data = handle.read(_LARGEST_DOCUMENT + 1)
     if len(data) > _LARGEST_DOCUMENT:
         raise ValueError(

@@ -18,9 +18,11 @@ __all__ = ["Dialect", "TableText", "find_dialect"]
 
 _DELIMITERS = ",;\t|"
 _SAMPLE_LINES = 200
-_BLOCK = 2**20
-_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"))
-_BOMS += ((codecs.BOM_UTF16_BE, "utf-16"),)
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 class Dialect(NamedTuple):
@@ -172,7 +174,7 @@ def _open_text(path: str | Path, table_format: "TableFormat") -> io.TextIOWrappe
     if not encoding:
         encoding = next((name for mark, name in _BOMS if start.startswith(mark)), "utf-8")
     try:
-        return io.TextIOWrapper(io.BufferedReader(handle, _BLOCK), encoding, newline=None)
+        return io.TextIOWrapper(handle, encoding, newline=None)
     except LookupError as error:
         raise ValueError(f"There is no --encoding {encoding!r}. Try latin-1 or utf-16.") from error
 

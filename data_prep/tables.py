@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -67,7 +67,7 @@ def read_header(path: str | Path, table_format: TableFormat) -> tuple[list[str],
         return list(table_format.names) or found.header, table_format
     if kind not in TABLE_KINDS:
         raise ValueError(f"'{path}' is {OTHER_KINDS[kind]}, and no table.")
-    frame = next(_whole_frame(path, kind))
+    frame = next(_whole_frame(path, kind, table_format))
     return [str(name) for name in frame.columns], table_format
 
 
@@ -116,7 +116,8 @@ def read_pieces(
     if kind == "text":
         pieces = _text_frames(path, texts, numbers, header, table_format)
     else:
-        pieces = (frame.set_axis(list(header), axis=1) for frame in _whole_frame(path, kind))
+        frames = _whole_frame(path, kind, table_format)
+        pieces = (frame.set_axis(list(header), axis=1) for frame in frames)
     for piece in pieces:
         for name in texts:
             piece[name] = _as_text(piece[name])
@@ -151,17 +152,17 @@ def _text_frames(
     places = {name: list(header).index(name) for name in wanted}
     with TableText(path, table_format, len(header)) as text, _told(path, table_format):
         reader = pd.read_csv(
-            _as_handle(text),
+            cast("TextIOBase", text),
             sep=table_format.delimiter,
             decimal=table_format.decimal or ".",
             thousands=table_format.thousands or None,
             header=None,
-            names=range(len(header)),
+            names=list(range(len(header))),
             index_col=False,
             usecols=sorted(places.values()),
             dtype={places[name]: str for name in texts},
             keep_default_na=False,
-            na_values={places[name]: _NULL_TEXTS for name in numbers},
+            na_values=cast("dict", {places[name]: _NULL_TEXTS for name in numbers}),
             skipinitialspace=True,
             float_precision="round_trip",
             low_memory=False,
@@ -169,10 +170,6 @@ def _text_frames(
         )
         for piece in reader:
             yield piece[[places[name] for name in wanted]].set_axis(wanted, axis="columns")
-
-
-def _as_handle(text: TableText) -> "TextIOBase":
-    return text  # type: ignore[return-value]  # pandas asks for read and __iter__ alone
 
 
 class _told:
@@ -192,13 +189,14 @@ class _told:
             ) from error
 
 
-def _whole_frame(path: str | Path, kind: str) -> Iterator[pd.DataFrame]:
+def _whole_frame(path: str | Path, kind: str, table_format: TableFormat) -> Iterator[pd.DataFrame]:
     with open_bytes(path) as handle:
         try:
             if kind == "parquet":
                 frame = pd.read_parquet(handle)
             else:
-                frame = pd.read_excel(handle, engine="openpyxl")
+                first, last = table_format.skip_rows, table_format.skip_footer
+                frame = pd.read_excel(handle, engine="openpyxl", skiprows=first, skipfooter=last)
         except ImportError as error:
             raise ValueError(
                 f"'{path}' is {TABLE_KINDS[kind]}: pip install 'socialgraph[feeds]' to read it, or "

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from socialgraph.atomic import replacing
+from socialgraph.atomic import clone, replacing
 from tests.conftest import ROOT
 
 
@@ -38,7 +38,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_the_litter_of_killed_writers_goes_and_that_of_living_ones_stays(tmp_path):
     path = tmp_path / "a.txt"
     script = (
-        "import os, sys, signal; from socialgraph.atomic import replacing\n"
+        "import os, sys, signal; from socialgraph.atomic import clone, replacing\n"
         "with replacing(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -70,3 +70,11 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path):
     with pytest.raises(OSError) as end, replacing(tmp_path / "a.txt") as temporary:  # noqa: PT011
         raise OSError(28, "No space left on device", str(temporary))
     assert end.value.filename == str(tmp_path / "a.txt")
+
+
+def test_a_clone_is_a_copy_of_its_own(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(range(256)) * 1000)
+    clone(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
+    (tmp_path / "b").write_bytes(b"new")
+    assert len((tmp_path / "a").read_bytes()) == 256_000

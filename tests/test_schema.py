@@ -384,3 +384,44 @@ def test_what_is_known_of_a_detector_is_text_or_numbers(tmp_path):
     with pytest.raises(SeriesError, match="without a NUL"):
         schema.write(tmp_path / "b.h5", series)
     assert not (tmp_path / "b.h5").exists()
+
+
+def test_parts_make_the_file_that_a_whole_makes(tmp_path):
+    series = make_series(steps=700)
+    schema.write(tmp_path / "whole.h5", series)
+    for size in (1, 100, 699):
+        parts = (series.values[i : i + size] for i in range(0, 700, size))
+        schema.write_parts(tmp_path / "parts.h5", series, parts)
+        np.testing.assert_array_equal(schema.read(tmp_path / "parts.h5").values, series.values)
+    with pytest.raises(SeriesError, match=r"700 steps \(got 300\)"):
+        schema.write_parts(tmp_path / "few.h5", series, [series.values[:300]])
+    assert not (tmp_path / "few.h5").exists()
+
+
+def test_an_outline_is_everything_but_the_readings(tmp_path):
+    series = make_series()
+    schema.write(tmp_path / "a.h5", series)
+    outline = schema.read_outline(tmp_path / "a.h5")
+    whole = schema.read(tmp_path / "a.h5")
+    assert outline.values.shape == whole.values.shape
+    assert outline.values.strides == (0, 0, 0)
+    for name in ("vdids", "units", "timezone", "vd_info", "interval_minutes", "dataset_name"):
+        assert getattr(outline, name) == getattr(whole, name)
+    np.testing.assert_array_equal(outline.timestamps, whole.timestamps)
+    np.testing.assert_array_equal(outline.lat, whole.lat)
+
+
+def test_blocks_and_steps_are_parts_of_the_readings(tmp_path):
+    series = make_series(steps=500)
+    schema.write(tmp_path / "a.h5", series)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file["data/features"]
+        file.create_dataset("data/features", data=series.values, chunks=(7, 6, 2))
+    for cells in (1, 1000, 10**9):
+        blocks = list(schema.read_blocks(tmp_path / "a.h5", cells))
+        starts = np.cumsum([0, *(len(values) for _, values in blocks)])[:-1]
+        assert [start for start, _ in blocks] == starts.tolist()
+        whole = np.concatenate([values for _, values in blocks])
+        np.testing.assert_array_equal(whole, series.values)
+    steps = schema.read_steps(tmp_path / "a.h5", 13, 40)
+    np.testing.assert_array_equal(steps, series.values[13:40])

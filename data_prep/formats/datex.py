@@ -78,7 +78,8 @@ def read(args: Namespace) -> Feed:
             elaborated data, or it is not certain which of several values of a site is meant.
     """
     paths = expand_paths(args.raw)
-    features, skipped = tuple(args.features), Counter()
+    features = tuple(args.features)
+    skipped: Counter[str] = Counter()
 
     def blocks() -> Iterator[Block]:
         documents = read_documents(paths, (".xml",))

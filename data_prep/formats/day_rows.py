@@ -117,11 +117,13 @@ def _file_blocks(
     own = [name for name in _PLACES if name in header]
     for piece in read_pieces(path, [*ids, day, *own], columns, header, found):
         days, is_local = parse_times(
-            piece[day].str.replace(r"[ T]0?0:00(:00)?$", "", regex=True),
+            pd.Series(piece[day]).str.replace(r"[ T]0?0:00(:00)?$", "", regex=True),
             f"column {day!r} of '{path}'",
             args.time_format,
         )
-        names = piece[ids[0]].str.cat([piece[name] for name in ids[1:]], sep="-")
+        names = piece[ids[0]]
+        for name in ids[1:]:
+            names = names + "-" + piece[name]
         if len(own) == 2:
             pairs = piece[own].itertuples(index=False, name=None)
             places.rows |= dict(zip(names, pairs, strict=True))

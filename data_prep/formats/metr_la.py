@@ -118,7 +118,7 @@ def _has_times(path: str | Path, located: Sequence[str], table_format: TableForm
         return False
     places = [str(place) for place in range(len(header))]
     first = next(read_pieces(path, ["0"], (), places, found), None)
-    text = "" if first is None or not len(first) else first.iloc[0, 0]
+    text = "" if first is None or not len(first) else str(first.iloc[0, 0])
     if is_epoch(text) or is_date(text) or not text.replace(".", "", 1).isdecimal():
         return True
     raise ValueError(

@@ -103,7 +103,8 @@ def _table(
         next((data[n] for n in names if n in data and data[n].dims == (dimension,)), None)
         for names in (_LAT, _LON)
     ]
-    if any(place is None for place in places):
+    known = [place for place in places if place is not None]
+    if len(known) < 2:
         return None
-    lat, lon = ([repr(float(v)) for v in place.values] for place in places)
+    lat, lon = ([repr(float(v)) for v in place.values] for place in known)
     return table_from_columns(path, {"id": vdids, "lat": lat, "lon": lon})

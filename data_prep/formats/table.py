@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
+from typing import Any
 
 from data_prep.feed import Feed
 from data_prep.formats.long import read_long
@@ -15,7 +16,8 @@ __all__ = ["add_options", "read"]
 
 def add_options(parser: ArgumentParser) -> None:
     """The options of tables."""
-    add, several = parser.add_argument, {"nargs": "+", "action": "extend"}
+    add = parser.add_argument
+    several: dict[str, Any] = {"nargs": "+", "action": "extend"}
     layout = parser.add_mutually_exclusive_group(required=True)
     layout.add_argument(
         "--wide", **several, metavar="FEATURE=FILE", help="files, quoted globs, folders by feature"

@@ -29,8 +29,10 @@ FEATURES = ("speed", "flow", "occupancy")
 _RULES = ["weighted", "sum", "mean"]
 _NULL = {-99, -1, 255}
 _STEP = 60  # seconds in which VDLive counts
-_ATTRIBUTES = ("RoadID", "RoadName", "RoadClass", "RoadDirection", "Bearing", "LaneNum", "LinkID")
-_ATTRIBUTES += ("LocationMile", "SubAuthorityCode", "VDType")
+_ATTRIBUTES = (
+    *("RoadID", "RoadName", "RoadClass", "RoadDirection", "Bearing", "LaneNum", "LinkID"),
+    *("LocationMile", "SubAuthorityCode", "VDType"),
+)
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -101,29 +103,37 @@ def live_block(name: str, entries: list[Mapping]) -> Block:
     Raises:
         ValueError: if an entry has no id or time, or a number cannot be read.
     """
-    rows, ids, stamps = [], [], []
+    lanes, ids, stamps = [], [], []
     for entry in entries:
         vdid, stamp = str(entry.get("VDID", "")).strip(), entry.get("DataCollectTime")
         if not vdid or not stamp:
             raise ValueError(f"Expected VDID and DataCollectTime in each VDLive of '{name}'.")
         ids.append(vdid)
         stamps.append(stamp)
-        rows.append(_readings(name, vdid, entry))
+        lanes.append(_lanes(name, vdid, entry))
     times, is_local = parse_times(pd.Series(stamps), f"DataCollectTime of '{name}'")
-    return long_block(times, ids, FEATURES, np.array(rows, dtype=np.float32), is_local, name)
+    return long_block(times, ids, FEATURES, _join(lanes), is_local, name)
 
 
-def _readings(name: str, vdid: str, entry: Mapping) -> np.ndarray:
-    """Speed, flow and occupancy of a detector, NaN if missing."""
-    missing = np.full(len(FEATURES), np.nan)
+def _lanes(name: str, vdid: str, entry: Mapping) -> list[tuple[float, float, float]]:
+    """Speed, flow and occupancy of each lane of a detector; none if its status is not 0."""
     if _number(name, vdid, entry.get("Status", 0)) != 0:
-        return missing
-    lanes = [
+        return []
+    return [
         _lane(name, vdid, lane)
         for link in _several(entry.get("LinkFlows"), "LinkFlow")
         for lane in _several(link.get("Lanes"), "Lane")
     ]
-    return join_lanes(np.array(lanes), _RULES, 1) if lanes else missing
+
+
+def _join(lanes: list[list[tuple[float, float, float]]]) -> np.ndarray:
+    """Readings of the detectors ``[R, F]``, those with as many lanes at once."""
+    counts = np.array([len(of) for of in lanes])
+    joined = np.full((len(lanes), len(FEATURES)), np.nan, dtype=np.float32)
+    for count in np.unique(counts[counts > 0]).tolist():
+        rows = np.flatnonzero(counts == count)
+        joined[rows] = join_lanes(np.array([lanes[row] for row in rows]), _RULES, 1)
+    return joined
 
 
 def _lane(name: str, vdid: str, lane: Mapping) -> tuple[float, float, float]:

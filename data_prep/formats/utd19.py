@@ -71,7 +71,8 @@ def read(args: Namespace) -> Feed:
     columns = {column: name for column, name in _COLUMNS.items() if name in args.features}
 
     def blocks() -> Iterator[Block]:
-        num_rows, cities = 0, set()
+        num_rows = 0
+        cities: set[str] = set()
         for path in tqdm(paths, desc="reading", unit="file", disable=None):
             for block in _file_blocks(path, columns, args.city, cities):
                 num_rows += len(block)

@@ -167,6 +167,10 @@ def test_one_row_per_lane_becomes_a_detector(write_file, run):
     series, _ = run("csv", *words)
     assert series.vdids == ["a", "b"]
     np.testing.assert_array_equal(series.values[0], [[80, 30], [70, NAN]])
+    series, _ = run("csv", *words, "--lane-rule", "speed=mean", "flow=mean")
+    np.testing.assert_array_equal(series.values[0], [[75, 15], [60, 5]])
+    assert "--lane-rule as one of" in run("csv", *words, "--lane-rule", "flow=most")[1]
+    assert "features are ['speed', 'flow']" in run("csv", *words, "--lane-rule", "occ=sum")[1]
 
 
 def test_a_file_per_lane_becomes_a_detector(write_file, run):
