@@ -2,10 +2,11 @@
 
 ``python -m benchmarks.windows --config configs/metr_la_week.yaml`` trains variants of the default
 network (:mod:`benchmarks.ablation`) with windows of several lengths, and tests all on the test
-windows whose forecasts begin when the shortest part of them can begin too.
+windows that all lengths have.
 """
 
 import argparse
+import functools
 import itertools
 from pathlib import Path
 
@@ -42,11 +43,11 @@ def make_datamodule(checkpoint: Path, given: TrafficDataModule) -> TrafficDataMo
 def measure_alike(checkpoints: list[Path], given: TrafficDataModule) -> list[dict]:
     """Errors of each checkpoint on the windows whose forecasts all of them can make."""
     datamodules = [make_datamodule(path, given) for path in checkpoints]
-    first = max(datamodule.first_times("test").min() for datamodule in datamodules)
+    common = functools.reduce(np.intersect1d, [each.first_times("test") for each in datamodules])
     tests = []
     for path, datamodule in zip(checkpoints, datamodules, strict=True):
-        common = np.flatnonzero(datamodule.first_times("test") >= first)
-        datamodule.starts["test"] = datamodule.starts["test"][common]
+        chosen = np.isin(datamodule.first_times("test"), common)
+        datamodule.starts["test"] = datamodule.starts["test"][chosen]
         tests.append(measure_errors(load(path), datamodule, path.with_suffix(".common.json")))
     return tests
 

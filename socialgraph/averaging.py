@@ -33,9 +33,10 @@ class PowerAverage(WeightAveraging):
         super().__init__(use_buffers=False, avg_fn=self._average)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Wait for the model's own set-up, which gives it parts that the average needs too."""
+        """Forget an earlier training, and wait for the model's own set-up, which gives it parts."""
+        self._average_model = None
         if stage == "fit":
-            self._average_model = None
+            self._latest_update_step, self._latest_update_epoch = 0, -1
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin an average, if no checkpoint gave one."""
@@ -45,7 +46,12 @@ class PowerAverage(WeightAveraging):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict
     ) -> None:
-        """Go on with the average of a checkpoint, from which the network itself may have come."""
+        """Go on with the average of a checkpoint, from which the network itself may have come.
+
+        Without a training nothing is to be done: the weights of a checkpoint are the average.
+        """
+        if trainer.state.fn != "fit":
+            return
         super().setup(trainer, pl_module, "fit")
         super().on_load_checkpoint(trainer, pl_module, checkpoint)
 

@@ -1,12 +1,15 @@
 """A forecaster as a file that needs no Lightning: ONNX, or a program of ``torch.export``."""
 
 import argparse
+import copy
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +20,7 @@ from socialgraph.atomic import replacing
 from socialgraph.data.graph import graph_tensors
 from socialgraph.forecaster import Forecaster, load
 from socialgraph.profile import is_weekend, slots_of
+from socialgraph.scaler import Scaling
 from socialgraph.shell import split_names
 
 __all__ = ["PlainForecaster", "dynamic_shapes", "example_inputs", "export_forecaster", "main"]
@@ -33,6 +37,11 @@ _AXES: dict[str, dict[int, str]] = {
     "offset": {0: "edges"},
     "edge_attr": {0: "edges"},
 }
+
+
+# What parts of a network may read.
+_TOLD = {"features", "mask", "profile", "profile_deviation", "attributes", "known"}
+_TOLD |= {f"{when}{name}" for when in ("", "target_") for name in ("time_of_day", "day_of_week")}
 
 
 class PlainForecaster(nn.Module):
@@ -56,7 +65,8 @@ class PlainForecaster(nn.Module):
     def __init__(self, forecaster: Forecaster) -> None:
         super().__init__()
         spec, profile = forecaster.spec, forecaster.profile
-        self.network, self.scaler = forecaster.network, forecaster.scaler
+        self.network = copy.deepcopy(forecaster.network).cpu()  # the caller's stays as it is
+        self.scaler = copy.deepcopy(forecaster.scaler).cpu()
         self.window, self.num_nodes = spec.window, len(spec.vdids)
         self.places = [spec.features.index(name) for name in spec.known]
         tables = {"usual": None, "usual_deviation": None, "known_of_nodes": None}
@@ -97,9 +107,9 @@ class PlainForecaster(nn.Module):
         if self.usual is not None:
             place = is_weekend(day_of_week).long(), slots_of(time_of_day, self.usual.size(1))
             place = *(part.unsqueeze(2) for part in place), row  # [B, T + P, N]
-            loc, scale = self.scaler.loc, self.scaler.scale
-            batch["profile"] = (self.usual[place] - loc) / scale
-            batch["profile_deviation"] = self.usual_deviation[place] / scale
+            usual = self.usual[place]
+            batch["profile"] = self.scaler.transform(usual, usual.isfinite())
+            batch["profile_deviation"] = self.usual_deviation[place] / self.scaler.scale
         if self.known_of_nodes is not None:
             batch["attributes"] = self.known_of_nodes[row]
         if known is not None:
@@ -129,13 +139,9 @@ def export_forecaster(forecaster: Forecaster, path: str | Path) -> None:
         raise ValueError(f"Expected a file '.onnx' or '.pt2' to export to (got '{path}').")
     if forecaster.spec is None:
         raise ValueError("Expected a trained forecaster. Fit it, or load its checkpoint.")
-    if not getattr(forecaster.network, "serves_strangers", True):
-        raise ValueError(
-            "A network with an encoder for each detector is not exported: exporters cannot follow "
-            "it. Export one with a shared encoder."
-        )
+    _check_exportable(forecaster)
     plain, graph = _plain(forecaster)
-    spec = json.dumps(_jsonable(forecaster.spec.to_dict()))
+    spec = json.dumps(_jsonable(forecaster.spec.to_dict()), allow_nan=False)
     example = example_inputs(forecaster, graph)
     shapes = dynamic_shapes(example)
     with _quiet(), replacing(path) as temporary, torch.no_grad():
@@ -146,6 +152,27 @@ def export_forecaster(forecaster: Forecaster, path: str | Path) -> None:
         else:
             defaults = {**graph, "node": torch.arange(len(forecaster.spec.vdids))}
             _write_onnx(plain, example, shapes, defaults, spec, temporary)
+
+
+def _check_exportable(forecaster: Forecaster) -> None:
+    """Refuse what the function cannot be made of."""
+    if not getattr(forecaster.network, "serves_strangers", True):
+        raise ValueError(
+            "A network with an encoder for each detector is not exported: exporters cannot follow "
+            "it. Export one with a shared encoder."
+        )
+    if forecaster.spec.scaling not in get_args(Scaling):
+        raise ValueError(
+            "A training on several networks is not exported, as each series is scaled by itself. "
+            "Use 'socialgraph forecast READINGS --checkpoint FILE'."
+        )
+    parts = getattr(forecaster.network, "inputs", [])
+    unknown = {entry for part in parts for entry in part.entries} - _TOLD
+    if unknown:
+        raise ValueError(
+            f"The network reads {sorted(unknown)}, which an exported forecaster is not told. Train "
+            "one without that part of 'inputs'."
+        )
 
 
 def _plain(forecaster: Forecaster) -> tuple[PlainForecaster, dict[str, Tensor]]:
@@ -248,7 +275,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _jsonable(value: object) -> object:
-    """Plain values as JSON keeps them."""
+    """Plain values as JSON keeps them, null for NaN."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
     if isinstance(value, dict):
         return {name: _jsonable(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

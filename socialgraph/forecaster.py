@@ -408,6 +408,16 @@ class Forecaster(pl.LightningModule):
         for name in ("current_model_state", "averaging_state"):
             checkpoint.pop(name, None)
 
+    def _tell_of_average(self, checkpoint: dict) -> None:
+        callbacks = self.trainer.callbacks
+        averaged = any(isinstance(callback, WeightAveraging) for callback in callbacks)
+        if "averaging_state" in checkpoint and not averaged:
+            warnings.warn(
+                "The weights of this training were averaged, and now are not: it goes on from the "
+                "average. Put its callback back into trainer.callbacks.",
+                stacklevel=2,
+            )
+
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Take network and specification from a checkpoint, before its weights.
 
@@ -420,6 +430,7 @@ class Forecaster(pl.LightningModule):
         if self._trainer is not None and self.trainer.training:
             check_resumable(checkpoint)
             check_unfinished(checkpoint, self.trainer.max_epochs, self.trainer.max_steps)
+            self._tell_of_average(checkpoint)
             spec.check_same_data(self.given)
             spec = replace(spec, graph=self.given.graph, source=self.given.source)
             self._saved_mean = checkpoint.get("step_mean")

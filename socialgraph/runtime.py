@@ -10,12 +10,15 @@ import numpy as np
 from socialgraph.axis import SeriesError
 from socialgraph.calendar import clock
 from socialgraph.series import TrafficSeries
+from socialgraph.silence import report_silent
 from socialgraph.spec import DataSpec, SpecError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["RuntimeForecaster"]
+
+_EDGES = {"edge_index": 1, "distance": 0, "offset": 0, "edge_attr": 0}  # and the axis of edges
 
 
 class RuntimeForecaster:
@@ -81,9 +84,11 @@ class RuntimeForecaster:
         Raises:
             ValueError: if something is of another shape, or is absent.
         """
-        readings, issued = np.asarray(readings, np.float32), np.asarray(issued, "datetime64[s]")
-        rows = np.arange(len(self.spec.vdids)) if node is None else np.asarray(node, np.int64)
-        self._check(readings, issued, known, rows, graph)
+        readings, issued = np.asarray(readings, np.float32), _as_times(issued)
+        rows = np.arange(len(self.spec.vdids)) if node is None else np.asarray(node)
+        graph = {name: _as_edges(name, part) for name, part in (graph or {}).items()}
+        self._check(readings, issued, known, rows)
+        self._check_graph(graph, rows)
         steps = self.spec.step * np.arange(1 - self.spec.window, self.spec.horizon + 1)
         times = issued[:, None] + steps  # [B, T + P]
         time_of_day, day_of_week = clock(times.ravel(), self.spec.timezone, self.spec.holidays)
@@ -93,7 +98,7 @@ class RuntimeForecaster:
             "day_of_week": day_of_week.reshape(times.shape),
             "node": rows,
             "known": None if known is None else np.asarray(known, np.float32),
-            **{name: _as_edges(name, part) for name, part in (graph or {}).items()},
+            **graph,
         }
         feed = {n: part for n, part in entries.items() if n in self._inputs and part is not None}
         return self._session.run(None, feed)[0]
@@ -118,8 +123,9 @@ class RuntimeForecaster:
         spec = self.spec
         series = self._conform(series)
         issued = series.timestamps[-1:]
-        values = series.values[None, -spec.window :]
-        prediction = {"forecast": self.predict(values, issued), "issued": issued}
+        values = series.values[-spec.window :]
+        report_silent(values, series.vdids)
+        prediction = {"forecast": self.predict(values[None], issued), "issued": issued}
         return forecast_table(prediction, spec, observed=False).to_pandas()
 
     def _conform(self, series: TrafficSeries) -> TrafficSeries:
@@ -151,7 +157,7 @@ class RuntimeForecaster:
             )
         return series
 
-    def _check(self, readings, issued, known, rows, graph) -> None:
+    def _check(self, readings, issued, known, rows) -> None:
         spec = self.spec
         shape = (len(issued), spec.window, len(rows), len(spec.features))
         if readings.shape != shape:
@@ -161,14 +167,10 @@ class RuntimeForecaster:
             )
         if np.isinf(readings).any():
             raise ValueError("Expected finite readings, or NaN where missing (got infinite ones).")
-        if len(rows) and not -1 <= rows.min() <= rows.max() < len(spec.vdids):
+        if rows.dtype.kind not in "iu" or ((rows < -1) | (rows >= len(spec.vdids))).any():
             raise ValueError(
-                f"Expected 'node' from -1 to {len(spec.vdids) - 1} (got {rows.min()} to "
-                f"{rows.max()})."
+                f"Expected 'node' as integers from -1 to {len(spec.vdids) - 1} (got {rows})."
             )
-        of_training = np.array_equal(rows, np.arange(len(spec.vdids)))
-        if graph is None and not of_training and "edge_index" in self._inputs:
-            raise ValueError("Expected the graph of these detectors, as 'graph' (got none).")
         if "known" in self._inputs:
             wanted = (len(issued), spec.window + spec.horizon, len(rows), len(spec.known))
             if known is None or np.shape(known) != wanted:
@@ -176,7 +178,44 @@ class RuntimeForecaster:
                     f"Expected 'known' of shape {wanted}, with {spec.known} at the steps of window "
                     f"and targets (got {'none' if known is None else np.shape(known)})."
                 )
+            if np.isinf(np.asarray(known, np.float64)).any():
+                raise ValueError("Expected finite 'known', or NaN where missing (got infinite).")
+
+    def _check_graph(self, graph: dict[str, np.ndarray], rows: np.ndarray) -> None:
+        wanted = sorted(self._inputs & set(_EDGES))
+        of_training = np.array_equal(rows, np.arange(len(self.spec.vdids)))
+        if not graph and (of_training or not wanted):
+            return
+        if sorted(graph) != wanted:
+            raise ValueError(
+                f"Expected the graph of these detectors as 'graph', with {wanted} (got "
+                f"{sorted(graph) or 'none'})."
+            )
+        counts = {name: part.shape[_EDGES[name]] for name, part in graph.items()}
+        index = graph["edge_index"]
+        if len(set(counts.values())) > 1 or len(index) != 2:
+            raise ValueError(f"Expected as many edges in all parts of 'graph' (got {counts}).")
+        if index.size and not 0 <= index.min() <= index.max() < len(rows):
+            raise ValueError(
+                f"Expected 'edge_index' from 0 to {len(rows) - 1} (got {index.min()} to "
+                f"{index.max()})."
+            )
+        odd = [name for name, part in graph.items() if not np.isfinite(part).all()]
+        if odd:
+            raise ValueError(f"Expected finite numbers in 'graph' (not so in {odd}).")
 
 
 def _as_edges(name: str, part: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(part, np.int64 if name == "edge_index" else np.float32)
+    array = np.ascontiguousarray(part, np.int64 if name == "edge_index" else np.float32)
+    if array.ndim < 1 + (name != "distance"):
+        raise ValueError(f"Expected '{name}' of 'graph' with an axis of edges (got {part!r}).")
+    return array
+
+
+def _as_times(issued: np.ndarray) -> np.ndarray:
+    times = np.asarray(issued)
+    if times.dtype.kind != "M" or times.ndim != 1 or np.isnat(times).any():
+        raise ValueError(
+            f"Expected 'issued' as datetime64 in UTC, one for each window (got {issued!r})."
+        )
+    return times.astype("datetime64[s]")

@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from socialgraph.checkpoint import data_options, read_checkpoint
 from socialgraph.data import NetworksDataModule
-from socialgraph.data.section import make_datamodule
+from socialgraph.data.section import DataSection
 from socialgraph.error_table import describe_errors, format_errors
 from socialgraph.forecaster import Forecaster
 from socialgraph.progress import Progress
@@ -206,7 +206,7 @@ def _run(words: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ForecastCLI(
             Forecaster,
-            make_datamodule,
+            DataSection,
             save_config_callback=ConfigBesideLogs,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={

@@ -91,6 +91,38 @@ def test_a_training_goes_on_with_the_average_to_the_bit(tmp_path, given):
     )
 
 
+def test_a_checkpoint_is_tested_with_its_average_by_any_trainer(tmp_path):
+    keep = ModelCheckpoint(tmp_path, filename="a")
+    _, trainer = fit(tmp_path, PowerAverage(), keep, limit_train_batches=6)
+    path, data = str(tmp_path / "a.ckpt"), make_data(make_series())
+    expected = make_trainer(tmp_path).test(socialgraph.load(path), data, verbose=False)
+    for other in (trainer, make_trainer(tmp_path, callbacks=[PowerAverage()])):
+        forecaster = make_forecaster()
+        assert other.test(forecaster, data, ckpt_path=path, verbose=False) == expected
+    scores = []
+    for each in (make_trainer(tmp_path), trainer):
+        torch.manual_seed(1)
+        scores.append(each.validate(make_forecaster(), data, verbose=False))
+    assert scores[0] == scores[1]
+
+
+def test_a_second_training_has_an_average_of_its_own(tmp_path):
+    averaging = PowerAverage(0.0)
+    forecaster, _ = fit(tmp_path, averaging, limit_train_batches=6)
+    record = Record()
+    fit(tmp_path, averaging, record, limit_train_batches=4, forecaster=forecaster)
+    for name, weight in forecaster.named_parameters():
+        mean = sum(step[name] for step in record.steps) / 4
+        torch.testing.assert_close(weight, mean, msg=name)
+
+
+def test_going_on_without_the_average_is_told(tmp_path):
+    keep = ModelCheckpoint(tmp_path, filename="a")
+    fit(tmp_path, PowerAverage(), keep, limit_train_batches=4)
+    with pytest.warns(UserWarning, match="weights of this training were averaged"):
+        fit(tmp_path, epochs=2, limit_train_batches=4, ckpt_path=tmp_path / "a.ckpt")
+
+
 @pytest.mark.parametrize("gamma", [-1.0, float("nan"), float("inf")])
 def test_a_power_out_of_its_range_is_refused(gamma):
     with pytest.raises(ValueError, match="'gamma' of 0 or more"):

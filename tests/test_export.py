@@ -11,13 +11,16 @@ import pytest
 import torch
 
 import socialgraph
+from socialgraph.calendar import clock
 from socialgraph.cli import main
 from socialgraph.export import PlainForecaster, export_forecaster
 from socialgraph.forecaster import Forecaster
+from socialgraph.nn import SocialGraphNet
 from socialgraph.runtime import RuntimeForecaster
 from socialgraph.schema import write
 from socialgraph.spec import SpecError
 from tests.conftest import ROOT, make_series
+from tests.test_forecaster import make_data, make_forecaster, make_trainer
 
 SHIPPED = {path.stem for path in (ROOT / "configs" / "model").glob("*.yaml")}
 # No exporter follows an encoder for each detector; "pretrained" holds no network of its own.
@@ -154,6 +157,58 @@ def test_a_torch_program_holds_the_specification(stacked, series, tmp_path):
         torch.testing.assert_close(program.module()(**inputs), expected)
 
 
+EDGES = {
+    "edge_index": np.array([[0, 1], [1, 0]]),
+    "distance": np.array([300.0, 300.0]),
+    "offset": np.array([[0.0, 300.0], [0.0, -300.0]]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"edge_index": np.array([[0, -1], [1, 0]])}, "'edge_index' from 0 to 5"),
+        ({"edge_index": np.array([[0, 6], [1, 0]])}, "'edge_index' from 0 to 5"),
+        ({"distance": np.array([300.0])}, "as many edges"),
+        ({"distance": np.array([300.0, np.nan])}, r"finite numbers.*\['distance'\]"),
+        ({"edges": np.zeros(2)}, "with .'distance', 'edge_index', 'offset'."),
+    ],
+)
+def test_a_graph_that_is_none_is_refused(stacked, series, change, said):
+    runtime = RuntimeForecaster(stacked[1])
+    window = series.values[None, -6:]
+    assert runtime.predict(window, series.timestamps[-1:], graph=EDGES).shape == (1, 4, 6, 1)
+    with pytest.raises(ValueError, match=said):
+        runtime.predict(window, series.timestamps[-1:], graph=EDGES | change)
+
+
+def test_codes_among_readings_are_bounded_as_in_training(series, tmp_path):
+    values = series.values.copy()
+    values[:20, 0, 0] = 65535.0
+    coded = replace(series, values=values)
+    torch.manual_seed(0)
+    options = {"scaling": "robust", "window": 6, "horizon": 4}
+    forecaster = make_forecaster(pooling=None)
+    forecaster.network = SocialGraphNet(block=None)
+    make_trainer(tmp_path, limit_train_batches=2).fit(forecaster, make_data(coded, **options))
+    plain = PlainForecaster(forecaster).eval()
+    spec = forecaster.spec
+    assert float(forecaster.profile.mean.max()) > 10 * spec.limit
+    times = spec.step * np.arange(-5, 5) + series.timestamps[-1]
+    time_of_day, day_of_week = map(torch.from_numpy, clock(times, spec.timezone))
+    with torch.no_grad():
+        forecast = plain(
+            torch.from_numpy(coded.values[None, -6:]),
+            time_of_day[None],
+            day_of_week[None],
+            torch.arange(6),
+        )
+    expected = forecaster.forecast(coded)["speed"].to_numpy().reshape(6, 4).T
+    np.testing.assert_allclose(forecast[0, ..., 0], expected, rtol=1e-4)
+    assert forecaster.network.training
+
+
 @pytest.mark.slow
 def test_what_does_not_fit_is_named(stacked, series, tmp_path):
     path, onnx = stacked
@@ -173,10 +228,16 @@ def test_what_does_not_fit_is_named(stacked, series, tmp_path):
         runtime.predict(series.values[None, -5:], series.timestamps[-1:])
     with pytest.raises(ValueError, match="graph of these detectors"):
         runtime.predict(series.values[None, -6:, :2], series.timestamps[-1:], node=[0, 1])
-    with pytest.raises(ValueError, match="'node' from -1 to 5"):
+    with pytest.raises(ValueError, match="'node' as integers from -1 to 5"):
         runtime.predict(series.values[None, -6:, :2], series.timestamps[-1:], node=[0, 6])
     with pytest.raises(ValueError, match=r"'\.onnx' or '\.pt2'"):
         export_forecaster(socialgraph.load(path), tmp_path / "f.bin")
+    silent = replace(series, values=np.full_like(series.values, np.nan))
+    with pytest.raises(ValueError, match="6 steps without any reading"):
+        runtime.forecast(silent)
+    window = series.values[None, -6:]
+    with pytest.raises(ValueError, match="'issued' as datetime64"):
+        runtime.predict(window, np.array(["NaT"], "datetime64[s]"))
     (tmp_path / "no.onnx").write_bytes(b"none")
     with pytest.raises(ValueError, match=r"no\.onnx' is no forecaster"):
         RuntimeForecaster(tmp_path / "no.onnx")

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from socialgraph import schema
 from socialgraph.calendar import check_holidays
 from socialgraph.data.graph import graph_tensors
-from socialgraph.data.latest import latest_window, report_silent
+from socialgraph.data.latest import latest_window
 from socialgraph.data.loading import Loading, ResumableLoader, ordered_loader, training_loader
 from socialgraph.data.setting import setting_of
 from socialgraph.data.split import Split, as_split
@@ -25,6 +25,7 @@ from socialgraph.profile import ProfileSums
 from socialgraph.recipe import describe
 from socialgraph.scaler import Scaling, scale_of
 from socialgraph.series import TrafficSeries
+from socialgraph.silence import report_silent
 from socialgraph.spec import DataSpec
 
 __all__ = ["TrafficDataModule"]
@@ -336,8 +337,7 @@ class TrafficDataModule(pl.LightningDataModule):
                 "which are known ahead, and without targets, and no gap in its last "
                 f"{windows.length} steps."
             )
-        silent = torch.from_numpy(np.isnan(values[: windows.window]).all(axis=(0, 2)))
-        report_silent(silent, series.vdids, windows, self._name())
+        report_silent(values[: windows.window], series.vdids, self._name())
         return self._collate(torch.from_numpy(values), times)
 
     def _ordered(self, part: str) -> DataLoader:

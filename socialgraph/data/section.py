@@ -3,12 +3,13 @@
 import inspect
 
 import pytorch_lightning as pl
+from jsonargparse import class_from_function
 
 from socialgraph.data.datamodule import Source, TrafficDataModule
 from socialgraph.data.networks import Network, NetworksDataModule
 from socialgraph.standard import ScaleBy
 
-__all__ = ["make_datamodule"]
+__all__ = ["DataSection", "make_datamodule"]
 
 _OF_ONE = ("features", "targets", "scaling", "held_out_detectors", "known", "attributes")
 _OF_ONE += ("holidays", "limit")
@@ -62,3 +63,7 @@ def _of_several(options: dict) -> dict:
             "network, and the rest is for one series alone."
         )
     return {name: value for name, value in options.items() if name not in _OF_ONE}
+
+
+# As a class of this module, which processes that are spawned find again.
+DataSection = class_from_function(make_datamodule, name="DataSection")
