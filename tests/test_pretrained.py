@@ -166,7 +166,7 @@ def test_it_is_tuned_on_a_series_and_the_one_at_hand_stays_as_it_was(forecaster,
     torch.testing.assert_close(list(forecaster.network.parameters()), before, rtol=0, atol=0)
     own, better = forecaster.score(series), tuned.score(series)
     for name in series.feature_names:
-        assert better[name]["forecast"] < 0.8 * own[name]["forecast"]
+        assert better[name]["network"] < 0.8 * own[name]["network"]
     again = forecaster.tune(history, epochs=2, learning_rate=2e-3)
     pd.testing.assert_frame_equal(again.forecast(series), tuned.forecast(series))
     tuned.save(tmp_path / "tuned.ckpt")

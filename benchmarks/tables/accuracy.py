@@ -76,13 +76,23 @@ def zero_shot(report: dict) -> str:
         cells.append(tuned)
         gap = f"{there:.2f} ({100 * (mae['forecast'] / there - 1):+.0f} %)" if there else ""
         every = f"{run['minutes']:g} min"
-        rows.append([f"{run['data']}, {run['target']} [{run['unit']}], {every}", *cells, gap])
-    heads = ["data", "last value", "usual day", "ridge there"]
+        name = f"{run['data']}, {run['target']} [{run['unit']}], {every}"
+        rows.append([name, _trained_on(run["card"]), *cells, gap])
+    heads = ["data", "trained on", "last value", "usual day", "ridge there"]
     heads += ["forecast (against the better of last value and usual day)", "network alone"]
     heads += ["if its neighbours are taken away", "detectors with a day of history"]
     heads += ["tuned there", "trained there"]
     note = f"MAE over all steps of the test windows. {measured_on(report)}"
     return markdown_table(heads, rows) + "\n\n" + note
+
+
+def _trained_on(card: dict) -> str:
+    """The networks that a pre-trained one saw, from its card."""
+    made = ("random", "simulated")
+    names = [name.rsplit(" ", 1)[0] for name in card["series"]]
+    real = dict.fromkeys(name for name in names if not name.startswith(made))
+    count = card.get("random", 0) * card["epochs"] or names.count("simulated") // 2
+    return ", ".join([*real, f"{count} made-up"])
 
 
 def ingredients(report: dict) -> str:

@@ -64,6 +64,8 @@ def test_the_table_says_how_far_each_is():
     mae |= {"ridge": 9.5, "network": 9.2, "fifth": 8.0, "fifth_with_a_day": 8.4, "tuned": 8.5}
     run = {"data": "town", "target": "flow", "unit": "veh/h", "mae": mae, "trained_there": 8.0}
     run |= {"tuned_seconds": 31.0, "minutes": 5.0}
+    run["card"] = {"series": ["aarhus speed", "aarhus count", "random-3-town speed"]}
+    run["card"] |= {"random": 8, "epochs": 3}
     environment = {"commit": "a" * 40, "dirty": False, "processor": "x", "threads": 1}
     environment |= {"versions": {"torch": "2"}, "gpu": None, "cores": 2}
     report = {"command": "python", "configuration": {}, "environment": environment}
@@ -71,6 +73,7 @@ def test_the_table_says_how_far_each_is():
     row = [cell.strip() for cell in TABLES["zero_shot"](report).splitlines()[2].split("|")][1:-1]
     assert row == [
         "town, flow [veh/h], 5 min",
+        "aarhus, 24 made-up",
         "12.00",
         "10.00",
         "9.50",
