@@ -213,7 +213,9 @@ def _as_text(column: pd.Series) -> pd.Series:
         return column.map(lambda time: "" if pd.isna(time) else time.isoformat())
     if column.dtype.kind == "f" and (column.dropna() % 1 == 0).all():
         column = column.astype("Int64")
-    return column.astype(object).where(column.notna(), "").astype(str).str.strip()
+    codes, uniques = pd.factorize(column)  # few texts, in many rows; -1 if missing
+    texts = np.array([*(str(text).strip() for text in uniques), ""], dtype=object)
+    return pd.Series(texts[codes], index=column.index, dtype=str)
 
 
 def _parse_numbers(column: pd.Series, where: str, table_format: TableFormat) -> pd.Series:
