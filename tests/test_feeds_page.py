@@ -62,4 +62,4 @@ def test_constance_becomes_a_trained_model_in_three_commands(tmp_path):
     series = schema.read(tmp_path / "data" / "constance.h5")
     assert series.values.shape == (1440, 122, 3)
     assert len(series.edges.distance) > 10_000
-    assert (tmp_path / "runs" / "constance" / "roads" / "checkpoints" / "best.test.json").is_file()
+    assert (tmp_path / "runs" / "default" / "roads" / "checkpoints" / "best.test.json").is_file()
