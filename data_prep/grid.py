@@ -19,7 +19,9 @@ __all__ = ["CONFLICT_RULES", "Grid", "RowCounts", "held_blocks", "name_time", "s
 CONFLICT_RULES = ("error", "first", "last", "mean")
 _CHUNK_CELLS = 2**21
 _CHUNK_STEPS = 4096
-_HELD_BYTES = 2**28
+_HELD_BYTES = 2**28  # of chunks
+_HELD_BLOCKS = 2**26  # bytes of blocks
+_NAME_BYTES = 64  # of a detector's name
 _MOST_STEPS_PER_TIME = 20
 
 
@@ -412,8 +414,8 @@ def held_blocks(blocks: Iterable[Block]) -> Iterator[list[Block]]:
     size = 0
     for block in blocks:
         held.append(block)
-        size += block.values.nbytes + block.times.nbytes
-        if size >= _HELD_BYTES:
+        size += block.values.nbytes + block.times.nbytes + _NAME_BYTES * len(block.vdids)
+        if size >= _HELD_BLOCKS:
             yield held
             held, size = [], 0
     if held:

@@ -222,7 +222,7 @@ def _parse_numbers(column: pd.Series, where: str, table_format: TableFormat) -> 
     """Texts and numbers as numbers: with blanks around them, and words for "missing"."""
     if column.dtype.kind == "b":
         _refuse_number(where, str(column.iloc[0]), table_format)
-    texts = column.astype(str).str.strip()
+    texts = column.astype(object).where(column.notna(), "").astype(str).str.strip()
     decimal = table_format.decimal or "."
     plain = texts.str.replace(table_format.thousands, "") if table_format.thousands else texts
     plain = plain.str.replace(decimal, ".", regex=False) if decimal != "." else plain
