@@ -6,8 +6,9 @@ import numpy as np
 
 from data_prep.coarsen import Coarsening
 from data_prep.durations import tell_seconds
-from data_prep.grid import Grid, name_time
+from data_prep.grid import Grid
 from data_prep.report import Report
+from data_prep.steps import name_time
 
 __all__ = ["report_axis", "report_gaps", "report_pairs", "report_rows"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from data_prep.convert import Gathered, gather
 from data_prep.feed import Feed
-from data_prep.grid import name_time
 from data_prep.report import Report, enumerate_first
+from data_prep.steps import name_time
 from socialgraph import schema
 from socialgraph.axis import whole_seconds
 from socialgraph.graph.geodesy import geodesics

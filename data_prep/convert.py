@@ -20,13 +20,14 @@ from data_prep.clocks import (
 from data_prep.coarsen import Coarsening, choose_rules, coarser_unit
 from data_prep.detectors import DetectorTable, read_detectors
 from data_prep.feed import Block, Feed
-from data_prep.grid import Grid, held_blocks, settle_step
+from data_prep.grid import Grid
 from data_prep.joining import drop_null_island, locate_detectors, match_ids, report_positions
 from data_prep.lanes import Lanes
 from data_prep.missing import MissingRules, parse_rules
 from data_prep.options import pairs, refuse_existing, zone_of
 from data_prep.report import Report
 from data_prep.road_distances import read_road_distances, refuse_wrong_unit
+from data_prep.steps import held_blocks, settle_step
 from socialgraph import schema
 from socialgraph.axis import SeriesError, whole_seconds
 from socialgraph.calendar import to_local

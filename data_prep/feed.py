@@ -1,9 +1,10 @@
 """What every format gives: blocks of readings, and what the source knows of the detectors."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 
 from data_prep.detectors import DetectorTable
 from data_prep.report import Report
@@ -73,13 +74,12 @@ class Feed:
 
 def long_block(
     times: np.ndarray,
-    ids: Iterable[str],
+    ids: Sequence[str] | pd.Series,
     features: tuple[str, ...],
     values: np.ndarray,
     is_local: bool,
     where: str,
 ) -> Block:
     """A long block from the id of each row."""
-    place: dict[str, int] = {}
-    codes = np.fromiter((place.setdefault(vdid, len(place)) for vdid in ids), np.int64)
-    return Block(times, list(place), features, values, codes, is_local, where)
+    codes, vdids = pd.factorize(np.asarray(ids, dtype=object))
+    return Block(times, vdids.tolist(), features, values, codes, is_local, where)

@@ -1,25 +1,22 @@
 """Rows in any order on one regular time axis, in memory that does not grow with the axis."""
 
-import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from data_prep.chunks import Chunk, ChunkStore
 from data_prep.feed import Block
 from data_prep.lanes import LANE_MARK
 from data_prep.report import enumerate_first
-from socialgraph.axis import SeriesError, infer_interval, regular_axis, whole_seconds
-from socialgraph.calendar import format_local
+from data_prep.steps import name_time, off_grid
+from socialgraph.axis import regular_axis
 
-__all__ = ["CONFLICT_RULES", "Grid", "RowCounts", "held_blocks", "name_time", "settle_step"]
+__all__ = ["Grid", "RowCounts"]
 
-CONFLICT_RULES = ("error", "first", "last", "mean")
 _CHUNK_CELLS = 2**21
 _CHUNK_STEPS = 4096
-_HELD_BYTES = 2**28
 _MOST_STEPS_PER_TIME = 20
 
 
@@ -38,19 +35,6 @@ class RowCounts:
     unsorted: int = 0
     identical: int = 0
     conflicts: int = 0
-
-
-@dataclass
-class _Chunk:
-    """Readings ``[K, N, F]`` of some steps, which of them a row gave, and those of further rows."""
-
-    values: np.ndarray
-    present: np.ndarray
-    more: list[tuple] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        return self.values.nbytes + self.present.nbytes
 
 
 class Grid:
@@ -87,13 +71,11 @@ class Grid:
         self.vdids: list[str] = []
         self.counts: dict[tuple[str, ...], RowCounts] = {}
         self.first, self.last = 0, -1  # steps since origin
-        self.on_conflict, self._zone, self._folder = on_conflict, zone, folder
+        self.on_conflict, self._zone = on_conflict, zone
         self._multiple, self._set_by = multiple, set_by
         self._per_chunk = 0
         self._place: dict[str, int] = {}
-        self._chunks: dict[int, _Chunk | None] = {}  # None: in the file
-        self._file: IO[bytes] | None = None
-        self._offsets: dict[int, tuple[int, int]] = {}
+        self._chunks = ChunkStore(folder)
         self._latest: dict[object, np.ndarray] = {}
         self._seen_steps: list[np.ndarray] = []
 
@@ -119,11 +101,10 @@ class Grid:
                 rows = np.flatnonzero(numbers == number)
                 by_chunk.setdefault(number, []).append((block, steps, codes, rows))
         for number, parts in by_chunk.items():
-            chunk = self._take(number)
+            chunk = self._chunks.take(number, self._shape())
             for block, steps, codes, rows in parts:
                 self._fill(chunk, number, block, steps, codes, rows)
-            self._chunks[number] = chunk
-            self._spill(keep=number)
+            self._chunks.give(number, chunk)
 
     def num_steps(self) -> int:
         """Steps from the first reading to the last one."""
@@ -158,22 +139,18 @@ class Grid:
         """
         start = self.first // self._per_chunk
         for number in range(start, self.last // self._per_chunk + 1):
-            if number in self._chunks:
-                chunk = self._take(number)
-                values, present = _with_means(chunk), chunk.present
-                self._chunks[number] = None
-            else:
-                shape = (self._per_chunk, len(self.vdids), len(self.features))
-                values = np.full(shape, np.nan, dtype=np.float32)
-                present = np.zeros(shape, dtype=bool)
-            yield number * self._per_chunk, values, present
+            chunk = self._chunks.take(number, self._shape())
+            yield number * self._per_chunk, chunk.with_means(), chunk.present
+
+    def _shape(self) -> tuple[int, int, int]:
+        return self._per_chunk, len(self.vdids), len(self.features)
 
     def _steps(self, block: Block) -> np.ndarray:
         seconds = block.times.astype(np.int64) - self.origin
         steps = seconds // self.step
         off = np.flatnonzero(steps * self.step != seconds)
         if len(off):
-            raise _off_grid(np.unique(block.times), block.times[off], self.step, self._set_by)
+            raise off_grid(np.unique(block.times), block.times[off], self.step, self._set_by)
         low, high = int(steps.min()), int(steps.max())
         if self.last < self.first:
             self.first, self.last = low, high
@@ -212,7 +189,7 @@ class Grid:
 
     def _fill(
         self,
-        chunk: _Chunk,
+        chunk: Chunk,
         number: int,
         block: Block,
         steps: np.ndarray,
@@ -230,7 +207,7 @@ class Grid:
 
     def _put(
         self,
-        chunk: _Chunk,
+        chunk: Chunk,
         block: Block,
         rows: np.ndarray,
         local: np.ndarray,
@@ -243,7 +220,7 @@ class Grid:
         place = (local[:, None], columns) if wide else (local, columns)
         was = chunk.present[place][..., chosen]
         if not was.any():
-            _assign(chunk, place, chosen, values)
+            chunk.assign(place, chosen, values)
             return
         old = chunk.values[place][..., chosen]
         axes = tuple(range(1, values.ndim))
@@ -260,7 +237,7 @@ class Grid:
         elif self.on_conflict == "mean":
             cells = [np.broadcast_to(axis, values.shape[:-1]) for axis in place]
             chunk.more.append((*cells, chosen, np.where(was, values, np.nan)))
-        _assign(chunk, place, chosen, merged)
+        chunk.assign(place, chosen, merged)
 
     def _conflict(self, block: Block, rows: np.ndarray) -> ValueError:
         names = sorted(self._name(block, row) for row in rows.tolist())
@@ -281,90 +258,6 @@ class Grid:
         what = what.replace(LANE_MARK, " lane ")
         return f"{what} at {name_time(block.times[row], self._zone)}"
 
-    def _take(self, number: int) -> _Chunk:
-        """The chunk, as wide as there are detectors now; it belongs to the caller."""
-        shape = (self._per_chunk, len(self.vdids), len(self.features))
-        if number not in self._chunks:
-            return _Chunk(np.full(shape, np.nan, dtype=np.float32), np.zeros(shape, dtype=bool))
-        chunk = self._chunks.pop(number)
-        if chunk is None:
-            assert self._file is not None  # as the chunk is in it
-            self._file.seek(self._offsets[number][0])
-            chunk = _Chunk(np.load(self._file), np.load(self._file))
-        if chunk.values.shape != shape:
-            more = ((0, 0), (0, shape[1] - chunk.values.shape[1]), (0, 0))
-            chunk.values = np.pad(chunk.values, more, constant_values=np.nan)
-            chunk.present = np.pad(chunk.present, more)
-        return chunk
-
-    def _spill(self, keep: int) -> None:
-        held = {n: c for n, c in self._chunks.items() if c is not None}
-        total = sum(chunk.size for chunk in held.values())
-        for number, chunk in held.items():
-            if total <= _HELD_BYTES:
-                return
-            if number == keep or chunk.more:
-                continue
-            self._store(number, chunk)
-            total -= chunk.size
-
-    def _store(self, number: int, chunk: _Chunk) -> None:
-        self._file = self._file or _nameless_file(self._folder)
-        offset, size = self._offsets.get(number, (0, -1))
-        if size != chunk.size:
-            offset = self._file.seek(0, 2)
-        self._file.seek(offset)
-        np.save(self._file, chunk.values)
-        np.save(self._file, chunk.present)
-        self._offsets[number] = (offset, chunk.size)
-        self._chunks[number] = None
-
-
-def settle_step(blocks: list[Block], interval: int | None, hint: int | None) -> tuple[int, str]:
-    """Seconds between two readings, and how they are known.
-
-    Args:
-        blocks: readings from the start of the source, or all of them.
-        interval: seconds between two steps of the result, None if they were not asked for.
-        hint: seconds between two readings as the format or ``--round`` says it.
-
-    Raises:
-        socialgraph.axis.SeriesError: if it is unknown, or times lie off the grid.
-    """
-    times = np.unique(np.concatenate([block.times for block in blocks]))
-    if hint is not None and (len(times) == 1 if interval is None else interval % hint == 0):
-        return hint, "as the source says"
-    if interval is not None:
-        phases = times.astype(np.int64) % interval
-        if (phases == phases[0]).all():
-            return interval, "as set"
-        step = whole_seconds(infer_interval(times))
-        if step >= interval or interval % step:
-            _refuse_interval(times, interval)
-        interval = step
-    _, minutes = regular_axis(times, None if interval is None else interval / 60)
-    return whole_seconds(minutes), "inferred"
-
-
-def _refuse_interval(times: np.ndarray, interval: int) -> None:
-    """Raise the error of times that are off a grid of ``interval`` seconds."""
-    phases = times.astype(np.int64) % interval
-    values, counts = np.unique(phases, return_counts=True)
-    raise _off_grid(times, times[phases != values[counts.argmax()]], interval, "as set")
-
-
-def name_time(time: np.datetime64, zone: str) -> str:
-    """A time in UTC as text on the local clock, with its offset."""
-    return format_local(np.array([time]), zone)[0]
-
-
-def _off_grid(times: np.ndarray, off: np.ndarray, step: int, set_by: str) -> SeriesError:
-    return SeriesError(
-        f"{len(off)} of {len(times)} distinct times are off the grid of {step / 60:g} minutes "
-        f"({set_by}), first {off[0]} (UTC). If they jitter, set --round to the distance of two "
-        "readings; if the readings are finer, set --interval to a multiple of their distance."
-    )
-
 
 def _is_repeated(keys: np.ndarray) -> np.ndarray:
     """True for keys that stood before."""
@@ -372,49 +265,3 @@ def _is_repeated(keys: np.ndarray) -> np.ndarray:
     repeated = np.ones(len(keys), dtype=bool)
     repeated[first] = False
     return repeated
-
-
-def _assign(chunk: _Chunk, place: tuple, chosen: list[int] | slice, values: np.ndarray) -> None:
-    if isinstance(chosen, slice):
-        chunk.values[place], chunk.present[place] = values, True
-        return
-    for source, target in enumerate(chosen):
-        chunk.values[(*place, target)] = values[..., source]
-        chunk.present[(*place, target)] = True
-
-
-def _with_means(chunk: _Chunk) -> np.ndarray:
-    """Readings, of which those with further rows are the mean of all that is not missing."""
-    if not chunk.more:
-        return chunk.values
-    total = np.nan_to_num(chunk.values.astype(np.float64))
-    count = (~np.isnan(chunk.values)).astype(np.int64)
-    touched = np.zeros(chunk.values.shape, dtype=bool)
-    every = range(chunk.values.shape[-1])
-    for rows, columns, chosen, values in chunk.more:
-        for source, target in enumerate(every if isinstance(chosen, slice) else chosen):
-            np.add.at(total, (rows, columns, target), np.nan_to_num(values[..., source]))
-            np.add.at(count, (rows, columns, target), ~np.isnan(values[..., source]))
-            touched[rows, columns, target] = True
-    with np.errstate(invalid="ignore"):
-        return np.where(touched, total / count, chunk.values).astype(np.float32)
-
-
-def _nameless_file(folder: Path) -> IO[bytes]:
-    """A file that is gone when the process is, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryFile(dir=folder)
-
-
-def held_blocks(blocks: Iterable[Block]) -> Iterator[list[Block]]:
-    """Blocks in lists that are large enough to be worth a pass over the chunks."""
-    held: list[Block] = []
-    size = 0
-    for block in blocks:
-        held.append(block)
-        size += block.values.nbytes + block.times.nbytes
-        if size >= _HELD_BYTES:
-            yield held
-            held, size = [], 0
-    if held:
-        yield held

@@ -8,12 +8,12 @@ import h5py
 import numpy as np
 
 from data_prep.findings import judge
-from data_prep.grid import name_time
 from data_prep.joining import far_detectors
 from data_prep.marks import REASONS
 from data_prep.plausibility import is_impossible
 from data_prep.profiles import find_clock_changes, find_copies, find_resemblances
 from data_prep.scan import Marked, Scan, scan_file, sum_marks
+from data_prep.steps import name_time
 from socialgraph import schema
 from socialgraph.calendar import format_local
 from socialgraph.graph import RadiusGraph

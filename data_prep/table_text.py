@@ -18,6 +18,7 @@ __all__ = ["Dialect", "TableText", "find_dialect"]
 
 _DELIMITERS = ",;\t|"
 _SAMPLE_LINES = 200
+_BLOCK = 2**20  # characters
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -49,52 +50,57 @@ class TableText:
     def __init__(self, path: str | Path, table_format: "TableFormat", num_cells: int) -> None:
         self._path, self._format, self._num_cells = path, table_format, num_cells
         self._stack = ExitStack()
-        self._lines: Iterator[str] = iter(())
+        self._parts: Iterator[str] = iter(())
 
     def __enter__(self) -> "TableText":
-        self._lines = self._checked(self._stack.enter_context(_open_text(self._path, self._format)))
+        text = self._stack.enter_context(_open_text(self._path, self._format))
+        self._parts = self._checked(text)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def __iter__(self) -> Iterator[str]:
-        return self._lines
+        return self._parts
 
     def read(self, size: int = -1) -> str:
-        """Some whole lines, about ``size`` characters of them; empty at the end."""
-        taken, length = [], 0
-        for line in self._lines:
-            taken.append(line)
-            length += len(line)
-            if 0 <= size <= length:
-                break
-        return "".join(taken)
+        """Some whole lines, about ``_BLOCK`` characters of them; empty at the end."""
+        return next(self._parts, "")
 
     def _checked(self, text: io.TextIOBase) -> Iterator[str]:
-        fmt, number = self._format, 0
+        """Parts of whole lines, each of which has all its cells."""
         held: list[str] = []  # what may be the footer
         try:
-            for number, line in enumerate(text, 1):
-                if number <= fmt.skip_rows + (not fmt.names) or not line.strip():
-                    continue
-                held.append(line)
-                if len(held) > fmt.skip_footer:
-                    first = held.pop(0)
-                    self._check(first, number - len(held))
-                    yield first
+            for _ in range(self._format.skip_rows + (not self._format.names)):
+                text.readline()
+            while lines := text.readlines(_BLOCK):
+                held += [line for line in lines if not line.isspace()]
+                end = len(held) - self._format.skip_footer
+                rows, held = held[: max(0, end)], held[max(0, end) :]
+                self._check(rows)
+                if rows:
+                    yield "".join(rows)
         except UnicodeDecodeError as error:
             raise _wrong_encoding(self._path, error) from error
 
-    def _check(self, line: str, number: int) -> None:
-        cells = _count_cells(line, self._format.delimiter or ",")
-        if cells != self._num_cells:
-            raise ValueError(
-                f"'{self._path}' cannot be read as a CSV table with delimiter "
-                f"{self._format.delimiter!r}: Expected {self._num_cells} columns, got {cells} in "
-                f"line {number}. Every row must have as many cells as the first one; lines after "
-                "the rows are left out with --skip-footer."
-            )
+    def _check(self, rows: list[str]) -> None:
+        delimiter = self._format.delimiter or ","
+        for line in rows:
+            if '"' in line:
+                cells = len(next(csv.reader([line], delimiter=delimiter)))
+            else:
+                cells = line.count(delimiter) + 1
+            if cells != self._num_cells:
+                raise ValueError(
+                    f"'{self._path}' cannot be read as a CSV table with delimiter {delimiter!r}: "
+                    f"Expected {self._num_cells} columns, got {cells} in line {self._number(line)}."
+                    " Every row must have as many cells as the first one; lines after the rows are "
+                    "left out with --skip-footer."
+                )
+
+    def _number(self, wanted: str) -> int:
+        with _open_text(self._path, self._format) as text:
+            return next(number for number, line in enumerate(text, 1) if line == wanted)
 
 
 def find_dialect(path: str | Path, table_format: "TableFormat") -> Dialect:

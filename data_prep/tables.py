@@ -213,14 +213,16 @@ def _as_text(column: pd.Series) -> pd.Series:
         return column.map(lambda time: "" if pd.isna(time) else time.isoformat())
     if column.dtype.kind == "f" and (column.dropna() % 1 == 0).all():
         column = column.astype("Int64")
-    return column.astype(object).where(column.notna(), "").astype(str).str.strip()
+    codes, uniques = pd.factorize(column)  # few texts, in many rows; -1 if missing
+    texts = np.array([*(str(text).strip() for text in uniques), ""], dtype=object)
+    return pd.Series(texts[codes], index=column.index, dtype=str)
 
 
 def _parse_numbers(column: pd.Series, where: str, table_format: TableFormat) -> pd.Series:
     """Texts and numbers as numbers: with blanks around them, and words for "missing"."""
     if column.dtype.kind == "b":
         _refuse_number(where, str(column.iloc[0]), table_format)
-    texts = column.astype(str).str.strip()
+    texts = column.astype(object).where(column.notna(), "").astype(str).str.strip()
     decimal = table_format.decimal or "."
     plain = texts.str.replace(table_format.thousands, "") if table_format.thousands else texts
     plain = plain.str.replace(decimal, ".", regex=False) if decimal != "." else plain

@@ -41,8 +41,8 @@ def parse_times(texts: pd.Series, where: str, time_format: str = "") -> tuple[np
         ValueError: if a time cannot be read, several formats fit, a year is outside 1970 to 2100,
             or only some times have an offset.
     """
-    codes, found = pd.factorize(texts.astype(str).str.strip())
-    uniques = np.asarray(found, dtype=object)
+    codes, found = pd.factorize(texts)
+    uniques = np.array([str(text).strip() for text in found], dtype=object)
     first = uniques[0] if len(uniques) else ""
     if not time_format and is_epoch(first):
         return _naming(where, from_epoch, _whole_numbers(uniques, where))[codes], False

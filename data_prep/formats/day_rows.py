@@ -161,6 +161,6 @@ def _block(
         )
     steps = np.arange(values.shape[1]) * np.timedelta64(step, "s")
     times = (days.astype("datetime64[s]")[:, None] + steps).ravel()
-    ids = np.repeat(names.to_numpy(), values.shape[1])
+    ids = names.repeat(values.shape[1])
     cells = values.astype(np.float32).reshape(-1, 1)
     return long_block(times, ids, (feature,), cells, is_local, str(path))

@@ -165,11 +165,11 @@ def _entries(value: Any, singular: str) -> list[Mapping]:
 
 def _several(value: Any, singular: str) -> list[Mapping]:
     """What is there several times: a list in JSON, an element of like elements in XML."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = value.get(singular, [])
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = [value]
-    return [entry for entry in value or [] if isinstance(entry, Mapping)]
+    return [entry for entry in value or [] if isinstance(entry, dict)]
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,16 +62,7 @@ def wide_blocks(
     columns = [name for name in header if name not in (*times_in, *drop)]
     vdids = unique_vdids(path, columns)
     num_rows = 0
-    # Names may differ by blanks alone: columns are asked for by their place.
-    places = [str(place) for place in range(len(header))]
-    for piece in read_pieces(
-        path,
-        [places[header.index(name)] for name in times_in],
-        [places[header.index(name)] for name in columns],
-        places,
-        replace(table_format, time_column=None),
-    ):
-        named = piece.set_axis([*times_in, *columns], axis="columns")
+    for named in read_pieces(path, times_in, columns, header, table_format):
         times, is_local = read_times(path, named, times_in, table_format)
         num_rows += len(named)
         values = named[columns].to_numpy(dtype=np.float32)[..., None]

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
+from data_prep import chunks
 from data_prep import grid as module
 from data_prep.account import report_gaps
 from data_prep.feed import Block
-from data_prep.grid import Grid, name_time, settle_step
+from data_prep.grid import Grid
 from data_prep.report import Report
+from data_prep.steps import name_time, settle_step
 
 NAN = np.nan
 
@@ -85,7 +87,7 @@ def test_random_rows_equal_a_loop(tmp_path, monkeypatch, small):
     """Also if chunks are of few steps, and most of them lie in the file."""
     if small:
         monkeypatch.setattr(module, "_CHUNK_CELLS", 12)
-        monkeypatch.setattr(module, "_HELD_BYTES", 100)
+        monkeypatch.setattr(chunks, "_HELD_BYTES", 100)
     rng = np.random.default_rng(0)
     minutes, codes = rng.integers(0, 40, 200), rng.integers(0, 3, 200)
     rows = rng.integers(0, 2, (200, 2)).astype(np.float32)

@@ -41,6 +41,15 @@ def test_cells_of_blanks_are_missing(write_file):
     np.testing.assert_array_equal(read_numbers(path, ["u", "v"]), [[1, nan], [nan, 2], [3, nan]])
 
 
+def test_missing_cells_beside_a_bad_one_are_not_what_is_named(write_file):
+    path = write_file("a.csv", "u,v\n,1\nNA,2\nabc,3\n")
+    with pytest.raises(ValueError, match=r"column 'u' of .* \(got 'abc'\)"):
+        read_numbers(path, ["u", "v"])
+    path = write_file("b.csv", 'u,v\n,1\n" 5 ",2\n"1,5",3\n')
+    found = read_numbers(path, ["u", "v"], thousands=",")
+    np.testing.assert_array_equal(found[:, 0], [np.nan, 5, 15])
+
+
 def test_numbers_are_those_of_the_text_to_the_last_bit(write_file):
     numbers = np.random.default_rng(0).normal(size=1000) * 10.0 ** np.arange(-5, 5).repeat(100)
     path = write_file("a.csv", "v\n" + "\n".join(map(repr, numbers.tolist())) + "\n")

@@ -28,10 +28,10 @@ def test_ids_and_ways_go_into_the_file(array, write_file, run):
     ways = write_file("w.csv", "from,to,distance\n77,79,0.5\n79,78,1.25\n")
     words = ["--start", "2018-01-01T00:00:00", "--ids", ids, "--edges", ways]
     assert "--edge-metres-per-unit" in run("pems-npz", path, *words)[1]
-    series, _ = run("pems-npz", path, *words, "--edge-metres-per-unit", "1609.344")
+    series, _ = run("pems-npz", path, *words, "--edge-metres-per-unit", "1000")
     assert series.vdids == ["77", "78", "79"]
     assert series.edges.edge_index.tolist() == [[0, 2], [2, 1]]
-    np.testing.assert_allclose(series.edges.distance, [804.672, 2011.68])
+    np.testing.assert_allclose(series.edges.distance, [500, 1250])
 
 
 def test_a_start_that_is_not_known_is_asked_for(array, run):
@@ -81,7 +81,7 @@ def test_the_ids_of_pems03_fit_its_distances(shared, tmp_path, run):
     np.savez(tmp_path / "x.npz", data=np.ones((2, 358, 1), dtype=np.float32))
     folder = shared("original/pems0x")
     words = ["--ids", folder / "PEMS03.txt", "--edges", folder / "PEMS03.csv"]
-    words += ["--edge-metres-per-unit", "1609.344", "--start", "2018-09-01"]
+    words += ["--edge-metres-per-unit", "1000", "--start", "2018-09-01"]
     series, _ = run("pems-npz", tmp_path / "x.npz", *words)
     assert series.vdids[0] == "313344"
     assert len(series.edges.distance) == 546  # one of the 547 is there twice

@@ -91,3 +91,9 @@ def test_a_column_without_name_is_refused(convert, write_file):
 def test_tables_without_readings_are_refused(convert, write_file, text, words):
     with pytest.raises(ValueError, match=words):
         convert({"speed": write_file("s.csv", text)})
+
+
+def test_a_bad_cell_is_named_with_its_detector(convert, write_file):
+    path = write_file("s.csv", "t, a , b\n2024-01-01 00:00,1,2\n2024-01-01 00:05,3,4x\n")
+    with pytest.raises(ValueError, match=r"column 'b' of '.*s\.csv' \(got '4x'\)"):
+        convert({"speed": path})

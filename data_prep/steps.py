@@ -1,0 +1,75 @@
+"""The steps of a source: how far apart its times are, and what lies off them."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from data_prep.feed import Block
+from socialgraph.axis import SeriesError, infer_interval, regular_axis, whole_seconds
+from socialgraph.calendar import format_local
+
+__all__ = ["held_blocks", "name_time", "off_grid", "settle_step"]
+
+_HELD_BYTES = 2**26
+_NAME_BYTES = 64  # of a detector's name
+
+
+def held_blocks(blocks: Iterable[Block]) -> Iterator[list[Block]]:
+    """Blocks in lists that are large enough to be worth a pass over the chunks."""
+    held: list[Block] = []
+    size = 0
+    for block in blocks:
+        held.append(block)
+        size += block.values.nbytes + block.times.nbytes + _NAME_BYTES * len(block.vdids)
+        if size >= _HELD_BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
+
+
+def settle_step(blocks: list[Block], interval: int | None, hint: int | None) -> tuple[int, str]:
+    """Seconds between two readings, and how they are known.
+
+    Args:
+        blocks: readings from the start of the source, or all of them.
+        interval: seconds between two steps of the result, None if they were not asked for.
+        hint: seconds between two readings as the format or ``--round`` says it.
+
+    Raises:
+        socialgraph.axis.SeriesError: if it is unknown, or times lie off the grid.
+    """
+    times = np.unique(np.concatenate([block.times for block in blocks]))
+    if hint is not None and (len(times) == 1 if interval is None else interval % hint == 0):
+        return hint, "as the source says"
+    if interval is not None:
+        phases = times.astype(np.int64) % interval
+        if (phases == phases[0]).all():
+            return interval, "as set"
+        step = whole_seconds(infer_interval(times))
+        if step >= interval or interval % step:
+            _refuse_interval(times, interval)
+        interval = step
+    _, minutes = regular_axis(times, None if interval is None else interval / 60)
+    return whole_seconds(minutes), "inferred"
+
+
+def _refuse_interval(times: np.ndarray, interval: int) -> None:
+    """Raise the error of times that are off a grid of ``interval`` seconds."""
+    phases = times.astype(np.int64) % interval
+    values, counts = np.unique(phases, return_counts=True)
+    raise off_grid(times, times[phases != values[counts.argmax()]], interval, "as set")
+
+
+def name_time(time: np.datetime64, zone: str) -> str:
+    """A time in UTC as text on the local clock, with its offset."""
+    return format_local(np.array([time]), zone)[0]
+
+
+def off_grid(times: np.ndarray, off: np.ndarray, step: int, set_by: str) -> SeriesError:
+    """The error of times ``off`` a grid of ``step`` seconds, of all ``times``."""
+    return SeriesError(
+        f"{len(off)} of {len(times)} distinct times are off the grid of {step / 60:g} minutes "
+        f"({set_by}), first {off[0]} (UTC). If they jitter, set --round to the distance of two "
+        "readings; if the readings are finer, set --interval to a multiple of their distance."
+    )
