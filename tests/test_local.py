@@ -21,7 +21,10 @@ def history_of(steps=900, missing=0.1):
 
 def test_the_map_is_that_of_least_squares_with_a_penalty():
     history, starts = history_of()
-    weight = LocalRidge(history, starts).weight.numpy()
+    whole_of_it = LocalRidge(history, starts).weight
+    starts = starts[::3]  # at most 400 windows are fitted to, spread over the history
+    torch.testing.assert_close(LocalRidge(history, starts).weight, whole_of_it)
+    weight = whole_of_it.numpy()
     rows, targets = [], []
     for start in starts:
         (batch,) = history.training_batches([start])
