@@ -64,7 +64,9 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{variant}, seed {seed}", flush=True)
     tests = measure_alike(checkpoints, load_datamodule(args.config, args.data))
     results = [entry | {"test": test} for entry, test in zip(results, tests, strict=True)]
-    write_result(output, "accuracy", {**vars(args), "jobs": 1, "profile": args.config.stem}, results)
+    write_result(
+        output, "accuracy", {**vars(args), "jobs": 1, "profile": args.config.stem}, results
+    )
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

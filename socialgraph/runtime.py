@@ -86,9 +86,8 @@ class RuntimeForecaster:
         """
         readings, issued = np.asarray(readings, np.float32), _as_times(issued)
         rows = np.arange(len(self.spec.vdids)) if node is None else np.asarray(node)
-        graph = {name: _as_edges(name, part) for name, part in (graph or {}).items()}
         self._check(readings, issued, known, rows)
-        self._check_graph(graph, rows)
+        graph = self._read_graph(graph or {}, rows)
         steps = self.spec.step * np.arange(1 - self.spec.window, self.spec.horizon + 1)
         times = issued[:, None] + steps  # [B, T + P]
         time_of_day, day_of_week = clock(times.ravel(), self.spec.timezone, self.spec.holidays)
@@ -181,16 +180,19 @@ class RuntimeForecaster:
             if np.isinf(np.asarray(known, np.float64)).any():
                 raise ValueError("Expected finite 'known', or NaN where missing (got infinite).")
 
-    def _check_graph(self, graph: dict[str, np.ndarray], rows: np.ndarray) -> None:
+    def _read_graph(
+        self, graph: Mapping[str, np.ndarray], rows: np.ndarray
+    ) -> dict[str, np.ndarray]:
         wanted = sorted(self._inputs & set(_EDGES))
         of_training = np.array_equal(rows, np.arange(len(self.spec.vdids)))
         if not graph and (of_training or not wanted):
-            return
+            return {}
         if sorted(graph) != wanted:
             raise ValueError(
                 f"Expected the graph of these detectors as 'graph', with {wanted} (got "
                 f"{sorted(graph) or 'none'})."
             )
+        graph = {name: _as_edges(name, part) for name, part in graph.items()}
         counts = {name: part.shape[_EDGES[name]] for name, part in graph.items()}
         index = graph["edge_index"]
         if len(set(counts.values())) > 1 or len(index) != 2:
@@ -203,6 +205,7 @@ class RuntimeForecaster:
         odd = [name for name, part in graph.items() if not np.isfinite(part).all()]
         if odd:
             raise ValueError(f"Expected finite numbers in 'graph' (not so in {odd}).")
+        return graph
 
 
 def _as_edges(name: str, part: np.ndarray) -> np.ndarray:
