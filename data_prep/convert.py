@@ -181,7 +181,9 @@ def _fill(
         raise ValueError(f"Expected --min-share from 0 to 1 (got {args.min_share:g}).")
     origin = _origin(first[0].times[0], step, step * ratio, zone)
     grid = Grid(step, feed.features, args.on_conflict, zone, folder, ratio, origin, how)
-    for blocks in chain([first], lists):
+    lists = chain([first], lists)
+    del first  # so that it goes when it has been added
+    for blocks in lists:
         grid.add(blocks)
     grid.check_length()
     return grid, Coarsening(ratio, rules, weight, args.min_share)

@@ -1,10 +1,12 @@
+import weakref
+
 import numpy as np
 import pytest
 
-from data_prep import chunks
+from data_prep import chunks, steps
 from data_prep import grid as module
 from data_prep.account import report_gaps
-from data_prep.feed import Block
+from data_prep.feed import Block, Feed
 from data_prep.grid import Grid
 from data_prep.report import Report
 from data_prep.steps import name_time, settle_step
@@ -211,6 +213,29 @@ def test_a_stray_date_is_refused_instead_of_filled(tmp_path):
     grid = filled(tmp_path, stray, step=300)
     with pytest.raises(ValueError, match=r"from 1970-01-01T00:00:00 to 2024-01-01T00:00:00"):
         grid.check_length()
+
+
+class _Names(list):
+    """A list that can be watched."""
+
+    __hash__ = object.__hash__
+
+
+def test_blocks_go_as_others_come(collect, monkeypatch):
+    """The memory does not grow with their number."""
+    monkeypatch.setattr(steps, "_HELD_BYTES", 20_000)
+    alive, most = weakref.WeakSet(), []
+
+    def blocks():
+        for minute in range(5000):
+            names = _Names("abc")
+            alive.add(names)
+            most.append(len(alive))
+            yield Block(at(minute), names, ("speed",), np.full((1, 3, 1), minute))
+
+    series, _ = collect(Feed(blocks(), ["speed"]))
+    assert (series.values[:, 0, 0] == np.arange(5000)).all()
+    assert max(most[2000:]) <= max(most[:1000]) < 500
 
 
 def test_one_time_needs_an_interval():
