@@ -185,6 +185,7 @@ def _fill(
     del first  # so that it goes when it has been added
     for blocks in lists:
         grid.add(blocks)
+        blocks.clear()  # before the next ones are read
     grid.check_length()
     return grid, Coarsening(ratio, rules, weight, args.min_share)
 
