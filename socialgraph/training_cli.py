@@ -26,10 +26,6 @@ from socialgraph.writers import ErrorWriter, ForecastWriter
 
 __all__ = ["ForecastCLI", "main"]
 
-_NO_SERIES = """Expected readings: --data.series FILE.h5, or a configuration that names them.
-  socialgraph init                                 writes configurations to configs/
-  python -m data_prep simulate data/simulated.h5   makes readings
-  socialgraph fit --config configs/simulated.yaml  trains on them"""
 _RENAMED = {
     "data.path": "data.series",
     "data.window": "data.windows.window",
@@ -53,9 +49,7 @@ class SuggestingParser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """End with ``message`` and suggestions, exit status 2."""
         parser = getattr(ex, "subcommand_parser", None) or self
-        if "data.series" in message and "required" in message:
-            message = _NO_SERIES
-        elif "Did you mean" not in message:
+        if "Did you mean" not in message:
             message += _suggest(message, parser)
         if not self.exit_on_error:
             super().error(message, ex)

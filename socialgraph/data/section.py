@@ -11,6 +11,10 @@ from socialgraph.standard import ScaleBy
 
 __all__ = ["DataSection", "make_datamodule"]
 
+_NO_SERIES = """Expected readings: --data.series FILE.h5, or a configuration that names them.
+  socialgraph init                                 writes configurations to configs/
+  python -m data_prep simulate data/simulated.h5   makes readings
+  socialgraph fit --config configs/simulated.yaml  trains on them"""
 _OF_ONE = ("features", "targets", "scaling", "held_out_detectors", "known", "attributes")
 _OF_ONE += ("holidays", "limit")
 
@@ -38,7 +42,7 @@ def make_datamodule(
     """
     if networks is None:
         if series is None:
-            raise ValueError("data.series is required")
+            raise ValueError(_NO_SERIES)
         return TrafficDataModule(series, **options)
     if series is not None:
         raise ValueError(

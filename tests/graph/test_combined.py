@@ -90,7 +90,7 @@ def test_a_configuration_names_builders_inside_a_builder():
     )
     radius, road, chain = graph.graphs
     assert isinstance(graph, CombinedGraph)
-    assert vars(radius) == {"max_radius": 800.0, "max_num_neighbors": 3}
+    assert vars(radius) == {"max_radius": 800.0, "max_num_neighbors": 3, "spacing": None}
     assert (road.path, road.rows, road.keys) == ("roads.csv", "from", "index")
     assert chain.max_radius == 7.0
 
