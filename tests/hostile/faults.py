@@ -62,6 +62,14 @@ COMMANDS = {
         "backfill {out}/copy.h5 --detectors={detectors} --detector-id-column=vdid",
         {"copy.h5": schema.read},
     ),
+    "append": Command(
+        _PREP, "append {out}/copy.h5 --format csv --wide=speed={later}", {"copy.h5": schema.read}
+    ),
+    "clean": Command(
+        _PREP,
+        "clean {good} {out}/clean.h5 --account={out}/masked.csv --overwrite",
+        {"clean.h5": schema.read, "masked.csv": lambda path: path.read_text().index("\n")},
+    ),
     "init": Command(
         cli.main, "init {out}", {"configs/simulated.yaml": lambda p: yaml.safe_load(p.read_text())}
     ),
@@ -92,13 +100,17 @@ COMMANDS = {
 }
 
 
+_IN_PLACE = ("append", "backfill")  # change a file where it is
+
+
 def _words(room, command: Command, out: Path) -> list[str]:
     """The words of a command in ``room``, with its output in ``out``."""
     fit = " ".join(room.words)
     stream = room.folder / "stream_whole.csv"
     if not (room.folder / "speed_forecast").exists():
         _prepare(room)
-    inputs = {name: room.folder / f"speed_{name}" for name in ("table", "detectors", "forecast")}
+    names = ("table", "detectors", "forecast", "later")
+    inputs = {name: room.folder / f"speed_{name}" for name in names}
     return [
         word.format(out=out, good=room.file, ckpt=room.checkpoint, stream=stream, **inputs)
         for word in command.words.replace("{fit}", fit).split()
@@ -111,10 +123,16 @@ def _prepare(room) -> None:
     header, *rows = room.table.splitlines()
     kept = [i for i, name in enumerate(header.split(",")) if "flow" not in name]
     cells = [",".join(row.split(",")[i] for i in kept) for row in [header, *rows]]
-    room.path("speed_table", "\n".join(cells).replace("timestamp", "time").replace(":speed", ""))
+    cells[0] = cells[0].replace("timestamp", "time").replace(":speed", "")
+    room.path("speed_table", "\n".join(cells))
     room.path("speed_detectors", room.detectors)
+    room.path("speed_later", "\n".join([cells[0], *cells[21:]]))
+    earlier = room.path("speed_earlier", "\n".join(cells[:21]))
+    words = f"convert csv {room.folder}/earlier.h5 --wide=speed={earlier} --overwrite"
+    places = f"--detectors={room.folder}/speed_detectors --detector-id-column=vdid"
     command = f"predict --ckpt_path={room.checkpoint} --forecast.path={room.folder}/speed.parquet"
     with contextlib.redirect_stdout(io.StringIO()), contextlib.chdir(room.folder):
+        _PREP([*words.split(), *places.split()])
         cli.main(command.split())
     (room.folder / "speed.parquet").rename(room.folder / "speed_forecast")
 
@@ -137,8 +155,8 @@ def _start(room, seed: int) -> tuple[str, Command, Path, dict[str, bytes], rando
     _words(room, command, out)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    if name == "backfill":
-        shutil.copy(room.file, out / "copy.h5")
+    if name in _IN_PLACE:
+        shutil.copy(room.folder / "earlier.h5" if name == "append" else room.file, out / "copy.h5")
     if name not in _seconds or (rng.random() < 0.5 and name != "init"):
         start = time.monotonic()
         found = attempt(lambda: (_call(room, command, out), None))
@@ -255,7 +273,7 @@ def _said_elsewhere():
 def locked_folders(room, seed: int) -> Outcome:
     """A folder that nobody may write to, not even root: one sentence that names it."""
     name = list(COMMANDS)[seed % len(COMMANDS)]
-    if name == "backfill":  # changes a file in its place, and there is none in such a folder
+    if name in _IN_PLACE:  # there is no file in such a folder
         name = "simulate"
     found = attempt(lambda: (_call(room, COMMANDS[name], Path("/sys/kernel")), None))
     if found.kind == "accepted" or (found.kind == "refused" and "/sys/kernel" not in found.said):
