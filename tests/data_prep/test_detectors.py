@@ -74,3 +74,31 @@ def test_both_forms_of_dcrnn_are_read(shared, name, count):
     assert len(table.vdids) == count
     assert np.isfinite(table.lat).all()
     assert ((table.lon < -117) & (table.lon > -123)).all()
+
+
+@pytest.mark.parametrize("ending", ["shp", "gpkg"])
+@pytest.mark.filterwarnings("ignore")  # of pyogrio, about the geometry's type
+def test_layers_in_a_projected_system_are_read(tmp_path, ending):
+    raw = pytest.importorskip("pyogrio.raw", reason="the extra 'feeds' installs it")
+    shapely = pytest.importorskip("shapely", reason="the extra 'feeds' installs it")
+    # TWD97: a point of Taipei, and a line around another one.
+    shapes = [shapely.Point(300471.8, 2765732.2), None]
+    shapes[1] = shapely.LineString([(300000.0, 2765000.0), (302000.0, 2767000.0)])
+    shapes = shapes[:1] if ending == "shp" else shapes  # a shapefile has one type of geometry
+    path = tmp_path / f"sites.{ending}"
+    raw.write(
+        str(path),
+        geometry=np.array(shapely.to_wkb(shapes), dtype=object),
+        field_data=[np.array([f"VD-{i}" for i in range(len(shapes))], dtype=object)],
+        fields=np.array(["id"], dtype=object),
+        geometry_type="Point" if ending == "shp" else "Unknown",
+        crs="EPSG:3826",
+    )
+    table = read_detectors(path)
+    assert table.vdids[0] == "VD-0"
+    assert table.lat[0, 0] == pytest.approx(25.0, abs=0.01)
+    assert table.lon[0, 0] == pytest.approx(121.5, abs=0.01)
+    if ending == "gpkg":
+        # The middle of the line lies 528 m east and 268 m north of the point.
+        assert table.lat[1, 0] - table.lat[0, 0] == pytest.approx(268 / 110_800, rel=0.05)
+        assert table.lon[1, 0] - table.lon[0, 0] == pytest.approx(528 / 100_900, rel=0.05)
