@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from socialgraph import __version__, shell
+from socialgraph.training_help import HELP
 
 __all__ = ["main"]
 
@@ -67,5 +68,9 @@ def main(args: Sequence[str] | None = None) -> None:
 def _run(name: str, words: list[str]) -> int | None:
     if name not in _COMMANDS:
         raise ValueError(f"There is no command {name!r}, but {', '.join(_COMMANDS)}.")
+    if name in HELP and set(words) & {"-h", "--help"}:
+        print(HELP[name], end="")
+        return None
+    words = ["--help" if word == "--help_all" else word for word in words]
     module = importlib.import_module(f"socialgraph.{_COMMANDS[name][0]}")
     return module.main([name, *words] if module.__name__.endswith(".training_cli") else words)

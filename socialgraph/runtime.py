@@ -95,7 +95,7 @@ class RuntimeForecaster:
             "readings": readings,
             "time_of_day": time_of_day.reshape(times.shape),
             "day_of_week": day_of_week.reshape(times.shape),
-            "node": rows,
+            "node": rows.astype(np.int64),
             "known": None if known is None else np.asarray(known, np.float32),
             **graph,
         }

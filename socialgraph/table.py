@@ -1,5 +1,6 @@
 """Forecasts as a table: a row per window, detector and step."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,7 @@ def forecast_schema(spec: DataSpec, observed: bool = True) -> pa.Schema:
 
 
 def forecast_table(
-    prediction: "dict[str, np.ndarray | Tensor]", spec: DataSpec, observed: bool = True
+    prediction: "Mapping[str, np.ndarray | Tensor]", spec: DataSpec, observed: bool = True
 ) -> pa.Table:
     """Rows of the forecasts of a batch, with the columns of :func:`forecast_schema`.
 

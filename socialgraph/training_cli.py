@@ -54,7 +54,7 @@ class SuggestingParser(LightningArgumentParser):
         if not self.exit_on_error:
             super().error(message, ex)
         program = parser.prog.replace(" [options]", "")
-        print(f"error: {message}\n('{program} --help' lists the options)", file=sys.stderr)
+        print(f"error: {message}\n('{program} --help_all' lists the options)", file=sys.stderr)
         self.exit(2)
 
 

@@ -21,6 +21,7 @@ import socialgraph
 from socialgraph.cli import main
 from socialgraph.data import Loading, TrafficDataModule, Windows
 from socialgraph.schema import write
+from socialgraph.training_help import HELP
 from tests.conftest import ROOT, make_series
 
 CONFIGS = ROOT / "configs"
@@ -289,7 +290,7 @@ def test_a_checkpoint_that_is_not_there_is_named(capsys):
 def test_both_spellings_of_the_command_work():
     for words in (["-m", "socialgraph"], ["-c", "from socialgraph.cli import main; main()"]):
         run = subprocess.run(
-            [sys.executable, *words, "fit", "--help"],
+            [sys.executable, *words, "fit", "--help-all"],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
@@ -625,10 +626,18 @@ def test_a_training_that_began_from_a_checkpoint_alone_goes_on(traffic_file):
     assert torch.load("checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
 
 
-def test_help_needs_no_checkpoint(capsys):
+@pytest.mark.parametrize("command", HELP)
+def test_the_help_of_a_training_names_options_that_there_are(command, capsys):
+    main([command, "-h"])
+    said = capsys.readouterr().out
+    named = {word.rstrip(",") for word in said.split() if word.startswith("--")}
     with pytest.raises(SystemExit) as end:
-        main(["predict", "-h"])
+        main([command, "--help_all"])
     assert end.value.code == 0
+    every = capsys.readouterr().out
+    # Options of classes are listed with their classes.
+    shown = {name for name in named if ".init_args." not in name and name != "--help_all"}
+    assert {name for name in shown if name not in every} == set()
 
 
 def test_the_end_of_a_name_may_be_a_format(traffic_file):
