@@ -57,5 +57,5 @@ class PowerAverage(WeightAveraging):
 
     def _average(self, averaged: Tensor, current: Tensor, count: Tensor) -> Tensor:
         """The average of ``count + 1`` steps from that of ``count``."""
-        kept = (1 - 1 / (int(count) + 1)) ** (self.gamma + 1)
-        return kept * averaged + (1 - kept) * current
+        share = 1 - (1 - 1 / (int(count) + 1)) ** (self.gamma + 1)
+        return averaged + share * (current - averaged)  # to the bit for a weight that is frozen
