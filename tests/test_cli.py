@@ -626,6 +626,7 @@ def test_a_training_that_began_from_a_checkpoint_alone_goes_on(traffic_file):
     assert torch.load("checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", HELP)
 def test_the_help_of_a_training_names_options_that_there_are(command, capsys):
     main([command, "-h"])
