@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import io
 import json
 import logging
 import math
@@ -147,8 +148,9 @@ def export_forecaster(forecaster: Forecaster, path: str | Path) -> None:
     with _quiet(), replacing(path) as temporary, torch.no_grad():
         if path.suffix == ".pt2":
             program = torch.export.export(plain, (), example, dynamic_shapes=shapes)
-            with temporary.open("wb") as file:
-                torch.export.save(program, file, extra_files={"spec.json": spec})
+            archive = io.BytesIO()  # torch's own writer ends the process on a full disk
+            torch.export.save(program, archive, extra_files={"spec.json": spec})
+            temporary.write_bytes(archive.getbuffer())
         else:
             defaults = {**graph, "node": torch.arange(len(forecaster.spec.vdids))}
             _write_onnx(plain, example, shapes, defaults, spec, temporary)

@@ -91,6 +91,9 @@ COMMANDS = {
     "forecast": Command(
         cli.main, "forecast {good} --output={out}/t", {**_TABLES, "t.png": Image.open}
     ),
+    "export": Command(
+        cli.main, "export --ckpt_path={ckpt} --to={out}/f.pt2", {"f.pt2": torch.export.load}
+    ),
     "plot": Command(cli.main, "plot {forecast} {good} {out}/p.png", {"p.png": Image.open}),
     "stream": Command(
         cli.main,
