@@ -1,19 +1,14 @@
 """The training of any forecasting network: loss, errors, optimiser, and what a checkpoint holds."""
 
-import inspect
-import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
@@ -28,20 +23,28 @@ from socialgraph.checkpoint import (
     recipe_of,
 )
 from socialgraph.checkpoint_io import WholeCheckpoints
+from socialgraph.checks import (
+    check_graph,
+    check_options,
+    check_trainer,
+    tell_types_of_edges,
+    tell_unwritable,
+)
 from socialgraph.finite import check_finite, check_weights
 from socialgraph.forecasting import forecast_series
 from socialgraph.graph import GraphBuilder
 from socialgraph.logger import MetricsLogger
 from socialgraph.metrics import ForecastErrors, Loss, errors_from_sums, masked_loss
-from socialgraph.optimizer import freeze_body, parameter_groups, rate_factor
-from socialgraph.pretrained.archive import read_start
+from socialgraph.optimizer import freeze_body, make_optimizer
 from socialgraph.profile import DailyProfile
+from socialgraph.reading import read_batch, reads_profile, rows_of, scale_attributes, silence_part
 from socialgraph.recipe import make
+from socialgraph.resuming import StoppedTraining, random_state, take_average, tell_of_average
 from socialgraph.scaler import Scaler
 from socialgraph.series import TrafficSeries
-from socialgraph.spec import DataSpec, SpecError
+from socialgraph.spec import DataSpec
 from socialgraph.step_mean import StepMean
-from socialgraph.warm_start import check_start, load_start, tell_other_features
+from socialgraph.warm_start import build_network, check_again, start_network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +122,7 @@ class Forecaster(pl.LightningModule):
         self.warmup_steps = int(warmup_steps)
         self.silence = float(silence)
         self.trainable = str(trainable)
-        _check_options(self)
+        check_options(self)
         self.init_from = init_from
         self.trust = [trust] if isinstance(trust, str) else list(trust)
         self.save_hyperparameters({name: getattr(self, name) for name in _OPTIONS})
@@ -133,17 +136,15 @@ class Forecaster(pl.LightningModule):
         self.attributes: Tensor | None = None  # of the given detectors, scaled
         self.node: Tensor | None = None  # places of the given detectors among the trained ones
         self._step_mean = StepMean()
-        self._random_state: dict | None = None
-        self._saved_mean: dict | None = None
+        self._stopped = StoppedTraining()  # what is left to take up of the one that goes on
         self._total_steps: float | None = None
-        self._planned_steps: float | None = None  # by the training that was stopped
 
     def configure_callbacks(self) -> list:
         """Build the network before callbacks are set up, as some copy it (averaging of weights)."""
         datamodule = self.trainer.datamodule
         if self.trainer.training and datamodule is not None and self.network is not None:
             datamodule.setup("fit")
-            self._build_network(datamodule.spec)
+            build_network(self.network, datamodule.spec)
         return []
 
     def setup(self, stage: str) -> None:
@@ -154,14 +155,8 @@ class Forecaster(pl.LightningModule):
         """
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             self.trainer.strategy.checkpoint_io = WholeCheckpoints()
+        check_trainer(self.trainer)
         datamodule = self.trainer.datamodule
-        if datamodule is None:
-            raise ValueError("Expected a data module: trainer.fit(forecaster, datamodule=...).")
-        if self.trainer.precision in ("bf16-true", "16-true"):
-            raise ValueError(
-                "Expected a precision that keeps readings and errors exact (got "
-                f"'{self.trainer.precision}'). Use 'bf16-mixed' or '16-mixed'."
-            )
         self.given = datamodule.spec
         if stage == "fit":
             if not self.training:  # as one that was loaded
@@ -172,7 +167,7 @@ class Forecaster(pl.LightningModule):
             if self.wants_profile:
                 self.profile = datamodule.usual.profile()
                 self.follow(self.given)
-            self._tell_types_of_edges(datamodule.graph_tensors)
+            tell_types_of_edges(self.network, datamodule.graph_tensors)
         size = (self.given.horizon, self.given.num_targets)
         parts = ("val", "test", "unseen")
         self.errors = nn.ModuleDict({part: ForecastErrors(*size) for part in parts})
@@ -189,20 +184,12 @@ class Forecaster(pl.LightningModule):
 
     def inputs(self, batch: dict) -> dict:
         """What the network reads of a batch in real units: scaled, with what is usual."""
-        features = self.scaler.transform(batch["features"], batch["mask"])
-        inputs = {**batch, "features": features, "node": self.node}
-        if self.wants_profile:
-            inputs |= self._profile_entries(batch)
-        if "known" in batch:
-            inputs["known"] = self._scale_known(batch["known"])
-        if self.attributes is not None:
-            inputs["attributes"] = self.attributes
-        return {name: inputs[name] for name in _entries(self.network) if name in inputs}
+        return read_batch(self, batch)
 
     @property
     def wants_profile(self) -> bool:
         """Whether the network reads what is usual."""
-        return self.network is not None and "profile" in _entries(self.network)
+        return reads_profile(self.network)
 
     def forecast(self, series: TrafficSeries) -> "pd.DataFrame":
         """Forecasts of the steps after the end of a series, as ``socialgraph predict`` gives them.
@@ -239,37 +226,21 @@ class Forecaster(pl.LightningModule):
             return self.graph
         return make(self.spec.graph, self.trust)
 
-    def rows(self, given: DataSpec) -> Tensor | None:
-        """Places of the detectors of ``given`` among those of the training; None for all in order.
-
-        A stranger, which was not in training, has place -1.
-
-        Raises:
-            ValueError: for strangers, if the network has an encoder for each detector.
-        """
-        rows = self.spec.rows(given.vdids)
-        strangers = [vdid for vdid, row in zip(given.vdids, rows, strict=True) if row < 0]
-        if strangers and not getattr(self.network, "serves_strangers", True):
-            raise SpecError(
-                f"{len(strangers)} of {len(rows)} detectors were not in training, among them "
-                f"{strangers[:5]}, and the network has an encoder of its own for each detector. "
-                "Train on them (init_from keeps the rest), or train a network with a shared "
-                "encoder, which forecasts detectors never seen."
-            )
-        in_order = self.spec.vdids == given.vdids
-        return None if in_order else torch.from_numpy(rows).to(self.device)
-
     def follow(self, given: DataSpec, history: Callable[[], DailyProfile] | None = None) -> None:
-        """Take ``given`` as the data at hand; raises as :meth:`rows` does.
+        """Take ``given`` as the data at hand.
 
         Args:
             given: what the data are.
             history: gives their own profile, for detectors that were not in training; None gives
                 these the mean profile.
+
+        Raises:
+            ValueError: for detectors that were not in training, if the network has an encoder for
+                each detector.
         """
-        self.node = self.rows(given)
+        self.node = rows_of(self.network, self.spec, given, self.device)
         self.given = given
-        self.attributes = self._scale_attributes(given)
+        self.attributes = scale_attributes(self.spec, given, self.device)
         self.usual = self.profile
         if self.profile is not None and given.vdids != self.spec.vdids:
             rows = torch.from_numpy(self.spec.rows(given.vdids)).to(self.device)
@@ -287,25 +258,13 @@ class Forecaster(pl.LightningModule):
             RuntimeError: with pooling, if positions are missing or invalid, or no edge joins two of
                 several detectors.
         """
-        given = self.given if given is None else given
-        check = getattr(self.network, "check_batch", None)
-        if check is not None:
-            check(batch.get("positions_xy"), given.vdids)
-        edge_index = batch.get("edge_index")
-        if not _poolings(self.network) or edge_index is None or len(given.vdids) < 2:
-            return
-        if edge_index.size(1) == 0:
-            raise RuntimeError(
-                f"Social pooling is enabled but none of the {len(given.vdids)} detectors has a "
-                f"neighbour within {given.max_radius:g} metres. Raise the radius of "
-                "'data.graph', or train without pooling (in YAML 'pooling: null')."
-            )
+        check_graph(self.network, batch, self.given if given is None else given)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         """Loss of a batch per window; :meth:`on_before_optimizer_step` brings it to the mean."""
         weight = self._target_weight()
         total, count = masked_loss(
-            weight * self(self._silenced(batch)),
+            weight * self(silence_part(batch, self.silence)),
             weight * batch["targets"],
             batch["target_mask"],
             self.loss,
@@ -363,21 +322,12 @@ class Forecaster(pl.LightningModule):
         if self.network is None:
             raise ValueError(_NO_NETWORK)
         self._total_steps = total = float(self.trainer.estimated_stepping_batches)
-        groups = parameter_groups(self.network, self.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
-        factor = partial(rate_factor, warmup=self.warmup_steps, total=total)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        rates = self.learning_rate, self.weight_decay, self.warmup_steps
+        return make_optimizer(self.network, *rates, total)
 
     def on_fit_start(self) -> None:
         """Tell if the checkpoints of this training will not hold the network."""
-        if recipe_of(self.network) is None:
-            warnings.warn(
-                f"The arguments of {type(self.network).__name__} cannot be written into a "
-                "checkpoint; to load one, the network will have to be given. See "
-                "socialgraph.recipe.recorded.",
-                stacklevel=2,
-            )
+        tell_unwritable(self.network)
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Add what the forecaster is for, how its parts were made, and the random numbers.
@@ -386,8 +336,8 @@ class Forecaster(pl.LightningModule):
             socialgraph.finite.NotFiniteError: if a weight is NaN or infinite.
         """
         check_weights(self.named_parameters())
-        if "callbacks" not in checkpoint:
-            self._take_average(checkpoint)
+        if "callbacks" not in checkpoint and self._trainer is not None:
+            take_average(self, checkpoint)
         checkpoint["spec"] = self.spec.to_dict()
         checkpoint["network"] = recipe_of(self.network)
         if self.profile is not None:
@@ -396,27 +346,7 @@ class Forecaster(pl.LightningModule):
             checkpoint["data"] = self.trainer.datamodule.describe()
         checkpoint["total_steps"] = self._total_steps
         checkpoint["step_mean"] = self._step_mean.state(self.named_parameters())
-        checkpoint["random_state"] = {"cpu": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            checkpoint["random_state"]["cuda"] = torch.cuda.get_rng_state()
-
-    def _take_average(self, checkpoint: dict) -> None:
-        """Put averaged weights into a checkpoint of weights alone, which callbacks do not see."""
-        for callback in self.trainer.callbacks if self._trainer is not None else ():
-            if isinstance(callback, WeightAveraging):
-                callback.on_save_checkpoint(self.trainer, self, checkpoint)
-        for name in ("current_model_state", "averaging_state"):
-            checkpoint.pop(name, None)
-
-    def _tell_of_average(self, checkpoint: dict) -> None:
-        callbacks = self.trainer.callbacks
-        averaged = any(isinstance(callback, WeightAveraging) for callback in callbacks)
-        if "averaging_state" in checkpoint and not averaged:
-            warnings.warn(
-                "The weights of this training were averaged, and now are not: it goes on from the "
-                "average. Put its callback back into trainer.callbacks.",
-                stacklevel=2,
-            )
+        checkpoint["random_state"] = random_state()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Take network and specification from a checkpoint, before its weights.
@@ -430,17 +360,10 @@ class Forecaster(pl.LightningModule):
         if self._trainer is not None and self.trainer.training:
             check_resumable(checkpoint)
             check_unfinished(checkpoint, self.trainer.max_epochs, self.trainer.max_steps)
-            self._tell_of_average(checkpoint)
+            tell_of_average(self.trainer, checkpoint)
             spec.check_same_data(self.given)
             spec = replace(spec, graph=self.given.graph, source=self.given.source)
-            self._saved_mean = checkpoint.get("step_mean")
-            if self._saved_mean is not None and self.trainer.world_size > 1:
-                raise ValueError(
-                    "The checkpoint was written inside a step of several batches, and several "
-                    "processes cannot go on there. Take one between two steps, or one process."
-                )
-            self._random_state = checkpoint.get("random_state")
-            self._planned_steps = checkpoint.get("total_steps")
+            self._stopped = StoppedTraining.of(checkpoint, self.trainer.world_size)
         if self.network is None:
             self.network = network_of(checkpoint, self.trust)
         self._adopt(spec)
@@ -491,28 +414,12 @@ class Forecaster(pl.LightningModule):
     def on_train_start(self) -> None:
         """Begin to measure time, and tell if a prolonged training changes the learning rate."""
         self._epoch_start = time.perf_counter()  # a training that goes on may begin in mid-epoch
-        self._step_mean.restore(self._saved_mean, self.named_parameters())
-        self._saved_mean = None
+        self._step_mean.restore(self._stopped.step_mean, self.named_parameters())
         for logger in self.trainer.loggers:
             if isinstance(logger, MetricsLogger):
                 logger.begin(self.trainer.global_step)
-        planned, total = self._planned_steps, self._total_steps
-        self._planned_steps = None
-        if planned is None:
-            return
-        step = self.trainer.global_step
-        before, now = (
-            self.learning_rate * rate_factor(step, self.warmup_steps, steps)
-            for steps in (planned, total)
-        )
-        if math.isclose(before, now, rel_tol=0.01):
-            return
-        warnings.warn(
-            f"The schedule of the learning rate was laid over {planned:g} steps and now is over "
-            f"{total:g}: at step {step} the rate goes on at {now:.2g} instead of {before:.2g}. "
-            "For a new training with a warm-up, start from the weights with init_from.",
-            stacklevel=2,
-        )
+        self._stopped.tell_of_rate(self, self._total_steps)
+        self._stopped = StoppedTraining(random_state=self._stopped.random_state)
 
     def on_train_epoch_start(self) -> None:
         """Begin to measure the time of the epoch."""
@@ -520,11 +427,8 @@ class Forecaster(pl.LightningModule):
 
     def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
         """After loading, go on with the random numbers where the saved training stood."""
-        if self._random_state is not None and self.trainer.world_size == 1:
-            torch.set_rng_state(self._random_state["cpu"].cpu())
-            if "cuda" in self._random_state and torch.cuda.is_available():
-                torch.cuda.set_rng_state(self._random_state["cuda"].cpu())
-        self._random_state = None
+        self._stopped.restore_random(self.trainer.world_size)
+        self._stopped = StoppedTraining()
 
     def on_train_epoch_end(self) -> None:
         """Log the wall time of the epoch, its validation included."""
@@ -533,107 +437,29 @@ class Forecaster(pl.LightningModule):
     def _begin(self, spec: DataSpec) -> None:
         """Adopt the data of a new training, from the weights at hand or those of a checkpoint."""
         if self.spec is not None:
-            self._begin_again(spec)
+            check_again(self.network, self.spec, spec)
+            self._adopt(spec.after(self.spec))
         elif self.init_from is not None:
-            self._begin_from(self.init_from, spec)
+            start = start_network(self.init_from, spec, self.network, self.trust)
+            self.network, trained = start
+            self._adopt(spec.after(trained))
         elif self.network is not None:
             self._adopt(spec)
         else:  # the checkpoint of a training that goes on brings it
             return
         self.follow(self.given)
 
-    def _begin_again(self, spec: DataSpec) -> None:
-        if self.spec.vdids != spec.vdids and getattr(self.network, "knows_nodes", False):
-            raise SpecError(
-                f"The network knows {len(self.spec.vdids)} detectors by weights of its own, and "
-                f"the data have others ({len(spec.vdids)}). Start a new forecaster with "
-                "init_from=<checkpoint of this one>: what is known of a detector then goes by id."
-            )
-        tell_other_features(self.spec, spec)
-        self._adopt(spec.after(self.spec))
-
-    def _begin_from(self, path: str, spec: DataSpec) -> None:
-        checkpoint = read_start(path)
-        trained = check_start(checkpoint, path, spec)
-        if self.network is None:
-            self.network = network_of(checkpoint, self.trust, num_nodes=len(spec.vdids))
-        self._adopt(spec.after(trained))
-        load_start(self.network, checkpoint, path, trained, spec)
-
     def _freeze(self) -> None:
         if self.trainable == "head" and self.network is not None:
             freeze_body(self.network)
-
-    def _tell_types_of_edges(self, graph: dict) -> None:
-        deaf = [p for p in _poolings(self.network) if not getattr(p, "edge_dim", 0)]
-        if "edge_attr" in graph and deaf:
-            types = graph["edge_attr"].size(1)
-            warnings.warn(
-                f"The graph has {types} types of edges, which the pooling does not look at: a pair "
-                f"with edges of several types counts as often. Give it edge_dim = {types}.",
-                stacklevel=3,
-            )
 
     def _adopt(self, spec: DataSpec) -> None:
         """Be a forecaster for these data from now on."""
         if self.network is None:
             raise ValueError(_NO_NETWORK)
-        self._build_network(spec)
+        build_network(self.network, spec)
         self.spec = spec
         self.scaler = Scaler(spec.loc, spec.scale, spec.limit).to(self.device)
-
-    def _build_network(self, spec: DataSpec) -> None:
-        if hasattr(self.network, "build"):
-            sizes = {
-                "in_channels": len(spec.features),
-                "out_channels": spec.num_targets,
-                "window": spec.window,
-                "horizon": spec.horizon,
-                "vdids": spec.vdids,
-                "max_radius": spec.max_radius,
-            }
-            named = inspect.signature(self.network.build).parameters
-            self.network.build(**{name: size for name, size in sizes.items() if name in named})
-
-    def _profile_entries(self, batch: dict) -> dict[str, Tensor]:
-        """What is usual at the steps of window and targets, scaled."""
-        if "profile" in batch:  # of a training window, without its own readings
-            mean, deviation = batch["profile"], batch["profile_deviation"]
-        else:
-            clocks = (
-                torch.cat([batch[name], batch[f"target_{name}"]], dim=1)
-                for name in ("time_of_day", "day_of_week")
-            )
-            mean, deviation = self.usual(*clocks)
-        mean = self.scaler.transform(mean, mean.new_ones((), dtype=torch.bool))
-        return {"profile": mean, "profile_deviation": deviation / self.scaler.scale}
-
-    def _scale_known(self, known: Tensor) -> Tensor:
-        places = [self.spec.features.index(name) for name in self.spec.known]
-        loc, scale = (part[places] for part in (self.scaler.loc, self.scaler.scale))
-        return ((known - loc) / scale).nan_to_num()
-
-    def _scale_attributes(self, given: DataSpec) -> Tensor | None:
-        """Attributes ``[N, A]`` by their mean and deviation in training, 0 where unknown."""
-        if not self.spec.attributes:
-            return None
-        own = self.spec.attribute_values
-        deviation = np.nanstd(own, axis=0)
-        scaled = (given.attribute_values - np.nanmean(own, axis=0)) / np.where(
-            deviation > 0, deviation, 1.0
-        )
-        return torch.from_numpy(np.nan_to_num(scaled)).float().to(self.device)
-
-    def _silenced(self, batch: dict) -> dict:
-        """A batch without a random part of its input."""
-        if self.silence == 0:
-            return batch
-        mask = batch["mask"]
-        windows, steps, nodes, _ = mask.shape
-        for shape in ((windows, 1, nodes, 1), (windows, steps, nodes, 1)):
-            share = self.silence * torch.rand(windows, 1, 1, 1, device=mask.device)
-            mask = mask & (torch.rand(shape, device=mask.device) >= share)
-        return {**batch, "mask": mask, "features": torch.where(mask, batch["features"], 0.0)}
 
     def _target_weight(self) -> Tensor:
         scale = self.scaler.scale[: self.spec.num_targets]
@@ -646,29 +472,6 @@ class Forecaster(pl.LightningModule):
         self.log(f"{part}/mae", (weight * errors["mae_all"]).nanmean(), prog_bar=True)
         self.log(f"{part}/rmse", (weight * errors["rmse_all"]).nanmean())
         return errors
-
-
-def _check_options(options: Forecaster) -> None:
-    if not 0 <= options.silence <= 1:
-        raise ValueError(f"Expected 'silence' as a share from 0 to 1 (got {options.silence}).")
-    if not 0 < options.huber_delta < math.inf:
-        raise ValueError(f"Expected 'huber_delta' above 0 (got {options.huber_delta}).")
-    if options.trainable not in ("all", "head"):
-        raise ValueError(f"Expected 'trainable' as 'all' or 'head' (got {options.trainable!r}).")
-    for name in ("learning_rate", "weight_decay", "warmup_steps"):
-        if not 0 <= getattr(options, name) < math.inf:
-            raise ValueError(f"Expected '{name}' of 0 or more (got {getattr(options, name)}).")
-
-
-def _poolings(network: nn.Module) -> list[nn.Module]:
-    """The poolings of a network that names them."""
-    return getattr(network, "poolings", [])
-
-
-def _entries(network: nn.Module) -> set[str]:
-    """Names of the entries of a batch that a network reads."""
-    named = getattr(network, "entries", None)
-    return set(inspect.signature(network.forward).parameters) if named is None else set(named)
 
 
 def load(path: str | Path, device: str = "cpu", trust: Sequence[str] = ()) -> Forecaster:

@@ -27,6 +27,7 @@ from socialgraph.forecaster import Forecaster
 from socialgraph.graph import CombinedGraph, RadiusGraph, RoadGraph
 from socialgraph.logger import MetricsLogger
 from socialgraph.nn import DistributedEncoder, SocialPooling, XLSTMEncoder
+from socialgraph.reading import silence_part
 from socialgraph.schema import write
 from socialgraph.spec import SpecError
 from tests.conftest import ROOT, make_series
@@ -977,7 +978,7 @@ def test_a_training_takes_input_away_and_a_test_does_not(traffic_file, tmp_path)
     forecaster, _, path = train(tmp_path, make_data(traffic_file), make_forecaster(silence=0.6))
     mask = torch.ones(400, 6, 20, 2, dtype=torch.bool)
     batch = {"mask": mask, "features": torch.ones(400, 6, 20, 2), "targets": mask}
-    silenced = forecaster._silenced(batch)
+    silenced = silence_part(batch, forecaster.silence)
     heard = silenced["mask"]
     assert torch.equal(silenced["features"], heard.float())
     assert silenced["targets"] is mask
@@ -990,7 +991,7 @@ def test_a_training_takes_input_away_and_a_test_does_not(traffic_file, tmp_path)
     whole = forecaster.forecast(make_series())
     assert whole.equals(forecaster.forecast(make_series()))
     assert socialgraph.load(path).silence == 0.6
-    assert make_forecaster()._silenced(batch) is batch
+    assert silence_part(batch, make_forecaster().silence) is batch
     for silence in (-0.1, 1.1):
         with pytest.raises(ValueError, match="'silence' as a share"):
             make_forecaster(silence=silence)

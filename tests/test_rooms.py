@@ -108,7 +108,19 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"socialgraph.profile", "socialgraph.recipe", "socialgraph.spec"},
         {"torch"},
     ),
-    "socialgraph/warm_start.py": ({"socialgraph.spec"}, {"torch"}),
+    "socialgraph/warm_start.py": (
+        {"socialgraph.checkpoint", "socialgraph.pretrained", "socialgraph.spec"},
+        {"torch"},
+    ),
+    "socialgraph/checks.py": (
+        {"socialgraph.checkpoint", "socialgraph.forecaster", "socialgraph.spec"},
+        {"torch", "pytorch_lightning"},
+    ),
+    "socialgraph/reading.py": ({"socialgraph.forecaster", "socialgraph.spec"}, {"torch"}),
+    "socialgraph/resuming.py": (
+        {"socialgraph.forecaster", "socialgraph.optimizer"},
+        {"torch", "pytorch_lightning"},
+    ),
     "socialgraph/step_mean.py": (set(), {"torch", "pytorch_lightning"}),
     "socialgraph/forecasting.py": (
         {
@@ -123,15 +135,17 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {
             "socialgraph.checkpoint",
             "socialgraph.checkpoint_io",
+            "socialgraph.checks",
             "socialgraph.finite",
             "socialgraph.forecasting",
             "socialgraph.graph",
             "socialgraph.logger",
             "socialgraph.metrics",
             "socialgraph.optimizer",
-            "socialgraph.pretrained",
             "socialgraph.profile",
+            "socialgraph.reading",
             "socialgraph.recipe",
+            "socialgraph.resuming",
             "socialgraph.scaler",
             "socialgraph.series",
             "socialgraph.spec",
