@@ -30,8 +30,6 @@ def check_options(options: "Forecaster") -> None:
     """
     if not 0 <= options.silence <= 1:
         raise ValueError(f"Expected 'silence' as a share from 0 to 1 (got {options.silence}).")
-    if not 0 < options.huber_delta < math.inf:
-        raise ValueError(f"Expected 'huber_delta' above 0 (got {options.huber_delta}).")
     if options.trainable not in ("all", "head"):
         raise ValueError(f"Expected 'trainable' as 'all' or 'head' (got {options.trainable!r}).")
     for name in ("learning_rate", "weight_decay", "warmup_steps"):

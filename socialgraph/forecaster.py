@@ -18,6 +18,7 @@ from socialgraph.checkpoint import (
     check_same_network,
     check_unfinished,
     network_of,
+    objective_of,
     profile_of,
     read_checkpoint,
     recipe_of,
@@ -34,7 +35,8 @@ from socialgraph.finite import check_finite, check_weights
 from socialgraph.forecasting import forecast_series
 from socialgraph.graph import GraphBuilder
 from socialgraph.logger import MetricsLogger
-from socialgraph.metrics import ForecastErrors, Loss, errors_from_sums, masked_loss
+from socialgraph.metrics import ForecastErrors, errors_from_sums
+from socialgraph.objective import Objective, Point
 from socialgraph.optimizer import freeze_body, make_optimizer
 from socialgraph.profile import DailyProfile
 from socialgraph.reading import read_batch, reads_profile, rows_of, scale_attributes, silence_part
@@ -52,8 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["Forecaster", "load"]
 
 _NO_NETWORK = "Expected a network: Forecaster(network=...), or a checkpoint of one."
-_OPTIONS = ("loss", "huber_delta", "learning_rate", "weight_decay", "warmup_steps", "silence")
-_OPTIONS += ("trainable",)
+_OPTIONS = ("learning_rate", "weight_decay", "warmup_steps", "silence", "trainable")
 
 
 class Forecaster(pl.LightningModule):
@@ -61,11 +62,11 @@ class Forecaster(pl.LightningModule):
     :class:`socialgraph.data.TrafficDataModule`.
 
     The network is called with the entries of the batch that its ``forward`` (or its ``entries``)
-    names, with ``features`` scaled, and returns scaled forecasts ``[B, P, N, F]``. A network with a
-    method ``build`` is told the sizes that this names. One that reads ``profile`` and
-    ``profile_deviation`` is told what each detector usually reads at each step of the window and of
-    the targets, scaled ``[B, T + P, N, F]``; a detector that was not in training needs some days of
-    readings in its series for that.
+    names, with ``features`` scaled, and returns what the objective wants, for a point scaled
+    forecasts ``[B, P, N, F]``. A network with a method ``build`` is told the sizes that this names.
+    One that reads ``profile`` and ``profile_deviation`` is told what each detector usually reads at
+    each step of the window and of the targets, scaled ``[B, T + P, N, F]``; a detector that was not
+    in training needs some days of readings in its series for that.
 
     Loss and errors are in the units of the series; of several targets, each error is weighted by
     (mean scale / own scale) so that none rules the loss by its unit. The loss of a step is the mean
@@ -76,8 +77,8 @@ class Forecaster(pl.LightningModule):
 
     Args:
         network: the network, or what makes one; None to take it from a checkpoint.
-        loss: ``"mae"``, ``"huber"`` or ``"mse"``.
-        huber_delta: where the Huber loss turns linear, in the unit of the (weighted) target.
+        objective: what is trained, and what a forecast says; None for that of the checkpoint, and
+            for a :class:`socialgraph.objective.Point` without one.
         learning_rate: peak of the schedule of AdamW.
         weight_decay: decay of matrices; vectors (biases, norms, radii) have none, nor what the
             network names in ``no_weight_decay()``, if it has that method.
@@ -101,8 +102,7 @@ class Forecaster(pl.LightningModule):
     def __init__(
         self,
         network: nn.Module | Callable[[], nn.Module] | None = None,
-        loss: Loss = "mae",
-        huber_delta: float = 1.0,
+        objective: Objective | None = None,
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-4,
         warmup_steps: int = 50,
@@ -114,9 +114,8 @@ class Forecaster(pl.LightningModule):
         super().__init__()
         made = network is None or isinstance(network, nn.Module)
         self.network = network if made else network()
+        self.objective = objective
         # Numbers and texts of NumPy would make a checkpoint that cannot be read.
-        self.loss = str(loss)
-        self.huber_delta = float(huber_delta)
         self.learning_rate = float(learning_rate)
         self.weight_decay = float(weight_decay)
         self.warmup_steps = int(warmup_steps)
@@ -144,7 +143,8 @@ class Forecaster(pl.LightningModule):
         datamodule = self.trainer.datamodule
         if self.trainer.training and datamodule is not None and self.network is not None:
             datamodule.setup("fit")
-            build_network(self.network, datamodule.spec)
+            self.objective = self.objective or Point()
+            build_network(self.network, datamodule.spec, self.objective.width)
         return []
 
     def setup(self, stage: str) -> None:
@@ -173,14 +173,53 @@ class Forecaster(pl.LightningModule):
         self.errors = nn.ModuleDict({part: ForecastErrors(*size) for part in parts})
 
     def forward(self, batch: dict) -> Tensor:
-        """Forecasts ``[B, P, N, F]`` in real units for a batch in real units.
+        """Point forecasts ``[B, P, N, F]`` in real units for a batch in real units.
 
         Raises:
             socialgraph.finite.NotFiniteError: if one is NaN or infinite.
         """
-        forecast = self.scaler.inverse(self.network(**self.inputs(batch)).float())
-        check_finite(forecast, "forecast", batch, self.scaler)
-        return forecast
+        return self.outputs(self.predict(batch))["forecast"]
+
+    def predict(self, batch: dict, weight: Tensor | float = 1.0) -> Tensor:
+        """Predictions of the objective ``[B, P, N, F, W]`` for a batch in real units.
+
+        Args:
+            batch: what :class:`socialgraph.data.TrafficDataModule` gives.
+            weight: of each target ``[F]``, for predictions in units that are so many times smaller.
+
+        Raises:
+            ValueError: if the network gives another number of values than the objective wants.
+            socialgraph.finite.NotFiniteError: if one is NaN or infinite.
+        """
+        prediction = self.decode(self.network(**self.inputs(batch)), weight)
+        check_finite(prediction, "forecast", batch, self.scaler)
+        return prediction
+
+    def outputs(self, prediction: Tensor) -> dict[str, Tensor]:
+        """What is told of predictions ``[..., F, W]`` in real units.
+
+        Returns:
+            ``forecast`` ``[..., F]``, and ``quantiles`` ``[..., F, L]`` of :attr:`levels`.
+        """
+        quantiles = self.objective.quantiles(prediction, self.levels)
+        return {"forecast": self.objective.point(prediction), "quantiles": quantiles}
+
+    @property
+    def levels(self) -> list[float]:
+        """Levels of the quantiles that are told besides the point forecast, ascending."""
+        return [level for level in self.objective.levels if level != 0.5]
+
+    def decode(self, raw: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+        """Predictions ``[..., F, W]`` in real units from what the network gives; as ``predict``."""
+        targets = raw.size(-1) // self.objective.width
+        if targets * self.objective.width != raw.size(-1):
+            raise ValueError(
+                f"Expected {self.objective.width} numbers from the network for each target, as "
+                f"{type(self.objective).__name__} wants (got {raw.size(-1)} for all). Give 'build' "
+                "of the network a 'width', or train a Point."
+            )
+        loc, scale = (weight * part[:targets] for part in (self.scaler.loc, self.scaler.scale))
+        return self.objective.decode(raw.float(), loc, scale)
 
     def inputs(self, batch: dict) -> dict:
         """What the network reads of a batch in real units: scaled, with what is usual."""
@@ -199,7 +238,7 @@ class Forecaster(pl.LightningModule):
 
         Returns:
             A row per detector and step: ``issued`` and ``time`` (local clock), ``step``,
-            ``detector``, and a column per target in its unit.
+            ``detector``, and for each target a column in its unit, and one for each quantile.
 
         Raises:
             ValueError, KeyError: as :func:`socialgraph.forecasting.forecast_series` does.
@@ -263,12 +302,9 @@ class Forecaster(pl.LightningModule):
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         """Loss of a batch per window; :meth:`on_before_optimizer_step` brings it to the mean."""
         weight = self._target_weight()
-        total, count = masked_loss(
-            weight * self(silence_part(batch, self.silence)),
-            weight * batch["targets"],
-            batch["target_mask"],
-            self.loss,
-            self.huber_delta,
+        prediction = self.predict(silence_part(batch, self.silence), weight)
+        total, count = self.objective.loss(
+            prediction, weight * batch["targets"], batch["target_mask"]
         )
         check_finite(total, f"loss of batch {batch_idx}", batch, self.scaler)
         self._step_mean.add(count)
@@ -309,9 +345,9 @@ class Forecaster(pl.LightningModule):
         self.unseen_errors = None if self.unseen is None else self._log_errors("unseen")
 
     def predict_step(self, batch: dict, batch_idx: int) -> dict[str, Tensor]:
-        """Forecasts of a batch with the truth where it is known, in real units."""
+        """:meth:`outputs` of a batch with the truth where it is known, in real units."""
         known = ("targets", "target_mask", "issued")
-        return {"forecast": self(batch), **{name: batch[name] for name in known}}
+        return self.outputs(self.predict(batch)) | {name: batch[name] for name in known}
 
     def configure_optimizers(self) -> dict:
         """AdamW with warm-up and cosine decay, stepped per batch.
@@ -340,6 +376,7 @@ class Forecaster(pl.LightningModule):
             take_average(self, checkpoint)
         checkpoint["spec"] = self.spec.to_dict()
         checkpoint["network"] = recipe_of(self.network)
+        checkpoint["objective"] = recipe_of(self.objective)
         if self.profile is not None:
             checkpoint["profile"] = {n: part.cpu() for n, part in self.profile.named_buffers()}
         if self._trainer is not None and self.trainer.datamodule is not None:
@@ -349,7 +386,7 @@ class Forecaster(pl.LightningModule):
         checkpoint["random_state"] = random_state()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Take network and specification from a checkpoint, before its weights.
+        """Take network, objective and specification from a checkpoint, before its weights.
 
         Raises:
             ValueError: if the checkpoint lacks something, is of another network, or (as
@@ -366,6 +403,7 @@ class Forecaster(pl.LightningModule):
             self._stopped = StoppedTraining.of(checkpoint, self.trainer.world_size)
         if self.network is None:
             self.network = network_of(checkpoint, self.trust)
+        self.objective = objective_of(checkpoint, self.objective, self.trust)
         self._adopt(spec)
         if self._trainer is not None and self.trainer.training:
             self._freeze()
@@ -440,7 +478,10 @@ class Forecaster(pl.LightningModule):
             check_again(self.network, self.spec, spec)
             self._adopt(spec.after(self.spec))
         elif self.init_from is not None:
-            start = start_network(self.init_from, spec, self.network, self.trust)
+            self.objective = self.objective or Point()
+            start = start_network(
+                self.init_from, spec, self.network, self.trust, self.objective.width
+            )
             self.network, trained = start
             self._adopt(spec.after(trained))
         elif self.network is not None:
@@ -457,7 +498,8 @@ class Forecaster(pl.LightningModule):
         """Be a forecaster for these data from now on."""
         if self.network is None:
             raise ValueError(_NO_NETWORK)
-        build_network(self.network, spec)
+        self.objective = self.objective or Point()
+        build_network(self.network, spec, self.objective.width)
         self.spec = spec
         self.scaler = Scaler(spec.loc, spec.scale, spec.limit).to(self.device)
 

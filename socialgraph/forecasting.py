@@ -52,9 +52,11 @@ def forecast_series(forecaster: "Forecaster", series: TrafficSeries) -> "pd.Data
         forecaster.follow(data.spec, lambda: data.usual.profile().to(forecaster.device))
         forecaster.eval()
         forecaster.check_batch(batch)
-        prediction = {"forecast": forecaster(batch), "issued": batch["issued"]}
+        prediction = forecaster.outputs(forecaster.predict(batch))
     finally:  # a callback may forecast in the middle of a training
         forecaster.given, forecaster.node, forecaster.usual, forecaster.attributes = before
         for module, mode in modes:
             module.training = mode
-    return forecast_table(prediction, data.spec, observed=False).to_pandas()
+    prediction["issued"] = batch["issued"]
+    table = forecast_table(prediction, data.spec, observed=False, levels=forecaster.levels)
+    return table.to_pandas()

@@ -1,5 +1,6 @@
 """Masked loss and errors in real units."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -7,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
-__all__ = ["ForecastErrors", "Loss", "errors_from_sums", "masked_loss"]
+__all__ = ["ForecastErrors", "Loss", "errors_from_sums", "masked_loss", "pinball_loss"]
 
 Loss = Literal["mae", "huber", "mse"]
 _SUMS = ("absolute", "square", "percentage", "count", "nonzero")
@@ -45,6 +46,21 @@ def masked_loss(
     else:
         raise ValueError(f"Expected 'loss' as 'mae', 'huber' or 'mse' (got {loss!r}).")
     return torch.where(mask, errors, 0.0).sum(), mask.sum()
+
+
+def pinball_loss(quantiles: Tensor, target: Tensor, levels: Sequence[float]) -> Tensor:
+    r"""Pinball loss of each quantile, in the unit of the target.
+
+    .. math:: \rho_\tau(y, q) = \max(\tau (y - q), (\tau - 1)(y - q))
+
+    Args:
+        quantiles: ``[..., L]``.
+        target: ``[...]``.
+        levels: :math:`\tau` of each quantile.
+    """
+    error = target.unsqueeze(-1) - quantiles
+    level = error.new_tensor(list(levels))
+    return torch.maximum(level * error, (level - 1) * error)
 
 
 class ForecastErrors(Metric):

@@ -14,7 +14,7 @@ from socialgraph.spec import DataSpec, SpecError
 __all__ = ["adapt_weights", "build_network", "check_again", "start_network"]
 
 
-def build_network(network: nn.Module, spec: DataSpec) -> None:
+def build_network(network: nn.Module, spec: DataSpec, width: int) -> None:
     """Tell a network with a method ``build`` the sizes that this names."""
     if not hasattr(network, "build"):
         return
@@ -25,13 +25,14 @@ def build_network(network: nn.Module, spec: DataSpec) -> None:
         "horizon": spec.horizon,
         "vdids": spec.vdids,
         "max_radius": spec.max_radius,
+        "width": width,
     }
     named = inspect.signature(network.build).parameters
     network.build(**{name: size for name, size in sizes.items() if name in named})
 
 
 def start_network(
-    path: str, given: DataSpec, network: nn.Module | None, trust: Sequence[str]
+    path: str, given: DataSpec, network: nn.Module | None, trust: Sequence[str], width: int
 ) -> tuple[nn.Module, DataSpec]:
     """A network with the weights of a checkpoint, for the data of a new training.
 
@@ -40,6 +41,7 @@ def start_network(
         given: the new data.
         network: takes the weights; None for the network of the checkpoint.
         trust: packages besides this one whose classes may be made from the checkpoint.
+        width: of the objective of the new training.
 
     Returns:
         The network, and what its weights were trained on.
@@ -53,7 +55,7 @@ def start_network(
     trained = _check_start(checkpoint, path, given)
     if network is None:
         network = network_of(checkpoint, trust, num_nodes=len(given.vdids))
-    build_network(network, given)
+    build_network(network, given, width)
     _load_start(network, checkpoint, path, trained, given)
     return network, trained
 

@@ -100,7 +100,8 @@ class ForecastWriter(BasePredictionWriter):
         if ending in ("csv", "parquet"):
             self._stem = str(Path(self._stem).with_suffix(""))
             self._formats = self._formats and (ending,)
-        self._spec = pl_module.given
+        self._spec, self._levels = pl_module.given, pl_module.levels
+        self._schema = forecast_schema(self._spec, levels=self._levels)
         if trainer.is_global_zero:
             self._tables = [self._open(Path(f"{self._stem}.{name}")) for name in self._formats]
         else:
@@ -110,7 +111,7 @@ class ForecastWriter(BasePredictionWriter):
         self, trainer, pl_module, prediction, batch_indices, batch, batch_idx, dataloader_idx
     ) -> None:
         """Add the rows of a batch."""
-        table = forecast_table(prediction, self._spec)
+        table = forecast_table(prediction, self._spec, levels=self._levels)
         for write in self._tables:
             write(table)
 
@@ -122,7 +123,7 @@ class ForecastWriter(BasePredictionWriter):
         if not trainer.is_global_zero:
             return
         for rank in range(1, trainer.world_size) if self._formats else ():
-            for table in _read_part(self._part(rank), forecast_schema(self._spec)):
+            for table in _read_part(self._part(rank), self._schema):
                 for write in self._tables:
                     write(table)
         self._stack.close()
@@ -143,10 +144,9 @@ class ForecastWriter(BasePredictionWriter):
         """What adds a table to a file that appears when all is written."""
         temporary = self._stack.enter_context(replacing(path))
         if path.suffix != ".csv":
-            schema = forecast_schema(self._spec)
-            writer = pa.parquet.ParquetWriter(str(temporary), schema)
+            writer = pa.parquet.ParquetWriter(str(temporary), self._schema)
             return self._stack.enter_context(writer).write_table
-        schema = _with_texts(forecast_schema(self._spec).empty_table(), self._spec).schema
+        schema = _with_texts(self._schema.empty_table(), self._spec).schema
         writer = self._stack.enter_context(pa.csv.CSVWriter(str(temporary), schema))
         return lambda table: writer.write_table(_with_texts(table, self._spec))
 

@@ -27,6 +27,7 @@ from socialgraph.forecaster import Forecaster
 from socialgraph.graph import CombinedGraph, RadiusGraph, RoadGraph
 from socialgraph.logger import MetricsLogger
 from socialgraph.nn import DistributedEncoder, SocialPooling, XLSTMEncoder
+from socialgraph.objective import Point
 from socialgraph.reading import silence_part
 from socialgraph.schema import write
 from socialgraph.spec import SpecError
@@ -250,7 +251,7 @@ def test_the_rate_rises_to_its_peak_and_falls_as_a_cosine(traffic_file, tmp_path
 def test_the_loss_is_the_one_that_is_named(traffic_file, tmp_path):
     def first_loss(**options):
         losses = Losses()
-        forecaster = Forecaster(Persistence(3, 1), **options)
+        forecaster = Forecaster(Persistence(3, 1), objective=Point(**options))
         trainer = make_trainer(tmp_path, callbacks=[losses], limit_train_batches=1)
         trainer.fit(forecaster, make_data(traffic_file))
         return losses.values[0]
@@ -518,10 +519,11 @@ def test_numbers_of_numpy_make_a_checkpoint_that_can_be_read(traffic_file, tmp_p
         "learning_rate": np.float64(0.01),
         "weight_decay": np.float32(0.1),
         "warmup_steps": np.int64(3),
-        "loss": np.str_("mse"),
+        "objective": Point(np.str_("mse"), np.float32(2)),
     }
     _, _, path = train(tmp_path, make_data(traffic_file), make_forecaster(**options))
-    assert socialgraph.load(path).hparams["loss"] == "mse"
+    objective = socialgraph.load(path).objective
+    assert (objective.kind, objective.huber_delta) == ("mse", 2.0)
 
 
 def test_a_test_of_a_checkpoint_in_mid_epoch_leaves_the_next_training_whole(traffic_file, tmp_path):

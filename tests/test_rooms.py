@@ -57,6 +57,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/profile.py": (set(), {"torch"}),
     "socialgraph/metrics.py": (set(), {"torch", "torchmetrics"}),
     "socialgraph/optimizer.py": (set(), {"torch"}),
+    "socialgraph/objective.py": ({"socialgraph.metrics", "socialgraph.recipe"}, {"torch"}),
     "socialgraph/table.py": ({"socialgraph.spec"}, {"torch"}),
     "socialgraph/averaging.py": (set(), {"torch", "pytorch_lightning"}),
     "socialgraph/runtime.py": (
@@ -105,7 +106,12 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"torch", "pytorch_lightning"},
     ),
     "socialgraph/checkpoint.py": (
-        {"socialgraph.profile", "socialgraph.recipe", "socialgraph.spec"},
+        {
+            "socialgraph.objective",
+            "socialgraph.profile",
+            "socialgraph.recipe",
+            "socialgraph.spec",
+        },
         {"torch"},
     ),
     "socialgraph/warm_start.py": (
@@ -141,6 +147,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.graph",
             "socialgraph.logger",
             "socialgraph.metrics",
+            "socialgraph.objective",
             "socialgraph.optimizer",
             "socialgraph.profile",
             "socialgraph.reading",
