@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from socialgraph.metrics import Loss, masked_loss, pinball_loss
+from socialgraph.losses import Loss, masked_loss, pinball_loss
 from socialgraph.recipe import recorded
 
 __all__ = ["Objective", "Point", "Quantile"]

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from socialgraph.metrics import ForecastErrors, errors_from_sums, masked_loss
+from socialgraph.losses import masked_loss
+from socialgraph.metrics import ForecastErrors, errors_from_sums
 
 
 def test_losses_are_sums_over_observed_targets_with_their_number():
