@@ -30,6 +30,10 @@ def check_options(options: "Forecaster") -> None:
     """
     if not 0 <= options.silence <= 1:
         raise ValueError(f"Expected 'silence' as a share from 0 to 1 (got {options.silence}).")
+    if options.coverage is not None and not 0 < options.coverage < 1:
+        raise ValueError(
+            f"Expected 'coverage' of intervals between 0 and 1, or None (got {options.coverage})."
+        )
     if options.trainable not in ("all", "head"):
         raise ValueError(f"Expected 'trainable' as 'all' or 'head' (got {options.trainable!r}).")
     for name in ("learning_rate", "weight_decay", "warmup_steps"):

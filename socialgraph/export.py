@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from socialgraph.atomic import replacing
+from socialgraph.conformal import ordered
 from socialgraph.data.graph import graph_tensors
 from socialgraph.forecaster import Forecaster, load
 from socialgraph.profile import is_weekend, slots_of
@@ -72,8 +73,13 @@ class PlainForecaster(nn.Module):
         self.objective, self.levels = forecaster.objective, forecaster.levels
         self.window, self.num_nodes = spec.window, len(spec.vdids)
         self.places = [spec.features.index(name) for name in spec.known]
-        tables = {"usual": None, "usual_deviation": None, "known_of_nodes": None}
-        if profile is not None:  # the last row is for strangers, here and below
+        names = ("usual", "usual_deviation", "known_of_nodes", "corrections")
+        tables = dict.fromkeys(names)
+        # The last row is for strangers, here and below.
+        if forecaster.conformal is not None:
+            rows = torch.tensor([*range(self.num_nodes), -1])
+            tables["corrections"] = forecaster.conformal.take(rows).own
+        if profile is not None:
             for name, part in (("usual", profile.mean), ("usual_deviation", profile.deviation)):
                 tables[name] = torch.cat([part, part.mean(dim=2, keepdim=True)], dim=2)
         if forecaster.attributes is not None:
@@ -126,7 +132,10 @@ class PlainForecaster(nn.Module):
         forecast = self.objective.point(prediction)
         if not self.levels:
             return forecast
-        return forecast, self.objective.quantiles(prediction, self.levels)
+        quantiles = self.objective.quantiles(prediction, self.levels)
+        if self.corrections is not None:
+            quantiles = ordered(quantiles + self.corrections[:, row], forecast, self.levels)
+        return forecast, quantiles
 
 
 def export_forecaster(forecaster: Forecaster, path: str | Path) -> None:

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import pytorch_lightning as pl
 import torch
@@ -31,18 +31,19 @@ from socialgraph.checks import (
     tell_types_of_edges,
     tell_unwritable,
 )
+from socialgraph.conformal import Conformal, Residuals, calibrated_levels
 from socialgraph.finite import check_finite, check_weights
 from socialgraph.forecasting import forecast_series
 from socialgraph.graph import GraphBuilder
 from socialgraph.logger import MetricsLogger
-from socialgraph.metrics import ForecastErrors, errors_from_sums
+from socialgraph.metrics import ForecastErrors, IntervalErrors, errors_from_sums
 from socialgraph.objective import Objective, Point
 from socialgraph.optimizer import freeze_body, make_optimizer
 from socialgraph.profile import DailyProfile
 from socialgraph.reading import read_batch, reads_profile, rows_of, scale_attributes, silence_part
 from socialgraph.recipe import make
 from socialgraph.resuming import StoppedTraining, random_state, take_average, tell_of_average
-from socialgraph.scaler import Scaler
+from socialgraph.scaler import Scaler, Scaling
 from socialgraph.series import TrafficSeries
 from socialgraph.spec import DataSpec
 from socialgraph.step_mean import StepMean
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 __all__ = ["Forecaster", "load"]
 
 _NO_NETWORK = "Expected a network: Forecaster(network=...), or a checkpoint of one."
-_OPTIONS = ("learning_rate", "weight_decay", "warmup_steps", "silence", "trainable")
+_OPTIONS = ("learning_rate", "weight_decay", "warmup_steps", "silence", "trainable", "coverage")
 
 
 class Forecaster(pl.LightningModule):
@@ -94,6 +95,9 @@ class Forecaster(pl.LightningModule):
         trust: packages besides this one whose classes may be made from a checkpoint.
         trainable: ``"all"`` weights, or ``"head"`` for those of the head, its anchors and the norms
             alone, as is enough where little is known.
+        coverage: of the intervals that the validation windows calibrate
+            (:class:`socialgraph.conformal.Conformal`), which forecasts then tell besides the point;
+            None for no calibration.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -110,6 +114,7 @@ class Forecaster(pl.LightningModule):
         init_from: str | None = None,
         trust: Sequence[str] = (),
         trainable: Literal["all", "head"] = "all",
+        coverage: float | None = 0.9,
     ) -> None:
         super().__init__()
         made = network is None or isinstance(network, nn.Module)
@@ -121,6 +126,7 @@ class Forecaster(pl.LightningModule):
         self.warmup_steps = int(warmup_steps)
         self.silence = float(silence)
         self.trainable = str(trainable)
+        self.coverage = None if coverage is None else float(coverage)
         check_options(self)
         self.init_from = init_from
         self.trust = [trust] if isinstance(trust, str) else list(trust)
@@ -130,6 +136,9 @@ class Forecaster(pl.LightningModule):
         self.scaler: Scaler | None = None
         self.profile: DailyProfile | None = None  # of the trained detectors
         self.usual: DailyProfile | None = None  # of the given ones
+        self.conformal: Conformal | None = None  # of the trained detectors
+        self.bounds: Conformal | None = None  # of the given ones
+        self._residuals: Residuals | None = None
         self.unseen: Tensor | None = None  # places of given detectors that were not in training
         self.graph: GraphBuilder | None = None
         self.attributes: Tensor | None = None  # of the given detectors, scaled
@@ -201,12 +210,17 @@ class Forecaster(pl.LightningModule):
         Returns:
             ``forecast`` ``[..., F]``, and ``quantiles`` ``[..., F, L]`` of :attr:`levels`.
         """
+        forecast = self.objective.point(prediction)
         quantiles = self.objective.quantiles(prediction, self.levels)
-        return {"forecast": self.objective.point(prediction), "quantiles": quantiles}
+        if self.bounds is not None:
+            quantiles = self.bounds.correct(quantiles, forecast)
+        return {"forecast": forecast, "quantiles": quantiles}
 
     @property
     def levels(self) -> list[float]:
         """Levels of the quantiles that are told besides the point forecast, ascending."""
+        if self.conformal is not None:
+            return self.conformal.levels
         return [level for level in self.objective.levels if level != 0.5]
 
     def decode(self, raw: Tensor, weight: Tensor | float = 1.0) -> Tensor:
@@ -280,7 +294,9 @@ class Forecaster(pl.LightningModule):
         self.node = rows_of(self.network, self.spec, given, self.device)
         self.given = given
         self.attributes = scale_attributes(self.spec, given, self.device)
-        self.usual = self.profile
+        self.usual, self.bounds = self.profile, self.conformal
+        if self.conformal is not None and given.vdids != self.spec.vdids:
+            self.bounds = self.conformal.take(torch.from_numpy(self.spec.rows(given.vdids)))
         if self.profile is not None and given.vdids != self.spec.vdids:
             rows = torch.from_numpy(self.spec.rows(given.vdids)).to(self.device)
             ask = history is not None and bool((rows < 0).any())
@@ -320,28 +336,54 @@ class Forecaster(pl.LightningModule):
         """Targets of a window, by which losses are of the size of a mean."""
         return self.given.horizon * self.given.num_targets * len(self.given.vdids)
 
+    def on_validation_epoch_start(self) -> None:
+        """Begin to calibrate intervals, in a training on one series."""
+        training = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
+        units = self.given.scaling in get_args(Scaling)  # not deviations of several networks
+        if training and units and self.coverage is not None:
+            self._residuals = Residuals(calibrated_levels(self.objective.levels, self.coverage))
+
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        """Add a batch to the validation errors."""
-        self.errors["val"].update(self(batch), batch["targets"], batch["target_mask"])
+        """Add a batch to the validation errors, and to what calibrates intervals."""
+        prediction = self.predict(batch)
+        known = batch["targets"], batch["target_mask"]
+        self.errors["val"].update(self.objective.point(prediction), *known)
+        if self._residuals is not None:
+            quantiles = self.objective.quantiles(prediction, self._residuals.levels)
+            self._residuals.add(quantiles, *known)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the errors over all validation windows, and keep them in :attr:`val_errors`."""
+        """Log the errors over all validation windows, and keep them in :attr:`val_errors`.
+
+        Intervals are calibrated for the weights that were validated, so that each checkpoint holds
+        its own; with several processes, by the windows of this one.
+        """
         self.val_errors = self._log_errors("val")
+        if self._residuals is not None:
+            self.conformal = self.bounds = self._residuals.calibrate()
+            self._residuals = None
 
     def test_step(self, batch: dict, batch_idx: int) -> None:
         """Add a batch to the test errors."""
-        result = self(batch), batch["targets"], batch["target_mask"]
+        told = self.outputs(self.predict(batch))
+        known = batch["targets"], batch["target_mask"]
+        result = told["forecast"], *known
         self.errors["test"].update(*result)
+        if self.intervals is not None:
+            self.intervals.update(*told.values(), *known, batch["target_time_of_day"])
         if self.unseen is not None:
             self.errors["unseen"].update(*(part[:, :, self.unseen] for part in result))
 
     def on_test_epoch_end(self) -> None:
         """Log the errors over all test windows, and keep them in :attr:`test_errors`.
 
+        Those of intervals come as :attr:`test_intervals`
+        (:class:`socialgraph.metrics.IntervalErrors`), None without.
         Those of the detectors that were not in training, if there are others too, come apart in
         :attr:`unseen_errors`; else None.
         """
         self.test_errors = self._log_errors("test")
+        self.test_intervals = None if self.intervals is None else self.intervals.compute()
         self.unseen_errors = None if self.unseen is None else self._log_errors("unseen")
 
     def predict_step(self, batch: dict, batch_idx: int) -> dict[str, Tensor]:
@@ -379,6 +421,8 @@ class Forecaster(pl.LightningModule):
         checkpoint["objective"] = recipe_of(self.objective)
         if self.profile is not None:
             checkpoint["profile"] = {n: part.cpu() for n, part in self.profile.named_buffers()}
+        if self.conformal is not None:
+            checkpoint["conformal"] = self.conformal.entries()
         if self._trainer is not None and self.trainer.datamodule is not None:
             checkpoint["data"] = self.trainer.datamodule.describe()
         checkpoint["total_steps"] = self._total_steps
@@ -415,6 +459,8 @@ class Forecaster(pl.LightningModule):
             )
         if self.profile is not None:
             self.profile.to(self.device)
+        sizes = spec.horizon, len(spec.vdids), spec.num_targets
+        self.conformal = Conformal.of(checkpoint.get("conformal"), sizes)
         check_same_network(recipe_of(self.network), checkpoint["network"])
         if self._trainer is None or self.trainer.training:
             self.follow(self.given if self._trainer is not None else spec)
@@ -438,6 +484,10 @@ class Forecaster(pl.LightningModule):
         if self.trainer.testing or on_test:
             self.spec.check_unseen(self.given, datamodule.first_times("test"))
         self.follow(self.given, lambda: datamodule.usual.profile())
+        self.intervals = None
+        if len(self.levels) > 1:
+            shape = self.given.horizon, len(self.given.vdids), self.given.num_targets
+            self.intervals = IntervalErrors(shape, self.levels).to(self.device)
         strange = torch.from_numpy(self.spec.rows(self.given.vdids) < 0)
         self.unseen = strange.nonzero().flatten() if strange.any() and not strange.all() else None
 
@@ -502,6 +552,7 @@ class Forecaster(pl.LightningModule):
         build_network(self.network, spec, self.objective.width)
         self.spec = spec
         self.scaler = Scaler(spec.loc, spec.scale, spec.limit).to(self.device)
+        self.conformal = self.bounds = None  # of other weights or data
 
     def _target_weight(self) -> Tensor:
         scale = self.scaler.scale[: self.spec.num_targets]

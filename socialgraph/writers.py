@@ -16,7 +16,12 @@ from torch import Tensor
 
 from socialgraph.atomic import replacing
 from socialgraph.calendar import format_local
-from socialgraph.error_table import describe_errors, format_errors
+from socialgraph.error_table import (
+    describe_errors,
+    describe_intervals,
+    format_errors,
+    format_intervals,
+)
 from socialgraph.spec import DataSpec
 from socialgraph.table import forecast_schema, forecast_table
 
@@ -28,7 +33,8 @@ class ErrorWriter(Callback):
 
     The file is ``<checkpoint>.test.json``, or ``test.json`` in the trainer's root folder if no
     checkpoint was given. Errors are per target and step, in the unit of the target, and as the two
-    averages in use (over all targets at once, and the mean of the steps). If some detectors were
+    averages in use (over all targets at once, and the mean of the steps). If intervals are told,
+    their errors come by target as ``intervals``, by step, detector and hour. If some detectors were
     not in training, their errors come again alone, as ``unseen``. A test that was limited to some
     batches is not written.
 
@@ -51,6 +57,10 @@ class ErrorWriter(Callback):
             "checkpoint": checkpoint,
             **_describe_test(pl_module.given, windows, pl_module.test_errors),
         }
+        if pl_module.test_intervals is not None:
+            told = pl_module.given, pl_module.test_intervals, pl_module.levels
+            for name, intervals in describe_intervals(*told).items():
+                report["targets"][name]["intervals"] = intervals
         if pl_module.unseen_errors is not None:
             report["unseen"] = {
                 "detectors": [pl_module.given.vdids[i] for i in pl_module.unseen.tolist()],
@@ -60,6 +70,8 @@ class ErrorWriter(Callback):
             temporary.write_text(json.dumps(report, indent=1) + "\n")
         minutes = report["horizon_minutes"]
         print(f"\n{format_errors(report['targets'], minutes)}")
+        if pl_module.test_intervals is not None:
+            print(f"\n{format_intervals(report['targets'])}")
         if "unseen" in report:
             print(
                 f"\nthe {len(report['unseen']['detectors'])} detectors that were not in training:"

@@ -751,7 +751,8 @@ def test_a_forecast_is_that_of_the_last_window(tmp_path):
     forecaster, *_ = train(tmp_path, make_data(make_series()))
     series = make_series(seed=5)
     table = forecaster.forecast(series)
-    assert list(table) == ["issued", "time", "step", "detector", "speed"]
+    keys = ["issued", "time", "step", "detector"]
+    assert list(table) == [*keys, "speed", "speed_p05", "speed_p95"]
     assert len(table) == 6 * 3
     assert table["issued"].unique().tolist() == [series.to_frame().index[-1]]
     data = make_data(series, targets=["speed"])

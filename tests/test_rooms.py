@@ -55,6 +55,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/scaler.py": (set(), {"torch"}),
     "socialgraph/profile.py": (set(), {"torch"}),
+    "socialgraph/conformal.py": (set(), {"torch"}),
     "socialgraph/losses.py": (set(), {"torch"}),
     "socialgraph/metrics.py": ({"socialgraph.losses"}, {"torch", "torchmetrics"}),
     "socialgraph/optimizer.py": (set(), {"torch"}),
@@ -75,6 +76,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/export.py": (
         {
             "socialgraph.atomic",
+            "socialgraph.conformal",
             "socialgraph.data",
             "socialgraph.forecaster",
             "socialgraph.profile",
@@ -143,6 +145,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.checkpoint",
             "socialgraph.checkpoint_io",
             "socialgraph.checks",
+            "socialgraph.conformal",
             "socialgraph.finite",
             "socialgraph.forecasting",
             "socialgraph.graph",
