@@ -55,6 +55,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/scaler.py": (set(), {"torch"}),
     "socialgraph/profile.py": (set(), {"torch"}),
+    "socialgraph/adaptive.py": ({"socialgraph.conformal"}, {"torch"}),
     "socialgraph/conformal.py": (set(), {"torch"}),
     "socialgraph/losses.py": (set(), {"torch"}),
     "socialgraph/metrics.py": ({"socialgraph.losses"}, {"torch", "torchmetrics"}),
