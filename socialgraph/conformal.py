@@ -9,7 +9,7 @@ from torch import Tensor
 __all__ = ["Conformal", "Residuals", "calibrated_levels", "ordered"]
 
 # Windows of a detector by whose number its own correction counts as much as that of all.
-_SHRINKAGE = 500
+_SHRINKAGE = 200
 # Residuals that are kept; of more, every second window is left out (neighbours tell the same).
 _MOST = 2**23
 
@@ -33,7 +33,7 @@ class Conformal:
     signed residuals.
 
     The correction of a detector is its own, shrunk towards that of the network by the number of its
-    residuals, :math:`w = m / (m + 500)`; it is the network's if its own are too few to tell the
+    residuals, :math:`w = m / (m + 200)`; it is the network's if its own are too few to tell the
     quantile, and for detectors that were not in training.
 
     Args:
