@@ -14,7 +14,7 @@ from data_prep.simulate import simulate
 from socialgraph import schema
 from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.graph import RadiusGraph
-from socialgraph.metrics import masked_loss
+from socialgraph.losses import masked_loss
 from socialgraph.nn import (
     Clock,
     ContextBlock,

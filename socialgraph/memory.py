@@ -17,7 +17,7 @@ MakeBatch = Callable[[np.ndarray, Tensor], dict[str, Tensor]]
 
 
 class Memory(Protocol):
-    """Takes readings in, and forecasts from what it remembers of them."""
+    """Takes readings in, and predicts from what it remembers of them."""
 
     def forget(self, num_nodes: int) -> None:
         """Begin without a memory of so many detectors."""
@@ -29,7 +29,7 @@ class Memory(Protocol):
         """Read what N detectors report ``[N, F]``, NaN where missing, in real units."""
 
     def forecast(self, time: np.datetime64) -> Tensor:
-        """Forecasts ``[P, N, F]`` in real units after the reading at a time, the last one."""
+        """Predictions ``[P, N, F, W]`` in real units after the reading at a time, the last one."""
 
     def state(self) -> dict:
         """Plain values and tensors to save."""
@@ -74,7 +74,7 @@ class WindowMemory:
         """As in :class:`Memory`."""
         spec = self.forecaster.spec
         times = time + spec.step * np.arange(1 - spec.window, 1)
-        return self.forecaster(self.make_batch(times, self.readings))[0]
+        return self.forecaster.predict(self.make_batch(times, self.readings))[0]
 
     def state(self) -> dict:
         """As in :class:`Memory`."""
@@ -127,7 +127,7 @@ class StateMemory:
         inputs = self.forecaster.inputs(batch)
         forecast, state = self.network.step(self.network_state, self._spare, **inputs)
         self.network_state, self._spare = state, self.network_state
-        self._forecast = self.forecaster.scaler.inverse(forecast.float())[0]
+        self._forecast = self.forecaster.decode(forecast)[0]
 
     def forecast(self, time: np.datetime64) -> Tensor:
         """As in :class:`Memory`."""

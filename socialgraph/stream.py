@@ -143,7 +143,7 @@ class StreamingForecaster:
             self.memory.push(missed, torch.full_like(readings, torch.nan))
         self.memory.push(time, readings)
         self.time, self.readings = time, readings
-        return self.memory.forecast(time)
+        return self.forecaster.objective.point(self.memory.forecast(time))
 
     def save(self, path: str | Path, extra: dict | None = None) -> None:
         """Write the state, whole or not at all.

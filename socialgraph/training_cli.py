@@ -36,6 +36,8 @@ _RENAMED = {
     "data.batch_size": "data.loading.batch_size",
     "data.num_workers": "data.loading.num_workers",
     "data.max_radius": "data.graph.init_args.max_radius",
+    "model.loss": "model.objective.loss (after --model.objective=Point)",
+    "model.huber_delta": "model.objective.huber_delta (after --model.objective=Point)",
     "data.border": "data.split.init_args.border",
 }
 

@@ -55,8 +55,12 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/scaler.py": (set(), {"torch"}),
     "socialgraph/profile.py": (set(), {"torch"}),
-    "socialgraph/metrics.py": (set(), {"torch", "torchmetrics"}),
+    "socialgraph/adaptive.py": ({"socialgraph.conformal"}, {"torch"}),
+    "socialgraph/conformal.py": (set(), {"torch"}),
+    "socialgraph/losses.py": (set(), {"torch"}),
+    "socialgraph/metrics.py": ({"socialgraph.losses"}, {"torch", "torchmetrics"}),
     "socialgraph/optimizer.py": (set(), {"torch"}),
+    "socialgraph/objective.py": ({"socialgraph.losses", "socialgraph.recipe"}, {"torch"}),
     "socialgraph/table.py": ({"socialgraph.spec"}, {"torch"}),
     "socialgraph/averaging.py": (set(), {"torch", "pytorch_lightning"}),
     "socialgraph/runtime.py": (
@@ -73,6 +77,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/export.py": (
         {
             "socialgraph.atomic",
+            "socialgraph.conformal",
             "socialgraph.data",
             "socialgraph.forecaster",
             "socialgraph.profile",
@@ -105,10 +110,27 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"torch", "pytorch_lightning"},
     ),
     "socialgraph/checkpoint.py": (
-        {"socialgraph.profile", "socialgraph.recipe", "socialgraph.spec"},
+        {
+            "socialgraph.objective",
+            "socialgraph.profile",
+            "socialgraph.recipe",
+            "socialgraph.spec",
+        },
         {"torch"},
     ),
-    "socialgraph/warm_start.py": ({"socialgraph.spec"}, {"torch"}),
+    "socialgraph/warm_start.py": (
+        {"socialgraph.checkpoint", "socialgraph.pretrained", "socialgraph.spec"},
+        {"torch"},
+    ),
+    "socialgraph/checks.py": (
+        {"socialgraph.checkpoint", "socialgraph.forecaster", "socialgraph.spec"},
+        {"torch", "pytorch_lightning"},
+    ),
+    "socialgraph/reading.py": ({"socialgraph.forecaster", "socialgraph.spec"}, {"torch"}),
+    "socialgraph/resuming.py": (
+        {"socialgraph.forecaster", "socialgraph.optimizer"},
+        {"torch", "pytorch_lightning"},
+    ),
     "socialgraph/step_mean.py": (set(), {"torch", "pytorch_lightning"}),
     "socialgraph/forecasting.py": (
         {
@@ -123,15 +145,19 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {
             "socialgraph.checkpoint",
             "socialgraph.checkpoint_io",
+            "socialgraph.checks",
+            "socialgraph.conformal",
             "socialgraph.finite",
             "socialgraph.forecasting",
             "socialgraph.graph",
             "socialgraph.logger",
             "socialgraph.metrics",
+            "socialgraph.objective",
             "socialgraph.optimizer",
-            "socialgraph.pretrained",
             "socialgraph.profile",
+            "socialgraph.reading",
             "socialgraph.recipe",
+            "socialgraph.resuming",
             "socialgraph.scaler",
             "socialgraph.series",
             "socialgraph.spec",
