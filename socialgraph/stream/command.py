@@ -25,7 +25,7 @@ from socialgraph.stream.tables import export
 if TYPE_CHECKING:  # what computes is imported when the options are read, so that --help is quick
     from socialgraph.stream.forecaster import StreamingForecaster
 
-__all__ = ["add_stream_options", "main", "open_stream"]
+__all__ = ["add_stream_options", "main", "open_stream", "read_detectors"]
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -91,7 +91,7 @@ def _run(options: argparse.Namespace) -> None:
     with StreamStore(path, parse_keep(options.keep)) as store:
         stored = StoredStream(stream, store, options.restart_after_gap, options.save_every)
         if options.detectors:
-            stream.set_detectors(*_read_detectors(options.detectors))
+            stream.set_detectors(*read_detectors(options.detectors))
         with _open_input(options.input) as lines, contextlib.ExitStack() as stack:
             spec = stream.spec
             table = ReadingTable(lines, spec.vdids, spec.features, spec.timezone, stream.time)
@@ -220,7 +220,8 @@ def _open_input(path: Path) -> contextlib.AbstractContextManager[TextIO]:
     return open(path, newline="", encoding="utf-8-sig")
 
 
-def _read_detectors(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+def read_detectors(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Ids, latitudes and longitudes of a CSV with ``vdid``, ``lat`` and ``lon``."""
     options = pyarrow.csv.ConvertOptions(column_types={"vdid": "string"})
     table = pyarrow.csv.read_csv(path, convert_options=options)
     if missing := {"vdid", "lat", "lon"} - set(table.column_names):
