@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Sequence
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from socialgraph.spec import DataSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "describe_errors",
@@ -17,7 +19,7 @@ __all__ = [
 ]
 
 
-def describe_errors(spec: DataSpec, errors: dict[str, Tensor]) -> dict[str, dict]:
+def describe_errors(spec: DataSpec, errors: "dict[str, Tensor]") -> dict[str, dict]:
     """Errors by target, in numbers that JSON knows.
 
     Args:
@@ -75,14 +77,14 @@ def _quarter_steps(horizon: int) -> list[int]:
     return sorted({max(1, horizon * k // 4) for k in (1, 2, 3, 4)})
 
 
-def _errors_of(errors: dict[str, Tensor], target: int) -> dict:
+def _errors_of(errors: "dict[str, Tensor]", target: int) -> dict:
     columns = {name: value[..., target] for name, value in errors.items()}
     report = {name: _plain(value) for name, value in columns.items()}
     report["rmse_mean_of_steps"] = _plain(columns["rmse"].nanmean())
     return report
 
 
-def _plain(value: Tensor) -> float | list | None:
+def _plain(value: "Tensor") -> float | list | None:
     """Numbers for JSON, which has no NaN."""
     values = value.tolist()
     if isinstance(values, list):

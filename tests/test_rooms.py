@@ -145,11 +145,17 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.atomic",
             "socialgraph.calendar",
             "socialgraph.error_table",
+            "socialgraph.protocol",
             "socialgraph.spec",
             "socialgraph.table",
         },
         {"torch", "pytorch_lightning"},
     ),
+    "socialgraph/protocol.py": (
+        {"socialgraph.calendar", "socialgraph.data", "socialgraph.series"},
+        set(),
+    ),
+    "socialgraph/compare.py": ({"socialgraph.error_table", "socialgraph.protocol"}, set()),
     "socialgraph/stream.py": (
         {
             "socialgraph.atomic",
