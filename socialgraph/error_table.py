@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "describe_errors",
+    "errors_of_target",
     "format_errors",
     "format_row",
     "headline",
@@ -31,9 +32,17 @@ def describe_errors(spec: DataSpec, errors: "dict[str, Tensor]") -> dict[str, di
         where nothing was observed.
     """
     return {
-        name: {"unit": unit, **_errors_of(errors, i)}
+        name: {"unit": unit, **errors_of_target(errors, i)}
         for i, (name, unit) in enumerate(zip(spec.targets, spec.units, strict=False))
     }
+
+
+def errors_of_target(errors: "dict[str, Tensor]", target: int) -> dict:
+    """Errors of one target, as in :func:`describe_errors`, without its unit."""
+    columns = {name: value[..., target] for name, value in errors.items()}
+    report = {name: _plain(value) for name, value in columns.items()}
+    report["rmse_mean_of_steps"] = _plain(columns["rmse"].nanmean())
+    return report
 
 
 def format_errors(targets: dict[str, dict], minutes: Sequence[float]) -> str:
@@ -75,13 +84,6 @@ def format_row(label: str, cells: Sequence[str]) -> str:
 
 def _quarter_steps(horizon: int) -> list[int]:
     return sorted({max(1, horizon * k // 4) for k in (1, 2, 3, 4)})
-
-
-def _errors_of(errors: "dict[str, Tensor]", target: int) -> dict:
-    columns = {name: value[..., target] for name, value in errors.items()}
-    report = {name: _plain(value) for name, value in columns.items()}
-    report["rmse_mean_of_steps"] = _plain(columns["rmse"].nanmean())
-    return report
 
 
 def _plain(value: "Tensor") -> float | list | None:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
@@ -24,7 +24,7 @@ from socialgraph.progress import Progress
 from socialgraph.shell import split_names
 from socialgraph.writers import ErrorWriter, ForecastWriter
 
-__all__ = ["ForecastCLI", "main"]
+__all__ = ["ForecastCLI", "be_quiet", "main", "parse", "run"]
 
 _RENAMED = {
     "data.path": "data.series",
@@ -176,6 +176,25 @@ def main(words: list[str]) -> None:
         ValueError, KeyError, OSError, RuntimeError: for what a user can mend.
         KeyboardInterrupt: after Ctrl-C, when the Trainer has ended.
     """
+    run(words)
+
+
+def run(words: list[str]) -> ForecastCLI:
+    """As :func:`main`; gives what was run."""
+    be_quiet()
+    words = _with_checkpoint_last(words)
+    with tempfile.TemporaryDirectory() as folder:
+        return _open(words, **_defaults_from_checkpoint(words, Path(folder)))
+
+
+def parse(words: list[str]) -> ForecastCLI:
+    """What ``fit`` would train, made from its words, and nothing run; raises as :func:`main`."""
+    be_quiet()
+    return _open(words, run=False, prog="socialgraph fit")
+
+
+def be_quiet() -> None:
+    """Let Lightning tell no tips, and nothing twice."""
     for message in (
         ".*LeafSpec.*",
         "LightningCLI's args parameter",
@@ -184,34 +203,32 @@ def main(words: list[str]) -> None:
     ):
         warnings.filterwarnings("ignore", message=message)
     for name in ("pytorch_lightning", "lightning.fabric", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # no tips, and nothing told twice
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _open(words: list[str], run: bool = True, **parser_kwargs: Any) -> ForecastCLI:
     try:
-        _run(words)
+        return ForecastCLI(
+            Forecaster,
+            DataSection,
+            save_config_callback=ConfigBesideLogs if run else None,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={
+                "description": "Train and apply traffic forecasters.",
+                **parser_kwargs,
+            },
+            parser_class=SuggestingParser,
+            auto_configure_optimizers=False,
+            trainer_defaults=_trainer_defaults(),
+            args=words,
+            run=run,
+        )
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):  # how the Trainer ends after it
             raise KeyboardInterrupt from None
         raise
-
-
-def _run(words: list[str]) -> None:
-    words = _with_checkpoint_last(words)
-    with tempfile.TemporaryDirectory() as folder:
-        ForecastCLI(
-            Forecaster,
-            DataSection,
-            save_config_callback=ConfigBesideLogs,
-            save_config_kwargs={"overwrite": True},
-            parser_kwargs={
-                "description": "Train and apply traffic forecasters.",
-                **_defaults_from_checkpoint(words, Path(folder)),
-            },
-            parser_class=SuggestingParser,
-            auto_configure_optimizers=False,
-            trainer_defaults=_trainer_defaults(),
-            args=words,
-        )
 
 
 def _trainer_defaults() -> dict:

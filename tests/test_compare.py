@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 
-from benchmarks.baselines import LastValue, TimeOfDayMean
+from socialgraph.backtest.rivals import LastValue, TimeOfDayMean
 from socialgraph.cli import main
 from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster

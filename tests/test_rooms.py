@@ -155,6 +155,26 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"socialgraph.calendar", "socialgraph.data", "socialgraph.series"},
         set(),
     ),
+    "socialgraph/run_record.py": ({"socialgraph"}, set()),
+    "socialgraph/backtest": (
+        {
+            "socialgraph.atomic",
+            "socialgraph.backtest",
+            "socialgraph.calendar",
+            "socialgraph.data",
+            "socialgraph.error_table",
+            "socialgraph.forecaster",
+            "socialgraph.metrics",
+            "socialgraph.nn",
+            "socialgraph.protocol",
+            "socialgraph.run_record",
+            "socialgraph.scaler",
+            "socialgraph.series",
+            "socialgraph.shell",
+            "socialgraph.training_cli",
+        },
+        {"torch", "pytorch_lightning"},
+    ),
     "socialgraph/compare.py": ({"socialgraph.error_table", "socialgraph.protocol"}, set()),
     "socialgraph/stream.py": (
         {
