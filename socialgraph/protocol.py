@@ -12,7 +12,7 @@ from socialgraph.series import TrafficSeries
 if TYPE_CHECKING:
     from socialgraph.data import NetworksDataModule, TrafficDataModule
 
-__all__ = ["describe_protocol", "differences", "hash_readings"]
+__all__ = ["describe_protocol", "differences", "hash_data", "hash_readings"]
 
 _ERRORS = {
     "scored": "observed readings of the targets; missing ones count nowhere",
@@ -45,6 +45,19 @@ def describe_protocol(datamodule: "TrafficDataModule | NetworksDataModule") -> d
         "held_out_detectors": getattr(datamodule, "held_out_detectors", None),
         "errors": _ERRORS,
     }
+
+
+def hash_data(datamodule: "TrafficDataModule | NetworksDataModule") -> list[dict]:
+    """File, name and checksum of the readings of each network, after ``setup``."""
+    members = getattr(datamodule, "members", [datamodule])
+    return [
+        {
+            "source": member.path or member.whole.source,
+            "dataset_name": member.whole.dataset_name,
+            "sha256": hash_readings(member.whole),
+        }
+        for member in members
+    ]
 
 
 def hash_readings(series: TrafficSeries, num_targets: int | None = None) -> str:

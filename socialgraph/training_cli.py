@@ -15,12 +15,15 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from socialgraph.atomic import replacing
 from socialgraph.checkpoint import data_options, read_checkpoint
 from socialgraph.data import NetworksDataModule
 from socialgraph.data.section import DataSection
 from socialgraph.error_table import describe_errors, format_errors
 from socialgraph.forecaster import Forecaster
 from socialgraph.progress import Progress
+from socialgraph.protocol import hash_data
+from socialgraph.run_record import describe_run, run_folder
 from socialgraph.shell import split_names
 from socialgraph.writers import ErrorWriter, ForecastWriter
 
@@ -59,14 +62,29 @@ class SuggestingParser(LightningArgumentParser):
 
 
 class ConfigBesideLogs(SaveConfigCallback):
-    """Saves the configuration of a training as ``config.yaml`` beside its logs."""
+    """Keeps with what a training was made, in its folder: ``config.yaml`` and ``run.json``.
+
+    The second holds the command line, versions, and checksums of the readings.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, save_to_log_dir=False, **kwargs)  # some loggers have none
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write it, in ``fit`` and if there are logs."""
+        """Write them, in ``fit`` and if there are logs."""
         if stage == "fit" and trainer.logger is not None:
-            self.config = self.config.clone()
-            self.config.overwrite = False  # was asked for this once
             super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the two files, on the first process."""
+        folder = run_folder(trainer)
+        config = self.config.clone()
+        config.overwrite = False  # was asked for this once
+        text = self.parser.dump(config, skip_none=False)
+        record = {**describe_run(), "data": hash_data(trainer.datamodule)}
+        for name, content in (("config.yaml", text), ("run.json", json.dumps(record, indent=1))):
+            with replacing(folder / name) as temporary:
+                temporary.write_text(content)
 
 
 class ForecastCLI(LightningCLI):
@@ -126,7 +144,7 @@ class ForecastCLI(LightningCLI):
             print(self.datamodule.summary())
 
     def _spare_earlier_run(self) -> None:
-        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
+        folder = run_folder(self.trainer)
         ckpt_path = self.config.fit.ckpt_path
         goes_on = ckpt_path is not None and Path(ckpt_path).resolve().is_relative_to(
             folder.resolve()
