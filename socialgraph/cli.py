@@ -21,6 +21,8 @@ _COMMANDS = {
     "validate": ("training_cli", "Tell the errors of a checkpoint on the validation windows."),
     "test": ("training_cli", "Tell the errors of a checkpoint on the test windows."),
     "predict": ("training_cli", "Forecast the steps after the end of a file, as a table."),
+    "backtest": ("backtest.command", "Train and test fold by fold in time, beside rivals."),
+    "compare": ("compare", "Put results of one protocol into one table."),
     "stream": ("stream.command", "Follow readings as they come, and forecast after each."),
     "serve": ("serve.command", "Take readings and give forecasts over HTTP."),
     "export": ("export", "Write a checkpoint as ONNX or as a torch program."),

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import cast
-
-from torch import Tensor
+from typing import TYPE_CHECKING, cast
 
 from socialgraph.metrics import INTERVAL_ERRORS
 from socialgraph.spec import DataSpec
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = [
     "describe_errors",
     "describe_intervals",
+    "errors_of_target",
     "format_errors",
     "format_intervals",
     "format_row",
@@ -21,7 +23,7 @@ __all__ = [
 ]
 
 
-def describe_errors(spec: DataSpec, errors: dict[str, Tensor]) -> dict[str, dict]:
+def describe_errors(spec: DataSpec, errors: "dict[str, Tensor]") -> dict[str, dict]:
     """Errors by target, in numbers that JSON knows.
 
     Args:
@@ -33,13 +35,13 @@ def describe_errors(spec: DataSpec, errors: dict[str, Tensor]) -> dict[str, dict
         where nothing was observed.
     """
     return {
-        name: {"unit": unit, **_errors_of(errors, i)}
+        name: {"unit": unit, **errors_of_target(errors, i)}
         for i, (name, unit) in enumerate(zip(spec.targets, spec.units, strict=False))
     }
 
 
 def describe_intervals(
-    spec: DataSpec, errors: dict[str, Tensor], levels: Sequence[float]
+    spec: DataSpec, errors: "dict[str, Tensor]", levels: Sequence[float]
 ) -> dict[str, dict]:
     """Errors of intervals by target, in numbers that JSON knows.
 
@@ -79,6 +81,14 @@ def format_intervals(targets: dict[str, dict]) -> str:
             f"{held['width_all']:.4g} {target['unit']} apart".rstrip()
         )
     return "\n".join(lines)
+
+
+def errors_of_target(errors: "dict[str, Tensor]", target: int) -> dict:
+    """Errors of one target, as in :func:`describe_errors`, without its unit."""
+    columns = {name: value[..., target] for name, value in errors.items()}
+    report = {name: _plain(value) for name, value in columns.items()}
+    report["rmse_mean_of_steps"] = _plain(columns["rmse"].nanmean())
+    return report
 
 
 def format_errors(targets: dict[str, dict], minutes: Sequence[float]) -> str:
@@ -122,14 +132,7 @@ def _quarter_steps(horizon: int) -> list[int]:
     return sorted({max(1, horizon * k // 4) for k in (1, 2, 3, 4)})
 
 
-def _errors_of(errors: dict[str, Tensor], target: int) -> dict:
-    columns = {name: value[..., target] for name, value in errors.items()}
-    report = {name: _plain(value) for name, value in columns.items()}
-    report["rmse_mean_of_steps"] = _plain(columns["rmse"].nanmean())
-    return report
-
-
-def _intervals_of(errors: dict[str, Tensor], vdids: Sequence[str]) -> dict:
+def _intervals_of(errors: "dict[str, Tensor]", vdids: Sequence[str]) -> dict:
     """Errors of the intervals of one target, each ``[4, ...]``."""
     named = {
         part: dict(zip(INTERVAL_ERRORS, map(_plain, values), strict=True))
@@ -147,7 +150,7 @@ def _intervals_of(errors: dict[str, Tensor], vdids: Sequence[str]) -> dict:
     }
 
 
-def _plain(value: Tensor) -> float | list | None:
+def _plain(value: "Tensor") -> float | list | None:
     """Numbers for JSON, which has no NaN."""
     values = value.tolist()
     if isinstance(values, list):

@@ -22,6 +22,7 @@ from socialgraph.error_table import (
     format_errors,
     format_intervals,
 )
+from socialgraph.protocol import describe_protocol
 from socialgraph.spec import DataSpec
 from socialgraph.table import forecast_schema, forecast_table
 
@@ -33,10 +34,11 @@ class ErrorWriter(Callback):
 
     The file is ``<checkpoint>.test.json``, or ``test.json`` in the trainer's root folder if no
     checkpoint was given. Errors are per target and step, in the unit of the target, and as the two
-    averages in use (over all targets at once, and the mean of the steps). If intervals are told,
-    their errors come by target as ``intervals``, by step, detector and hour. If some detectors were
-    not in training, their errors come again alone, as ``unseen``. A test that was limited to some
-    batches is not written.
+    averages in use (over all targets at once, and the mean of the steps), with the protocol by
+    which they were measured (:func:`socialgraph.protocol.describe_protocol`). If intervals are
+    told, their errors come by target as ``intervals``, by step, detector and hour. If some
+    detectors were not in training, their errors come again alone, as ``unseen``. A test that was
+    limited to some batches is not written.
 
     Args:
         path: another place for the file.
@@ -55,6 +57,7 @@ class ErrorWriter(Callback):
         windows = len(trainer.test_dataloaders.dataset)
         report = {
             "checkpoint": checkpoint,
+            "protocol": describe_protocol(trainer.datamodule),
             **_describe_test(pl_module.given, windows, pl_module.test_errors),
         }
         if pl_module.test_intervals is not None:
