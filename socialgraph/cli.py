@@ -23,6 +23,7 @@ _COMMANDS = {
     "predict": ("training_cli", "Forecast the steps after the end of a file, as a table."),
     "stream": ("stream_cli", "Follow readings as they come, and forecast after each."),
     "export": ("export", "Write a checkpoint as ONNX or as a torch program."),
+    "report": ("report", "Write what a checkpoint can do as one page, to look at."),
     "plot": ("plot", "Draw a table of forecasts."),
 }
 _HELP = """\
