@@ -33,7 +33,7 @@ def write_report(
         series: HDF5 file to test on; None for the one of the training.
         target: the target that is told of; None for the first.
         without_pooling: checkpoint of a training without pooling, to compare with.
-        every: score each so many-th test window; None for all, up to 600,000 forecasts of a
+        every: score each so many-th test window; None for all, up to 500,000 forecasts of a
             detector.
         most_details: detectors whose day and neighbours are shown.
         trust: packages besides this one whose classes may be made from a checkpoint.
@@ -154,7 +154,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--data.series", dest="series", type=Path, help="other readings than those of the training")
     add("--target", help="the target that is told of (default: the first)")
     add("--without_pooling", type=Path, help="checkpoint of a training without pooling")
-    add("--every", type=int, help="score only every N-th test window (default: all, up to 600,000 "
+    add("--every", type=int, help="score only every N-th test window (default: all, up to 500,000 "
         "forecasts of a detector)")  # fmt: skip
     add("--details", type=int, default=300, help="detectors that can be opened (default: 300)")
     add("--trust", default="", help="packages whose classes the checkpoint may name, with commas")

@@ -1,4 +1,4 @@
-"""Everything that the page tells, as plain values: numbers are computed here, and only shown there."""
+"""Everything that the page tells, as plain values: computed here, and only shown there."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +14,12 @@ from socialgraph.report.errors import (
     by_detector,
     by_hour_of_week,
     by_step,
-    coverage_by_step,
+    coverage,
     mae,
     traffic_state,
 )
 from socialgraph.report.health import health, reasons
-from socialgraph.report.protocol import commands, protocol
+from socialgraph.report.protocol import commands, period, protocol
 from socialgraph.report.scoring import Scores
 from socialgraph.report.training import metrics_file, read_training
 
@@ -77,7 +77,7 @@ def collect(
         "edges": edges,
         "radii": _radii(forecaster),
         "errors": errors,
-        "coverage": coverage_by_step(scores),
+        "coverage": coverage(scores),
         "nominal": scores.nominal,
         "detectors": detectors,
         "week": by_hour_of_week(scores, spec.timezone),
@@ -99,7 +99,7 @@ def collect(
         "windows": len(scores.issued),
         "all_windows": len(data.starts["test"]),
         "every": scores.every,
-        "period": scores.times.ravel()[[0, -1]],
+        "period": period(scores.times, spec.timezone),
         "protocol": protocol(
             spec, scores, len(data.starts["test"]), ckpt_path, _describe(forecaster)
         ),

@@ -6,12 +6,10 @@ import numpy as np
 
 from socialgraph.report import figures
 from socialgraph.report.figures import numbers
-from socialgraph.report.scoring import POOLING_OFF
+from socialgraph.report.scoring import POOLED, RIVALS
 
-__all__ = ["POOLED", "RIVALS", "lead", "page_data", "to_json"]
+__all__ = ["lead", "page_data", "to_json"]
 
-RIVALS = ("ridge", "usual day", "last value")
-POOLED = (POOLING_OFF, "trained without pooling")
 _SEQUENTIAL = [[0, "#f7e8b5"], [0.3, "#f0a35e"], [0.65, "#b0405f"], [1, "#2d1545"]]
 _DIVERGING = [
     [0, "#8c2d04"],
@@ -25,6 +23,7 @@ _DIVERGING = [
 def page_data(content: dict) -> dict:
     """Plain values for the script, of what :func:`socialgraph.report.content.collect` gives."""
     detectors = content["detectors"]
+    influences = content["influences"] or {"hours": [], "steps": []}
     return {
         "target": content["target"],
         "unit": content["unit"],
@@ -32,17 +31,15 @@ def page_data(content: dict) -> dict:
         "nominal": content["nominal"],
         "figures": _figures(content),
         "colours": _colours(content),
-        "rival": numbers(detectors["rival"]),
+        "rival": numbers(detectors["rival"], 6),
         "why": {str(worst["node"]): "; ".join(worst["why"]) for worst in content["worst"]},
         "map": _map(content),
         "day": {
             "time": [str(time) for time in content["day"]["time"].astype("datetime64[m]")],
             "leads": [lead(content["minutes"][step]) for step in content["day_steps"]],
         },
-        "hours": (content["influences"] or {}).get("hours", []),
-        "quarters": [
-            lead(content["minutes"][step]) for step in (content["influences"] or {}).get("steps", [])
-        ],
+        "hours": influences["hours"],
+        "quarters": [lead(content["minutes"][step]) for step in influences["steps"]],
         "details": {str(n): _detail(content, k, n) for k, n in enumerate(content["chosen"])},
         "first": content["worst"][0]["node"],
     }  # fmt: skip
@@ -62,7 +59,7 @@ def lead(minutes: float) -> str:
 def _figures(content: dict) -> dict:
     found = {
         "errors": figures.error_figure(content),
-        "gains": figures.gain_figure(content, [n for n in RIVALS if n in content["errors"]]),
+        "gains": figures.gain_figure(content, RIVALS),
         "week": figures.week_figure(content),
         "detectors": figures.detector_figure(content),
     }
@@ -102,7 +99,13 @@ def _colour(
     values: np.ndarray, title: str, scale: list, low: float, high: float, tickformat: str
 ) -> dict:
     ends = {"min": low, "max": max(high, low + 1e-9)}
-    return {"values": numbers(values), "title": title, "scale": scale, "format": tickformat, **ends}
+    return {
+        "values": numbers(values, 6),
+        "title": title,
+        "scale": scale,
+        "format": tickformat,
+        **ends,
+    }
 
 
 def _map(content: dict) -> dict | None:

@@ -16,9 +16,10 @@ __all__ = [
     "by_detector",
     "by_hour_of_week",
     "by_step",
-    "coverage_by_step",
+    "coverage",
     "gain",
     "mae",
+    "percent",
     "traffic_state",
 ]
 
@@ -79,9 +80,15 @@ def by_detector(scores: Scores) -> dict[str, np.ndarray]:
     return found
 
 
-def coverage_by_step(scores: Scores) -> np.ndarray | None:
-    """Share of the truth inside the interval ``[P]``; None without one."""
-    return None if scores.low is None else _mean(_inside(scores), (0, 2))
+def coverage(scores: Scores) -> dict | None:
+    """Share of the truth inside the interval, over ``all`` and of the ``steps`` ``[P]``.
+
+    None without an interval.
+    """
+    if scores.low is None:
+        return None
+    inside = _inside(scores)
+    return {"all": float(_mean(inside, None)), "steps": _mean(inside, (0, 2))}
 
 
 def by_hour_of_week(scores: Scores, timezone: str) -> np.ndarray:
@@ -114,7 +121,7 @@ def traffic_state(scores: Scores, train: np.ndarray, target: str, unit: str) -> 
     if "speed" in target.lower() or unit.lower() in ("km/h", "kmh", "kph", "mph", "m/s"):
         names, dense = ("congested", "free flow"), scores.truth < _CONGESTED * usual
         rule = (
-            f"congested: a speed below {_CONGESTED:.0%} of free flow, which is the "
+            f"congested: a speed below {percent(_CONGESTED)} of free flow, which is the "
             f"{_USUALLY_BELOW:.0f}th percentile of the detector's readings in training"
         )
     else:
@@ -130,6 +137,11 @@ def mae(scores: Scores, name: str, kept: np.ndarray | None = None) -> float:
     """MAE of a forecast over all targets, or those where ``kept`` ``[W, P, N]``; NaN without."""
     error = np.abs(scores.forecasts[name] - scores.truth)
     return float(_mean(error if kept is None else error[kept], None))
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share as text; a dash if it is not known."""
+    return f"{100 * share:.{digits}f}\u00a0%" if np.isfinite(share) else "–"
 
 
 def gain(own: float | None, rival: float | None) -> float | None:

@@ -6,7 +6,7 @@ from html import escape
 import numpy as np
 
 from socialgraph.report.errors import gain
-from socialgraph.report.scoring import NETWORK
+from socialgraph.report.scoring import NETWORK, RIVALS
 
 __all__ = [
     "BLUE",
@@ -57,9 +57,8 @@ def error_figure(content: dict) -> dict:
     """MAE by horizon, of the network and its rivals."""
     minutes = content["minutes"]
     lines = [
-        _line(minutes, errors["mae"], name, 3 if name == NETWORK else 1.8)
-        for name, errors in content["errors"].items()
-        if name in (NETWORK, *_rivals(content))
+        _line(minutes, content["errors"][name]["mae"], name, 3 if name == NETWORK else 1.8)
+        for name in (NETWORK, *RIVALS)
     ]
     return _figure(lines, "minutes ahead", f"MAE{_in_unit(content)}", minutes, zero=True)
 
@@ -73,8 +72,9 @@ def gain_figure(content: dict, names: Sequence[str]) -> dict:
         gains = [gain(a, b) for a, b in zip(own, other, strict=True)]
         percent = [None if g is None else 100 * g for g in gains]
         lines.append(_line(minutes, percent, name, 1.8, suffix=" %"))
-    figure = _figure(lines, "minutes ahead", "MAE below that of … [%]", minutes)
+    figure = _figure(lines, "minutes ahead", "error below theirs [%]", minutes)
     figure["layout"]["yaxis"]["rangemode"] = "tozero"
+    figure["layout"]["showlegend"] = True
     return figure
 
 
@@ -82,7 +82,7 @@ def coverage_figure(content: dict) -> dict:
     """Share of the truth inside the interval, by horizon, beside what it should be."""
     minutes = content["minutes"]
     wanted = [100 * content["nominal"]] * len(minutes)
-    shown = [100 * share for share in content["coverage"]]
+    shown = [100 * share for share in content["coverage"]["steps"]]
     lines = [
         _line(minutes, shown, "truth inside the interval", 3, (BLUE, "solid"), " %"),
         _line(minutes, wanted, "as it should be", 1.8, (GREY, "dash"), " %"),
@@ -106,10 +106,14 @@ def week_figure(content: dict) -> dict:
         "xgap": 1.5,
         "ygap": 1.5,
         "hovertemplate": f"%{{y}}, %{{x}}:00 to %{{x}}:59<br>MAE %{{z}} {unit}<extra></extra>",
-        "colorbar": {"title": {"text": f"MAE{_in_unit(content)}"}, "thickness": 12, "outlinewidth": 0},
+        "colorbar": {
+            "title": {"text": f"MAE{_in_unit(content)}", "font": {"size": 12}},
+            "thickness": 10,
+            "outlinewidth": 0,
+        },
     }  # fmt: skip
     layout = {
-        "height": 110 + 34 * len(shown),
+        "height": 110 + 34 * max(3, len(shown)),
         "xaxis": {"title": {"text": "local hour"}, "dtick": 3, "range": [-0.5, 23.5], **_BARE},
         "yaxis": {"autorange": "reversed", **_BARE},
         "margin": {"l": 84},
@@ -121,7 +125,6 @@ def detector_figure(content: dict) -> dict:
     """MAE of each detector by the network, against that by its usual day."""
     found = content["detectors"]
     kept = np.flatnonzero(np.isfinite(found["mae"]) & np.isfinite(found["rival"]))
-    unit = escape(content["unit"], quote=False)
     end = float(max(found["rival"][kept].max(initial=0), found["mae"][kept].max(initial=0))) * 1.05
     points = {
         "type": "scatter",
@@ -131,7 +134,7 @@ def detector_figure(content: dict) -> dict:
         "text": [escape(content["vdids"][node], quote=False) for node in kept],
         "customdata": kept.tolist(),
         "marker": {"color": BLUE, "size": 6, "opacity": 0.55, "line": {"width": 0}},
-        "hovertemplate": f"%{{text}}<br>network %{{y}} {unit}, usual day %{{x}} {unit}<extra></extra>",
+        "hovertemplate": "%{text}<br>network %{y}, usual day %{x}<extra></extra>",
         "showlegend": False,
     }  # fmt: skip
     equal = {
@@ -185,10 +188,6 @@ def radius_figure(content: dict) -> dict:
 
 
 _BARE = {"showgrid": False, "zeroline": False, "ticks": ""}
-
-
-def _rivals(content: dict) -> list[str]:
-    return [name for name in ("ridge", "usual day", "last value") if name in content["errors"]]
 
 
 def _line(

@@ -6,12 +6,21 @@ import numpy as np
 
 from data_prep.marks import mark_day
 from socialgraph.calendar import to_local
+from socialgraph.report.errors import percent
 from socialgraph.series import TrafficSeries
 
-__all__ = ["Health", "health", "reasons"]
+__all__ = ["RULES", "Health", "health", "reasons"]
 
 _SILENT, _STUCK = 0.1, 0.05  # shares of the readings that are worth telling
 _UNLIKE, _LIVELY = 1.5, 1.5  # times what is usual
+#: What is told of a detector, and from when on.
+RULES = [
+    ("silent", f"more than {percent(_SILENT)} of its readings in the test part are missing"),
+    ("stuck", f"more than {percent(_STUCK)} of them repeat one value, not 0, for a whole day"),
+    ("unlike its profile", f"{_UNLIKE} times as far from its usual day as in training, or more"),
+    ("lively", f"a deviation {_LIVELY} times that of the median detector, or more"),
+    ("no neighbour", "no edge of the graph ends at it, though the network pools"),
+]
 
 
 @dataclass
@@ -79,9 +88,11 @@ def reasons(health: Health, node: int) -> list[str]:
     if health.strange[node]:
         told.append("was not in training")
     if health.missing[node] > _SILENT:
-        told.append(f"silent: {health.missing[node]:.0%} of its readings are missing")
+        told.append(f"silent: {percent(health.missing[node])} of its readings are missing")
     if health.stuck[node] > _STUCK:
-        told.append(f"stuck: {health.stuck[node]:.0%} of its readings repeat one value all day")
+        told.append(
+            f"stuck: {percent(health.stuck[node])} of its readings repeat one value all day"
+        )
     if health.unlike[node] > _UNLIKE:
         told.append(
             f"unlike its profile: {health.unlike[node]:.1f} times as far from its usual day as "

@@ -4,22 +4,23 @@ const FONT = getComputedStyle(document.body).fontFamily;
 const INK = "#1f2428", SOFT = "#5b646e", LINE = "#e6e9ed", BLUE = "#0072B2", RED = "#D55E00", GREY = "#8a929c";
 const LAYERS = [BLUE, RED, "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
 const DIVERGING = [[0, "#8c2d04"], [0.25, "#f0a35e"], [0.5, "#f3f3f1"], [0.75, "#74b3d8"], [1, "#08519c"]];
+const BAR = { thickness: 10, outlinewidth: 0, tickfont: { size: 11 }, title: { font: { size: 12, color: SOFT } } };
 const byId = (id) => document.getElementById(id);
 // Texts of plotly may hold a few tags; names from files are to stay what they are.
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const unit = report.unit ? " " + report.unit : "";
 const shown = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−"));
-const percent = (value) => (value === null || value === undefined ? "–" : (100 * value).toFixed(value < 0.1 ? 1 : 0) + " %");
+const percent = (value) => (value === null || value === undefined ? "–" : (100 * value).toFixed(value < 0.1 ? 1 : 0) + "\u00a0%");
 
 function layout(own) {
   const axis = { gridcolor: LINE, linecolor: LINE, zerolinecolor: "#c9cfd6", automargin: true, fixedrange: true,
-    title: { standoff: 8 } };
+    title: { standoff: 8, font: { size: 13, color: SOFT } }, tickfont: { size: 12 } };
   const merged = { font: { family: FONT, size: 13, color: INK }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 54, r: 12, t: 30, b: 44 }, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: SOFT } },
-    hoverlabel: { bgcolor: "#fff", bordercolor: LINE, font: { color: INK, family: FONT } }, autosize: true, dragmode: false, ...own };
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: "#aab2bb", activecolor: INK }, hoverlabel: { bgcolor: "#fff", bordercolor: LINE, font: { color: INK, family: FONT } }, autosize: true, dragmode: false, ...own };
   merged.margin = { l: 54, r: 12, t: 30, b: 44, ...own.margin };
-  merged.xaxis = { ...axis, ...own.xaxis };
-  merged.yaxis = { ...axis, ...own.yaxis };
+  for (const name of ["xaxis", "yaxis"])
+    merged[name] = { ...axis, ...own[name], title: { ...axis.title, ...own[name]?.title } };
   return merged;
 }
 
@@ -43,17 +44,17 @@ function drawDay(detail) {
   lines.push(line(detail.truth, "truth", INK, 1.8));
   detail.forecast.forEach((y, k) => lines.push(line(y, `forecast ${day.leads[k]} before`,
     k === detail.forecast.length - 1 ? BLUE : "#E69F00", 1.6)));
-  draw("day", lines, { height: 330, hovermode: "x unified", xaxis: { type: "date", tickformat: "%H:%M" },
-    yaxis: { title: { text: plain(report.target) + (report.unit ? ` [${plain(report.unit)}]` : ""), standoff: 8 } },
+  draw("day", lines, { height: 300, hovermode: "x unified", xaxis: { type: "date", tickformat: "%H:%M" },
+    yaxis: { title: { text: plain(report.target) + (report.unit ? ` [${plain(report.unit)}]` : "") } },
     margin: { t: 46 } });
 }
 
-function heat(id, z, x, y, scale, bound, name, xtitle) {
+function heat(id, z, x, y, scale, bound, name, xtitle, axis) {
   const signed = scale === DIVERGING;
   draw(id, [{ type: "heatmap", x, y, z, colorscale: scale, zmin: signed ? -bound : 0, zmax: bound, xgap: 1, ygap: 1, hoverongaps: false,
-    hovertemplate: `%{y}, %{x}<br>${name} %{z}<extra></extra>`, colorbar: { thickness: 10, outlinewidth: 0, len: 1, tickfont: { size: 11 } } }],
+    hovertemplate: `%{y}, %{x}<br>${name} %{z}<extra></extra>`, colorbar: BAR }],
   { height: 74 + 26 * Math.max(3, y.length), margin: { t: 6, l: 10 },
-    xaxis: { title: { text: xtitle, standoff: 6 }, type: "category", nticks: 12, showgrid: false, tickangle: 0 },
+    xaxis: { title: { text: xtitle }, showgrid: false, tickangle: 0, ...axis },
     yaxis: { autorange: "reversed", type: "category", showgrid: false, tickfont: { size: 11.5 } } });
 }
 
@@ -69,13 +70,13 @@ function drawNeighbours(detail) {
   const names = found.sender.map((n, k) => `${plain(report.vdids[n])} · ${(found.distance[k] / 1000).toFixed(1)} km`);
   const most = Math.max(1e-6, ...found.attention.flat(2).filter((v) => v !== null));
   const blues = [[0, "#f4f6f8"], [0.5, "#6aaed6"], [1, "#08306b"]];
-  const hours = [...Array(24).keys()].map((h) => `${h}:00`);
-  found.attention.forEach((z, k) => heat(`attention-${k}`, z, hours, names, blues, most, "weight", "local hour"));
+  const hours = [...Array(24).keys()];
+  found.attention.forEach((z, k) => heat(`attention-${k}`, z, hours, names, blues, most, "weight", "local hour", { dtick: 3 }));
   for (const id of ["gradient-hour", "gradient-step"]) byId(id).parentElement.hidden = !found.by_hour;
   if (!found.by_hour) return;
   const bound = Math.max(1e-6, ...found.by_hour.flat().map(Math.abs), ...found.by_step.flat().map(Math.abs));
-  heat("gradient-hour", found.by_hour, report.hours.map((h) => `${h}:00`), names, DIVERGING, bound, "gradient", "local hour");
-  heat("gradient-step", found.by_step, report.quarters, names, DIVERGING, bound, "gradient", "ahead");
+  heat("gradient-hour", found.by_hour, report.hours, names, DIVERGING, bound, "gradient", "local hour", { type: "category" });
+  heat("gradient-step", found.by_step, report.quarters, names, DIVERGING, bound, "gradient", "ahead", { type: "category" });
 }
 
 function open(node) {
@@ -107,19 +108,18 @@ function edgeLines() {
 
 function drawMap(name) {
   const map = report.map, colour = report.colours[name], nodes = map.nodes;
-  const wide = byId("map").clientWidth > 600;
-  const dot = Math.max(5, Math.min(11, 160 / Math.sqrt(nodes.length)));
+  const dot = Math.max(5, Math.min(11, 130 / Math.sqrt(nodes.length)));
   const points = { type: "scatter", mode: "markers", x: nodes.map((n) => map.x[n]), y: nodes.map((n) => map.y[n]), customdata: nodes,
     text: nodes.map((n) => plain(report.vdids[n])), showlegend: false,
     marker: { size: nodes.map((n) => (report.details[n] ? dot : 0.6 * dot)), color: nodes.map((n) => colour.values[n]), colorscale: colour.scale,
       cmin: colour.min, cmax: colour.max, line: { color: "#3c444d", width: 0.7 },
-      colorbar: { title: { text: plain(colour.title), side: wide ? "right" : "bottom" }, thickness: 12, outlinewidth: 0, tickformat: colour.format,
-        ...(wide ? {} : { orientation: "h", y: -0.12, yanchor: "top" }) } },
+      colorbar: { ...BAR, title: { ...BAR.title, text: plain(colour.title), side: "bottom" }, tickformat: colour.format,
+        orientation: "h", y: -0.09, yanchor: "top" } },
     hovertemplate: `%{text}<br>${plain(colour.title)} %{marker.color:${colour.format}}<extra></extra>` };
-  const km = { title: { text: "km east" }, zeroline: false, fixedrange: false };
+  const km = { zeroline: false, fixedrange: false };
   draw("map", [edgeLines(), ...report.map.layers.map(() => ({ type: "scatter" })), { type: "scatter" }, points],
     { hovermode: "closest", dragmode: matchMedia("(pointer: coarse)").matches ? false : "pan", margin: { t: 34 }, uirevision: "map",
-      xaxis: km, yaxis: { ...km, title: { text: "km north" }, scaleanchor: "x" } },
+      xaxis: km, yaxis: { ...km, scaleanchor: "x" } },
     { displayModeBar: "hover", modeBarButtons: [["zoomIn2d", "zoomOut2d", "resetScale2d"]] });
   document.querySelectorAll("#colours button").forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.colour === name)));
 }
@@ -158,6 +158,8 @@ open(report.first);
 
 // On paper a figure is as wide as its column there, not as on the screen.
 const plots = () => [...document.querySelectorAll(".js-plotly-plot")];
-addEventListener("beforeprint", () => plots().forEach((p) => Plotly.relayout(p, { width: p.closest(".pair") ? 335 : 690 })));
-addEventListener("afterprint", () => plots().forEach((p) => { Plotly.relayout(p, { width: null, autosize: true }); }));
+const resize = (width, height) => plots().forEach((p) => Plotly.relayout(p, { width: width && (p.closest(".pair, .split") ? 340 : 700),
+  ...(p.id === "map" ? { height } : {}), autosize: !width }));
+addEventListener("beforeprint", () => resize(true, 400));
+addEventListener("afterprint", () => resize(null, null));
 document.body.dataset.ready = "true";

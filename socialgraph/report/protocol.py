@@ -6,12 +6,14 @@ import shlex
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
+
 from socialgraph import __version__
 from socialgraph.calendar import format_local
 from socialgraph.report.scoring import Scores
 from socialgraph.spec import DataSpec
 
-__all__ = ["commands", "protocol"]
+__all__ = ["commands", "period", "protocol"]
 
 _PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "xlstm", "numpy", "plotly")
 
@@ -28,7 +30,7 @@ def protocol(
         ckpt_path: the checkpoint.
         network: what the network is, in words.
     """
-    begin, end = format_local(scores.times.ravel()[[0, -1]], spec.timezone)
+    begin, end = period(scores.times, spec.timezone)
     scored = len(scores.issued)
     chosen = "all" if scored == windows else f"every {scores.every}th of {windows:,}, {scored:,}"
     versions = [f"socialgraph {__version__}", f"Python {platform.python_version()}"]
@@ -47,6 +49,12 @@ def protocol(
         ("checkpoint", f"{ckpt_path} (SHA-256 {_digest(ckpt_path)})"),
         ("versions", ", ".join(versions)),
     ]
+
+
+def period(times: np.ndarray, timezone: str) -> tuple[str, str]:
+    """First and last of some times (UTC, ascending), on the local clock."""
+    begin, end = format_local(times.ravel()[[0, -1]], timezone)
+    return begin[:16].replace("T", " "), end[:16].replace("T", " ")
 
 
 def commands(ckpt_path: str | Path, spec: DataSpec, words: list[str]) -> list[str]:

@@ -17,10 +17,13 @@ from socialgraph.table import forecast_table
 if TYPE_CHECKING:
     from socialgraph.forecaster import Forecaster
 
-__all__ = ["NETWORK", "POOLING_OFF", "Scores", "cells_of", "score", "without_edges"]
+__all__ = ["NETWORK", "POOLED", "RIVALS", "Scores", "cells_of", "score", "without_edges"]
 
 NETWORK, POOLING_OFF = "network", "pooling off"
-_MOST_FORECASTS = 600_000  # detectors × windows
+#: Names of the rivals, and of the network without pooling: at the test, and in training.
+RIVALS = ("ridge", "usual day", "last value")
+POOLED = (POOLING_OFF, "trained without pooling")
+_MOST_FORECASTS = 500_000  # detectors × windows
 _QUANTILE = re.compile(r"p\d+")
 _AT_ONCE = 6_000  # detectors × windows in a batch: faster than fewer and more
 
@@ -64,7 +67,7 @@ def score(
         data: after ``setup("test")``.
         target: one of its targets.
         variants: other forecasters of the same data, by name.
-        every: score each so many-th window; None for all, up to 600,000 forecasts of a detector
+        every: score each so many-th window; None for all, up to 500,000 forecasts of a detector
             (then evenly spread).
 
     Raises:

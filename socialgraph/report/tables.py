@@ -6,10 +6,10 @@ from html import escape
 import numpy as np
 
 from socialgraph.error_table import name_quarters, quarters
-from socialgraph.report.errors import gain
-from socialgraph.report.scoring import NETWORK
+from socialgraph.report.errors import gain, percent
+from socialgraph.report.scoring import NETWORK, RIVALS
 
-__all__ = ["error_table", "facts", "gain_table", "state_table", "tile", "worst_table"]
+__all__ = ["error_table", "facts", "gain_table", "number", "state_table", "tile", "worst_table"]
 
 
 def tile(number: str, caption: str) -> str:
@@ -47,18 +47,18 @@ def gain_table(content: dict, names: Sequence[str]) -> str:
 def state_table(content: dict) -> str:
     """MAE of the network and its rivals in dense and in other traffic."""
     state = content["state"]
-    names = [
-        n for n in content["errors"] if n == NETWORK or n in ("ridge", "usual day", "last value")
-    ]
     rows = []
     for row in state["rows"]:
-        cells = [_plain(row["mae"][name]) for name in names]
-        rows.append((row["name"], [f"{row['share']:.1%}", *cells]))
+        own, *others = (row["mae"][name] for name in (NETWORK, *RIVALS))
+        share = gain(own, min(others))
+        cells = [percent(row["share"], 1), number(own), *map(number, others)]
+        rows.append((row["name"], [*cells, "–" if share is None else _signed(100 * share)]))
     caption = (
-        f"<figcaption><b>Error by state of the traffic.</b> MAE; {escape(state['rule'])}."
+        f"<figcaption><b>Error by state of the traffic.</b> MAE, and the gain "
+        f"over the best rival; {escape(state['rule'])}."
         "</figcaption>"
     )
-    return caption + _table("at the target", ["share", *names], rows, own=None)
+    return caption + _table("at the target", ["share", NETWORK, *RIVALS, "gain %"], rows)
 
 
 def worst_table(content: dict) -> str:
@@ -68,18 +68,19 @@ def worst_table(content: dict) -> str:
     head = "".join(f'<th class="n">{name}</th>' for name in columns)
     body = []
     for worst in content["worst"]:
-        cells = [_plain(worst["mae"]), _plain(worst["rival"]), _signed(worst["bias"], 2)]
-        cells.append(f"{worst['missing']:.1%}")
-        cells += [f"{worst['coverage']:.0%}"] if covered else []
+        cells = [number(worst["mae"]), number(worst["rival"]), _signed(worst["bias"], 2)]
+        cells.append(percent(worst["missing"], 1))
+        cells += [percent(worst["coverage"])] if covered else []
         numbers = "".join(f'<td class="n">{cell}</td>' for cell in cells)
         name = escape(content["vdids"][worst["node"]])
         why = escape("; ".join(worst["why"])) or "nothing unusual found"
         body.append(
             f'<tr><th><button type="button" class="link" data-node="{worst["node"]}">{name}'
-            f"</button></th>{numbers}<td>{why}</td></tr>"
+            f"""</button></th>{numbers}<td class="why">{why}</td></tr>"""
         )
     return (
-        f"<table><thead><tr><th>detector</th>{head}<th>what is unusual</th></tr></thead>"
+        f'<table class="worst" style="--columns:{len(columns)}"><thead><tr><th>detector</th>{head}'
+        '<th class="why">what is unusual</th></tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>"
     )
 
@@ -88,12 +89,11 @@ def _table(
     corner: str,
     columns: Sequence[str],
     rows: Sequence[tuple[str, Sequence[str]]],
-    own: str | None = NETWORK,
 ) -> str:
     """A table of numbers; texts are escaped."""
     head = "".join(f'<th class="n">{escape(name)}</th>' for name in columns)
     body = "".join(
-        f"<tr{' class=own' if name == own else ''}><th>{escape(name)}</th>"
+        f"<tr{' class=own' if name == NETWORK else ''}><th>{escape(name)}</th>"
         + "".join(f'<td class="n">{escape(cell)}</td>' for cell in cells)
         + "</tr>"
         for name, cells in rows
@@ -104,8 +104,9 @@ def _table(
     )
 
 
-def _plain(value: float) -> str:
-    return f"{value:.2f}" if np.isfinite(value) else "–"
+def number(value: float | None, digits: int = 2) -> str:
+    """A number as text, a dash if it is not known."""
+    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
 
 
 def _signed(value: float, digits: int = 1) -> str:
