@@ -217,10 +217,10 @@ def _figure(
     ticks: Sequence[float] | None = None,
     zero: bool = False,
 ) -> dict:
-    axis = {"title": {"text": x}}
+    axis: dict = {"title": {"text": x}}
     if ticks is not None:
         quarters = sorted({max(1, len(ticks) * k // 4) - 1 for k in (1, 2, 3, 4)})
-        axis |= {"tickvals": [ticks[q] for q in quarters]}
+        axis["tickvals"] = [ticks[q] for q in quarters]
     layout = {
         "height": 320,
         "xaxis": axis,

@@ -32,7 +32,7 @@ def protocol(
     """
     begin, end = period(scores.times, spec.timezone)
     scored = len(scores.issued)
-    chosen = "all" if scored == windows else f"every {scores.every}th of {windows:,}, {scored:,}"
+    chosen = "all" if scored == windows else f"one in {scores.every} of {windows:,}"
     versions = [f"socialgraph {__version__}", f"Python {platform.python_version()}"]
     versions += [f"{name} {_version(name)}" for name in _PACKAGES]
     return [

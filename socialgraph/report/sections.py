@@ -238,13 +238,13 @@ def _figure(name: str, title: str, caption: str) -> str:
 def _windows(content: dict) -> str:
     if content["windows"] == content["all_windows"]:
         return f"tested on {content['windows']:,} windows"
-    return f"tested on every {content['every']}th of {content['all_windows']:,} windows"
+    return f"tested on one in {content['every']} of {content['all_windows']:,} windows"
 
 
 def _part(content: dict) -> str:
     if content["windows"] == content["all_windows"]:
         return ""
-    return f" on every {content['every']}th window (<code>--every 1</code> takes all)"
+    return f" on one window in {content['every']} (<code>--every 1</code> takes all)"
 
 
 #: In the order of the page. A section takes the content and gives its HTML.

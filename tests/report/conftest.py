@@ -83,3 +83,11 @@ def run(tmp_path_factory) -> Run:
     data.setup("test")
     forecaster.follow(data.spec)
     return Run(folder, file, ckpt_path, forecaster, data, score(forecaster, data, "speed"))
+
+
+@pytest.fixture(scope="session")
+def page(run) -> Path:
+    """The page of the run, written by the command as typed."""
+    path = run.folder / "report.html"
+    main(["report", "--ckpt-path", str(run.ckpt_path), "-o", str(path)])
+    return path

@@ -138,7 +138,9 @@ def test_the_ridge_is_the_solution_of_its_least_squares():
     own = data.usual.profile()
     clocks = (torch.cat([test[n], test[f"target_{n}"]], 1) for n in ("time_of_day", "day_of_week"))
     mean = own(*clocks)[0][..., node, 0]
-    apart = torch.cat([(test["features"][..., node, 0] - mean[:, :4]) / spread, torch.ones(5, 1)], 1)
+    apart = torch.cat(
+        [(test["features"][..., node, 0] - mean[:, :4]) / spread, torch.ones(5, 1)], 1
+    )
     expected = mean[:, 4:] + (apart.double() @ weight).float() * spread
     torch.testing.assert_close(
         rivals.forecast(test)["ridge"][..., node], expected, rtol=1e-4, atol=1e-3

@@ -1,0 +1,164 @@
+"""``socialgraph report`` as typed, and what stands on its page."""
+
+import json
+import re
+import sys
+from dataclasses import replace
+
+import pytest
+
+from socialgraph.cli import main
+from socialgraph.report import write_report
+from socialgraph.schema import read, write
+from tests.conftest import ROOT
+from tests.report.conftest import EVIL_ID, EVIL_NAME, EVIL_UNIT, fit
+
+ALONE = ["--model", str(ROOT / "configs" / "model" / "stacked_alone.yaml")]
+
+
+def refused(capsys, *words) -> str:
+    with pytest.raises(SystemExit) as end:
+        main(["report", *map(str, words)])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return said
+
+
+def content_of(path) -> dict:
+    found = re.search(
+        r'<script id="content" type="application/json">(.*?)</script>', path.read_text()
+    )
+    return json.loads(found[1])
+
+
+def visible(path) -> str:
+    """The page without its scripts and style."""
+    text = re.sub(r"<(script|style)\b.*?</\1>", "", path.read_text(), flags=re.S)
+    return re.sub(r"<[^>]*>", "|", text)
+
+
+def test_the_page_shows_the_errors_of_the_command_test(run, page):
+    main(["test", f"--ckpt_path={run.ckpt_path}", "--trainer.enable_progress_bar=false"])
+    speed = json.loads(run.ckpt_path.with_suffix(".test.json").read_text())["targets"]["speed"]
+    text = visible(page)
+    for name, label in (("mae", "MAE"), ("rmse", "RMSE"), ("mape", "MAPE")):
+        row = re.search(rf"\|{label} \[[^|]*\|([-\d.|]+)", text)[1]
+        numbers = [float(cell) for cell in row.split("|") if cell]
+        assert numbers == [round(v, 2) for v in (*speed[name], speed[f"{name}_all"])], name
+    line = content_of(page)["figures"]["errors"]["data"][0]
+    assert line["name"] == "network"
+    assert line["x"] == [5, 10, 15, 20]
+    assert line["y"] == pytest.approx(speed["mae"], abs=1e-3)
+
+
+def test_what_comes_from_the_file_is_text(run, page):
+    text = page.read_text()
+    assert text.index("Content-Security-Policy") < text.index("<style>")
+    for evil in (EVIL_ID, EVIL_NAME, EVIL_UNIT):
+        assert evil not in text
+    assert content_of(page)["vdids"][0] == EVIL_ID
+    assert "&lt;img src=x onerror=hit=1&gt;&lt;b&gt;&amp;amp;%{x}" in text
+    assert "://" not in re.sub(r"<script>.*?</script>", "", text, flags=re.S)
+    assert page.stat().st_size < 6e6
+
+
+def test_the_stuck_and_the_silent_are_told(page):
+    text = visible(page)
+    assert re.search(r"\|VD-4\|.*?\|stuck: \d+\u00a0% of its readings", text)
+    assert re.search(r"\|VD-5\|[^V]*silent: 5\d\u00a0% of its readings are missing", text)
+
+
+def test_details_are_those_of_the_detector(run, page):
+    told, series = content_of(page), run.data.series
+    assert set(told["details"]) == {str(node) for node in range(6)}
+    day, detail = told["day"], told["details"]["1"]
+    assert day["leads"] == ["5 min", "20 min"]
+    utc = [f"{t}" for t in series.timestamps.astype("datetime64[m]")]
+    first = utc.index(run.scores.times[0, 0].astype("datetime64[m]").astype(str))
+    assert day["time"][0] == "2024-01-03T18:05"  # Taipei is 8 hours ahead
+    assert utc[first] == "2024-01-03T10:05"
+    assert len({time[:10] for time in day["time"]}) == 1
+    truth = series.values[first : first + len(day["time"]), 1, 0]
+    known = [(a, b) for a, b in zip(detail["truth"], truth, strict=True) if a is not None]
+    assert all(a == pytest.approx(float(b), abs=0.05) for a, b in known)
+    forecast = run.scores.forecasts["network"][:, 3, 1]
+    assert detail["forecast"][1][3:20] == pytest.approx(forecast[:17].tolist(), abs=0.05)
+    assert detail["forecast"][1][:3] == [None] * 3  # nothing was forecast so long before
+    assert len(detail["neighbours"]["attention"]) == 2
+
+
+def test_the_map_has_the_graph_and_the_radii_to_scale(run, page):
+    told = content_of(page)["map"]
+    pairs = {tuple(sorted(pair)) for pair in run.data.graph_tensors["edge_index"].T.tolist()}
+    assert {tuple(pair) for pair in told["edges"]} == pairs
+    assert len(told["edges"]) == len(pairs)
+    # Detectors are 0.003 degrees of latitude apart, which is 332 m.
+    assert told["y"][3] - told["y"][2] == pytest.approx(0.332, abs=0.002)
+    radii = [pooling.radius.tolist() for pooling in run.forecaster.network.poolings]
+    for layer, own in zip(told["layers"], radii, strict=True):
+        assert layer == pytest.approx(own)
+
+
+@pytest.mark.slow
+def test_a_training_without_pooling_is_compared(run, tmp_path, capsys):
+    alone = fit(run.file, tmp_path, "alone", *ALONE)
+    page = tmp_path / "page.html"
+    words = ["--ckpt_path", str(run.ckpt_path), "--without_pooling", str(alone), "-o", str(page)]
+    main(["report", *words])
+    main(["test", f"--ckpt_path={alone}", "--trainer.enable_progress_bar=false"])
+    mae = json.loads(alone.with_suffix(".test.json").read_text())["targets"]["speed"]["mae_all"]
+    row = re.search(r"\|trained without pooling\|([-\d.|]+)", visible(page))[1]
+    assert [float(c) for c in row.split("|") if c][-1] == round(mae, 2)
+    names = [line["name"] for line in content_of(page)["figures"]["pooling"]["data"]]
+    assert names == ["pooling off", "trained without pooling"]
+    # A page of the network without pooling says so, and is refused nothing else.
+    main(["report", "--ckpt_path", str(alone), "-o", str(page)])
+    assert "The network has no pooling." in visible(page)
+    assert "pooling" not in content_of(page)["figures"]
+    said = refused(capsys, "--ckpt_path", alone, "--without_pooling", run.ckpt_path)
+    assert "that of" in said
+    assert "pools" in said
+    other = fit(run.file, tmp_path, "other", *ALONE, "--data.windows.horizon=3")
+    said = refused(capsys, "--ckpt_path", run.ckpt_path, "--without_pooling", other)
+    assert "horizon = 3" in said
+
+
+def test_a_slip_is_one_sentence_and_leaves_the_earlier_page(run, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    page.write_text("earlier")
+    own = ["--ckpt_path", run.ckpt_path, "-o", page]
+    assert "'--target' as one of ['speed'] (got 'flow')" in refused(
+        capsys, *own, "--target", "flow"
+    )
+    assert "--details and --every of 1 or more" in refused(capsys, *own, "--every", "0")
+    assert "No checkpoint" in refused(capsys, "--ckpt_path", tmp_path / "none.ckpt", "-o", page)
+    said = refused(capsys, *own, "--data.series", tmp_path / "none.h5")
+    assert "none.h5" in said
+    assert page.read_text() == "earlier"
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_without_plotly_the_extra_is_named(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    said = refused(capsys, "--ckpt_path", run.ckpt_path, "-o", tmp_path / "page.html")
+    assert "pip install 'socialgraph[report]'" in said
+
+
+def test_a_sample_says_so(run, tmp_path):
+    page = tmp_path / "page.html"
+    write_report(page, run.ckpt_path, every=3, most_details=2)
+    text, told = visible(page), content_of(page)
+    assert "tested on one in 3 of 164 windows" in text
+    assert "one in 3 of 164 (" in text  # in the protocol
+    assert "2 of 6 detectors can be opened" in text
+    assert len(told["details"]) == 2
+
+
+@pytest.mark.slow
+def test_a_series_without_positions_has_no_map(run, tmp_path):
+    write(tmp_path / "bare.h5", replace(read(run.file), lat=None, lon=None))
+    alone = fit(tmp_path / "bare.h5", tmp_path, "bare", *ALONE)
+    main(["report", "--ckpt_path", str(alone), "-o", str(tmp_path / "page.html")])
+    assert content_of(tmp_path / "page.html")["map"] is None
+    assert "there is no map" in visible(tmp_path / "page.html")
