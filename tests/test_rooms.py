@@ -42,12 +42,14 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         set(),
     ),
     "socialgraph/starter.py": ({"socialgraph"}, set()),
-    "socialgraph/plot.py": (
+    "socialgraph/palette.py": (set(), set()),
+    "socialgraph/plot": (
         {
             "socialgraph",
             "socialgraph.atomic",
-            "socialgraph.calendar",
             "socialgraph.graph",
+            "socialgraph.palette",
+            "socialgraph.plot",
             "socialgraph.schema",
             "socialgraph.series",
         },
@@ -66,6 +68,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.graph",
             "socialgraph.metrics",
             "socialgraph.nn",
+            "socialgraph.palette",
             "socialgraph.profile",
             "socialgraph.recipe",
             "socialgraph.report",

@@ -4,20 +4,12 @@ import json
 
 import numpy as np
 
+from socialgraph.palette import DIVERGING, SEQUENTIAL
 from socialgraph.report import figures
 from socialgraph.report.figures import numbers
 from socialgraph.report.scoring import POOLED, RIVALS
 
 __all__ = ["lead", "page_data", "to_json"]
-
-_SEQUENTIAL = [[0, "#f7e8b5"], [0.3, "#f0a35e"], [0.65, "#b0405f"], [1, "#2d1545"]]
-_DIVERGING = [
-    [0, "#8c2d04"],
-    [0.25, "#f0a35e"],
-    [0.5, "#f3f3f1"],
-    [0.75, "#74b3d8"],
-    [1, "#08519c"],
-]
 
 
 def page_data(content: dict) -> dict:
@@ -81,16 +73,16 @@ def _colours(content: dict) -> dict:
     largest = _quantile(detectors["mae"], 0.98)
     bias = _quantile(np.abs(detectors["bias"]), 0.98)
     colours = {
-        "mae": _colour(detectors["mae"], f"MAE{in_unit}", _SEQUENTIAL, 0, largest, ".3~f"),
-        "bias": _colour(detectors["bias"], f"bias{in_unit}", _DIVERGING, -bias, bias, "+.3~f"),
-        "missing": _colour(detectors["missing"], "missing", _SEQUENTIAL, 0,
+        "mae": _colour(detectors["mae"], f"MAE{in_unit}", SEQUENTIAL, 0, largest, ".3~f"),
+        "bias": _colour(detectors["bias"], f"bias{in_unit}", DIVERGING, -bias, bias, "+.3~f"),
+        "missing": _colour(detectors["missing"], "missing", SEQUENTIAL, 0,
                            max(0.01, float(detectors["missing"].max())), ".1%"),
     }  # fmt: skip
     if "coverage" in detectors:
         wanted = content["nominal"]
         off = max(0.01, _quantile(np.abs(detectors["coverage"] - wanted), 0.98))
         colours["coverage"] = _colour(
-            detectors["coverage"], "coverage", _DIVERGING, wanted - off, wanted + off, ".1%"
+            detectors["coverage"], "coverage", DIVERGING, wanted - off, wanted + off, ".1%"
         )
     return colours
 

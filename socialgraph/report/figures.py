@@ -5,11 +5,11 @@ from html import escape
 
 import numpy as np
 
+from socialgraph.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SEQUENTIAL, SKY
 from socialgraph.report.errors import gain
 from socialgraph.report.scoring import NETWORK, RIVALS
 
 __all__ = [
-    "BLUE",
     "COLOURS",
     "coverage_figure",
     "detector_figure",
@@ -21,16 +21,6 @@ __all__ = [
     "week_figure",
 ]
 
-# Okabe and Ito's palette, which colour-blind people can tell apart (https://jfly.uni-koeln.de/color)
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-)
-GREY, INK = "#8a929c", "#1f2428"
 COLOURS = {
     NETWORK: (BLUE, "solid"),
     "ridge": (GREEN, "dash"),
@@ -39,7 +29,6 @@ COLOURS = {
     "pooling off": (PURPLE, "dash"),
     "trained without pooling": (GREEN, "dot"),
 }
-_SCALE = [[0, "#f4f1e4"], [0.25, "#f2c879"], [0.5, "#e08a5a"], [0.75, "#a2465f"], [1, "#3b1c4a"]]
 
 
 def numbers(values: Sequence | np.ndarray, digits: int = 4) -> list:
@@ -101,7 +90,7 @@ def week_figure(content: dict) -> dict:
         "x": list(range(24)),
         "y": [days[day] for day in shown],
         "z": numbers(week[shown]),
-        "colorscale": _SCALE,
+        "colorscale": SEQUENTIAL,
         "hoverongaps": False,
         "xgap": 1.5,
         "ygap": 1.5,
