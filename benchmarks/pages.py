@@ -26,11 +26,19 @@ def measure(nodes: int, days: int, folder: Path) -> dict:
         _run("-m", "data_prep", "simulate", data, "--detectors", nodes, "--days", days)
     _run(
         *("-m", "socialgraph", "fit", "--config", ROOT / "configs" / "simulated.yaml"),
-        *(f"--data.series={data}", "--data.loading.batch_size=4", "--trainer.max_steps=20"),
-        *("--trainer.limit_val_batches=2", f"--trainer.logger.init_args.save_dir={folder}"),
+        *(
+            f"--data.series={data}",
+            "--data.loading.batch_size=4",
+            "--trainer.limit_train_batches=20",
+        ),
+        *(
+            "--trainer.max_epochs=1",
+            "--trainer.limit_val_batches=2",
+            f"--trainer.logger.init_args.save_dir={folder}",
+        ),
         *(f"--trainer.logger.init_args.version={nodes}", "--overwrite"),
     )
-    checkpoint = folder / "default" / str(nodes) / "checkpoints" / "last.ckpt"
+    checkpoint = folder / "default" / str(nodes) / "checkpoints" / "best.ckpt"
     start = time.perf_counter()
     process = subprocess.Popen(
         _words("-m", "socialgraph", "report", "--ckpt_path", checkpoint, "-o", page),

@@ -69,8 +69,8 @@ def day_lines(
     series = data.series
     day = to_local(series.timestamps, series.timezone).astype("datetime64[D]")
     tested = np.isin(series.timestamps, scores.times)
-    spread = {d: np.nanmean(_spread(values[(day == d) & tested])) for d in np.unique(day[tested])}
-    shown = np.flatnonzero((day == max(spread, key=lambda d: np.nan_to_num(spread[d]))) & tested)
+    spread = {d: _spread(values[(day == d) & tested]) for d in np.unique(day[tested])}
+    shown = np.flatnonzero((day == max(spread, key=lambda d: spread[d])) & tested)
     times = series.timestamps[shown]
     lines = {
         "time": to_local(times, series.timezone),
@@ -185,10 +185,10 @@ def _at(times: np.ndarray, scores: Scores, forecast: np.ndarray, step: int) -> n
     return np.where(there, forecast[place, step], np.nan)
 
 
-def _spread(values: np.ndarray) -> np.ndarray:
-    """Range of the middle nine tenths of each detector, NaN without a reading."""
+def _spread(values: np.ndarray) -> float:
+    """Range of the middle nine tenths of each detector's readings, the mean of all detectors."""
     known = np.sort(values, axis=0)
     count = (~np.isnan(known)).sum(axis=0)
     column = np.arange(known.shape[1])
     low, high = (np.clip((share * count).astype(int), 0, len(known) - 1) for share in (0.05, 0.95))
-    return known[high, column] - known[low, column]
+    return float(np.nan_to_num(known[high, column] - known[low, column]).mean())

@@ -84,7 +84,6 @@ def week_figure(content: dict) -> dict:
     days = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
     week = content["week"]
     shown = [day for day in range(7) if np.isfinite(week[day]).any()]
-    unit = escape(content["unit"], quote=False)
     heat = {
         "type": "heatmap",
         "x": list(range(24)),
@@ -94,7 +93,7 @@ def week_figure(content: dict) -> dict:
         "hoverongaps": False,
         "xgap": 1.5,
         "ygap": 1.5,
-        "hovertemplate": f"%{{y}}, %{{x}}:00 to %{{x}}:59<br>MAE %{{z}} {unit}<extra></extra>",
+        "hovertemplate": "%{y}, %{x}:00 to %{x}:59<br>MAE %{z}<extra></extra>",
         "colorbar": {
             "title": {"text": f"MAE{_in_unit(content)}", "font": {"size": 12}},
             "thickness": 10,

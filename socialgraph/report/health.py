@@ -76,7 +76,7 @@ def health(
         np.isnan(test).mean(axis=0),
         stuck / len(test),
         np.divide(now, before, out=np.full_like(now, np.nan), where=before > 0),
-        spread / max(float(np.nanmedian(spread)), 1e-9),
+        spread / max(_median(spread), 1e-9),
         neighbours == 0,
         strange,
     )
@@ -114,6 +114,11 @@ def _mean(values: np.ndarray) -> np.ndarray:
     count = known.sum(axis=0)
     total = np.where(known, values, 0).sum(axis=0, dtype=np.float64)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _median(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else 1.0
 
 
 def _deviation(values: np.ndarray) -> np.ndarray:

@@ -110,12 +110,12 @@ function drawMap(name) {
   const map = report.map, colour = report.colours[name], nodes = map.nodes;
   const dot = Math.max(5, Math.min(11, 130 / Math.sqrt(nodes.length)));
   const points = { type: "scatter", mode: "markers", x: nodes.map((n) => map.x[n]), y: nodes.map((n) => map.y[n]), customdata: nodes,
-    text: nodes.map((n) => plain(report.vdids[n])), showlegend: false,
+    text: nodes.map((n) => `${plain(report.vdids[n])}<br>${plain(colour.title)}`), showlegend: false,
     marker: { size: nodes.map((n) => (report.details[n] ? dot : 0.6 * dot)), color: nodes.map((n) => colour.values[n]), colorscale: colour.scale,
       cmin: colour.min, cmax: colour.max, line: { color: "#3c444d", width: 0.7 },
       colorbar: { ...BAR, title: { ...BAR.title, text: plain(colour.title), side: "bottom" }, tickformat: colour.format,
         orientation: "h", y: -0.09, yanchor: "top" } },
-    hovertemplate: `%{text}<br>${plain(colour.title)} %{marker.color:${colour.format}}<extra></extra>` };
+    hovertemplate: `%{text} %{marker.color:${colour.format}}<extra></extra>` };
   const km = { zeroline: false, fixedrange: false };
   draw("map", [edgeLines(), ...report.map.layers.map(() => ({ type: "scatter" })), { type: "scatter" }, points],
     { hovermode: "closest", dragmode: matchMedia("(pointer: coarse)").matches ? false : "pan", margin: { t: 34 }, uirevision: "map",

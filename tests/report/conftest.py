@@ -17,7 +17,7 @@ from tests.conftest import ROOT, make_series
 # Of pages: what comes from a file, and what would run if it were taken for HTML or JavaScript.
 EVIL_ID = "<img src=x onerror=hit=1><b>&amp;%{x}"
 EVIL_NAME = "</title></script><script>hit=1</script>"
-EVIL_UNIT = "<i>mph</i>"
+EVIL_UNIT = "<i>mph</i>%{z:no}"
 STEPS, TEST = 864, 691  # of five minutes; the first of the test part
 
 

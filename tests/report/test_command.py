@@ -5,12 +5,19 @@ import re
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from socialgraph.cli import main
+from socialgraph.data import TrafficDataModule, Windows
+from socialgraph.forecaster import Forecaster
+from socialgraph.nn import SocialGraphNet
 from socialgraph.report import write_report
+from socialgraph.report.content import collect
+from socialgraph.report.page import render
+from socialgraph.report.scoring import score
 from socialgraph.schema import read, write
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_series
 from tests.report.conftest import EVIL_ID, EVIL_NAME, EVIL_UNIT, fit
 
 ALONE = ["--model", str(ROOT / "configs" / "model" / "stacked_alone.yaml")]
@@ -162,3 +169,47 @@ def test_a_series_without_positions_has_no_map(run, tmp_path):
     main(["report", "--ckpt_path", str(alone), "-o", str(tmp_path / "page.html")])
     assert content_of(tmp_path / "page.html")["map"] is None
     assert "there is no map" in visible(tmp_path / "page.html")
+
+
+def test_intervals_are_told_where_the_forecasts_have_them(run, tmp_path):
+    own = run.scores.forecasts["network"]
+    scores = replace(run.scores, low=own - 5, high=own + 5, nominal=0.9)
+    content = collect(run.forecaster, run.data, scores, "speed", run.ckpt_path)
+    (tmp_path / "page.html").write_text(render(content, ""))
+    text, told = visible(tmp_path / "page.html"), content_of(tmp_path / "page.html")
+    known = ~np.isnan(scores.truth)
+    inside = (np.abs(scores.truth - own) <= 5)[known].mean()
+    assert f"|{100 * inside:.1f}|" in text
+    assert "of the truth inside the 90\u00a0% interval" in text
+    line, wanted = told["figures"]["coverage"]["data"]
+    assert line["y"][0] == pytest.approx(
+        100 * (np.abs(scores.truth - own) <= 5)[:, 0][known[:, 0]].mean(), abs=0.01
+    )
+    assert wanted["y"] == [90.0] * 4
+    detail = told["details"]["1"]
+    pairs = [p for p in zip(detail["low"], detail["high"], strict=True) if None not in p]
+    assert len(pairs) > 50
+    assert all(high - low == pytest.approx(10, abs=0.1) for low, high in pairs)
+    share = (np.abs(scores.truth - own) <= 5)[..., 1][known[..., 1]].mean()
+    assert told["colours"]["coverage"]["values"][1] == pytest.approx(share, abs=1e-4)
+    assert 'data-colour="coverage"' in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_one_detector_without_a_target_makes_a_page(tmp_path):
+    series = make_series(nodes=1)
+    series.values[230:, 0, 0] = np.nan
+    data = TrafficDataModule(series, targets=["speed"], windows=Windows(6, 1))
+    data.setup("test")
+    forecaster = Forecaster(SocialGraphNet())
+    forecaster.adopt(data)
+    scores = score(forecaster.eval(), data, "speed")
+    (tmp_path / "some.ckpt").write_bytes(b"")
+    content = collect(forecaster, data, scores, "speed", tmp_path / "some.ckpt")
+    assert content["errors"]["network"]["mae_all"] is None
+    assert content["worst"][0]["why"] == ["silent: 100\u00a0% of its readings are missing"]
+    (tmp_path / "page.html").write_text(render(content, ""))
+    assert content_of(tmp_path / "page.html")["details"]["0"]["truth"] == [None] * len(
+        content["day"]["time"]
+    )
+    assert "|–|" in visible(tmp_path / "page.html")
