@@ -44,7 +44,7 @@ function drawDay(detail) {
   lines.push(line(detail.truth, "truth", INK, 1.8));
   detail.forecast.forEach((y, k) => lines.push(line(y, `forecast ${day.leads[k]} before`,
     k === detail.forecast.length - 1 ? BLUE : "#E69F00", 1.6)));
-  draw("day", lines, { height: 300, hovermode: "x unified", xaxis: { type: "date", tickformat: "%H:%M" },
+  draw("day", lines, { height: 360, hovermode: "x unified", xaxis: { type: "date", tickformat: "%H:%M" },
     yaxis: { title: { text: plain(report.target) + (report.unit ? ` [${plain(report.unit)}]` : "") } },
     margin: { t: 46 } });
 }
@@ -118,7 +118,7 @@ function drawMap(name) {
     hovertemplate: `%{text} %{marker.color:${colour.format}}<extra></extra>` };
   const km = { zeroline: false, fixedrange: false };
   draw("map", [edgeLines(), ...report.map.layers.map(() => ({ type: "scatter" })), { type: "scatter" }, points],
-    { hovermode: "closest", dragmode: matchMedia("(pointer: coarse)").matches ? false : "pan", margin: { t: 34 }, uirevision: "map",
+    { hovermode: "closest", dragmode: matchMedia("(pointer: coarse)").matches ? false : "pan", margin: { t: 34 }, modebar: { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: "#aab2bb", activecolor: INK }, uirevision: "map",
       xaxis: km, yaxis: { ...km, scaleanchor: "x" } },
     { displayModeBar: "hover", modeBarButtons: [["zoomIn2d", "zoomOut2d", "resetScale2d"]] });
   document.querySelectorAll("#colours button").forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.colour === name)));

@@ -151,6 +151,12 @@ def test_on_paper_no_figure_is_cut(browser, page):
     browser.execute_script("dispatchEvent(new Event('beforeprint'))")
     widths = "[...document.querySelectorAll('.js-plotly-plot')].map((p) => p._fullLayout.width)"
     wait(browser, f"Math.max(...{widths}) <= 700")
+    size = {"width": 703, "height": 900, "deviceScaleFactor": 1, "mobile": False}  # A4 less margins
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 703
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**size, "width": 1440})
     browser.execute_script("dispatchEvent(new Event('afterprint'))")
     wait(browser, f"Math.max(...{widths}) > 700")
     told = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
