@@ -1,7 +1,7 @@
 """Draw ``docs/report.png``: ``python -m docs.draw_report REPORT.html docs/report.png DETECTOR``.
 
-The part of a report that has the map, as Chromium shows it with a detector opened; it needs Debian's
-``chromium`` and ``chromium-driver``, and the package selenium.
+The part of a report that has the map, as Chromium shows it with a detector opened; it needs
+Debian's ``chromium`` and ``chromium-driver``, and the package selenium.
 """
 
 import base64

@@ -119,6 +119,13 @@ def test_a_click_on_the_map_opens_a_detector(browser, page):
     assert browser.execute_script("return document.getElementById('why').textContent").startswith(
         "MAE"
     )
+    lines = browser.execute_script(
+        "return Object.fromEntries(document.getElementById('day').data.map((l) => [l.name, l.y]))"
+    )
+    detail = browser.execute_script("return report.details[2]")
+    assert lines["truth"] == detail["truth"]
+    assert lines["usual day"] == detail["usual"]
+    assert [lines["forecast 5 min before"], lines["forecast 20 min before"]] == detail["forecast"]
     told = browser.execute_script("return document.getElementById('told').textContent")
     assert "would move by" in told
     # The circles are as large as the learned radius, in kilometres on both axes.

@@ -1,5 +1,6 @@
 """``socialgraph report`` as typed, and what stands on its page."""
 
+import hashlib
 import json
 import re
 import sys
@@ -7,15 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from socialgraph.cli import main
 from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster
 from socialgraph.nn import SocialGraphNet
-from socialgraph.report import write_report
+from socialgraph.report import errors, write_report
 from socialgraph.report.content import collect
 from socialgraph.report.page import render
 from socialgraph.report.scoring import score
+from socialgraph.report.training import metrics_file, read_training
 from socialgraph.schema import read, write
 from tests.conftest import ROOT, make_series
 from tests.report.conftest import EVIL_ID, EVIL_NAME, EVIL_UNIT, fit
@@ -105,6 +108,77 @@ def test_the_map_has_the_graph_and_the_radii_to_scale(run, page):
     radii = [pooling.radius.tolist() for pooling in run.forecaster.network.poolings]
     for layer, own in zip(told["layers"], radii, strict=True):
         assert layer == pytest.approx(own)
+
+
+def row_of(page, label) -> list[str]:
+    """The cells of the row of a table."""
+    return re.search(rf"\|{label}\|((?:[^|\n]*\|)+?)\|\|", visible(page))[1].strip("|").split("||")
+
+
+def test_tables_hold_the_numbers_of_their_heads(run, page):
+    scores = run.scores
+    own = errors.mae(scores, "network")
+    for name in ("ridge", "usual day", "last value", "pooling off"):
+        *_, over_all, gain = row_of(page, name)
+        other = errors.mae(scores, name)
+        assert float(over_all) == round(other, 2)
+        assert float(gain.replace("−", "-")) == round(100 * (1 - own / other), 1)
+    train = run.data.series.values[: run.data.train_steps, :, 0]
+    state = errors.traffic_state(scores, train, "speed", "")
+    known = ~np.isnan(scores.truth)
+    for name, kept in zip(state.names, (state.dense, known & ~state.dense), strict=True):
+        share, *cells, gain = row_of(page, name)
+        assert share == f"{100 * kept.sum() / known.sum():.1f}\u00a0%"
+        order = ("network", "ridge", "usual day", "last value")
+        found = [errors.mae(scores, each, kept) for each in order]
+        assert [float(cell) for cell in cells] == [round(mae, 2) for mae in found]
+        wanted = round(100 * (1 - found[0] / min(found[1:])), 1)
+        assert float(gain.replace("−", "-")) == wanted
+    worst = errors.by_detector(scores)
+    cells = row_of(page, "VD-4")[:4]
+    told = [worst[name][4] for name in ("mae", "rival", "bias")]
+    numbers = [float(cell.replace("−", "-")) for cell in cells[:3]]
+    assert numbers == [round(float(value), 2) for value in told]
+    assert cells[3] == f"{100 * worst['missing'][4]:.1f}\u00a0%"
+
+
+def test_figures_show_what_their_axes_say(run, page):
+    told, scores = content_of(page)["figures"], run.scores
+    week = errors.by_hour_of_week(scores, "Asia/Taipei")
+    (heat,) = told["week"]["data"]
+    assert heat["y"] == ["Wednesday", "Thursday"]
+    np.testing.assert_allclose(np.array(heat["z"], dtype=float), week[2:4], atol=0.01)
+    found = errors.by_detector(scores)
+    points = told["detectors"]["data"][1]
+    assert points["x"] == pytest.approx(found["rival"].tolist(), abs=0.01)
+    assert points["y"] == pytest.approx(found["mae"].tolist(), abs=0.01)
+    curves = read_training(metrics_file(run.ckpt_path))
+    line = told["radius"]["data"][0]
+    metres = curves["radius/layer_1_head_1"]["value"]
+    assert line["y"] == pytest.approx([m / 1000 for m in metres], abs=1e-3)
+    mae = next(line for line in told["training"]["data"] if line["name"] == "MAE of validation")
+    assert mae["y"] == pytest.approx(curves["val/mae"]["value"], abs=1e-2)
+    gains = {line["name"]: line["y"] for line in told["gains"]["data"]}
+    ratio = [
+        errors.mae(scores, name, np.broadcast_to(np.arange(4)[:, None] == 3, scores.truth.shape))
+        for name in ("network", "ridge")
+    ]
+    assert gains["ridge"][3] == pytest.approx(100 * (1 - ratio[0] / ratio[1]), abs=0.05)
+
+
+def test_the_protocol_tells_how_to_make_it_again(run, page):
+    text = visible(page)
+    assert hashlib.sha256(run.ckpt_path.read_bytes()).hexdigest()[:16] in text
+    assert "ShareSplit(train = 0.7, val = 0.1, test = 0.2, border = split_first)" in text
+    assert f"torch {torch.__version__}" in text
+    config = run.ckpt_path.parents[1] / "config.yaml"
+    assert config.is_file()
+    for command in (
+        f"socialgraph fit --config {config} --overwrite",
+        f"socialgraph test --ckpt_path {run.ckpt_path} --data.series {run.file}",
+        f"socialgraph report --ckpt_path {run.ckpt_path} -o {page}",
+    ):
+        assert command in text
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster
 from socialgraph.graph import RadiusGraph
 from socialgraph.nn import SocialBlock, SocialGraphNet, SocialPooling
+from socialgraph.report import details
 from socialgraph.report.details import influences, neighbours_of
 from socialgraph.report.influence import attention, disjoint_groups, influence, reach
 from tests.conftest import make_series
@@ -152,6 +153,42 @@ def test_attention_is_by_the_local_hour_of_the_target():
     assert set(np.flatnonzero(known).tolist()) == hours
     assert len(starts) > 0
     assert set(found.hours) <= hours
+
+
+def test_attention_of_an_hour_is_the_mean_of_two_of_its_windows():
+    forecaster, data = made(aggr="attention")
+    found = influences(forecaster, data, 0, [0], [0])
+    starts, times = data.starts["test"], data.first_times("test")
+    hour = found.hours[0]
+    own = starts[(times.astype("datetime64[h]").astype(int) + 8) % 24 == hour]
+    chosen = [own[len(own) // 4], own[3 * len(own) // 4]]
+    for layer, weight in enumerate(attention(forecaster, batch_of(data, chosen))):
+        np.testing.assert_allclose(found.attention[layer, hour], weight.mean(dim=0), rtol=1e-5)
+    heard = reach(forecaster.network, data.graph_tensors["edge_index"], 6)
+    batch = batch_of(data, chosen[:1])
+    np.testing.assert_allclose(
+        found.gradient[0, 0, 0], influence(forecaster, batch, [[0]], heard, [0])[0, 0, 0], rtol=1e-4
+    )
+
+
+def test_eight_neighbours_are_told_and_the_most_wanted_gradients_taken(monkeypatch):
+    series = make_series(nodes=12)
+    data = TrafficDataModule(
+        series, targets=["speed"], windows=Windows(6, 4), graph=RadiusGraph(5000.0)
+    )
+    data.setup()
+    block = partial(SocialBlock, pooling=partial(SocialPooling, aggr="mean", radius=4000.0))
+    forecaster = Forecaster(SocialGraphNet(block=block))
+    forecaster.adopt(data)
+    monkeypatch.setattr(details, "_MOST_ROWS", 1)
+    found = influences(forecaster.eval(), data, 0, [7, 3], [0])
+    assert found.receivers == [7]
+    pos = data.graph_tensors["positions_xy"].numpy()
+    with_gradient, without = (neighbours_of(node, found, pos) for node in (7, 3))
+    assert len(with_gradient["sender"]) == len(without["sender"]) == 8
+    assert "by_step" in with_gradient
+    assert "by_step" not in without
+    assert 3 not in without["sender"]
 
 
 def test_without_pooling_nobody_influences_anybody():

@@ -7,6 +7,7 @@ import torch
 
 from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.graph import RadiusGraph
+from socialgraph.report import scoring
 from socialgraph.report.rivals import Rivals
 from socialgraph.report.scoring import NETWORK, cells_of, score, without_edges
 from socialgraph.table import forecast_table
@@ -48,6 +49,15 @@ def test_every_third_window_is_scored_if_so_asked(run):
     np.testing.assert_array_equal(few.issued, run.scores.issued[::3])
     for name, forecast in few.forecasts.items():
         np.testing.assert_allclose(forecast, run.scores.forecasts[name][::3], rtol=1e-4, atol=1e-4)
+
+
+def test_large_networks_are_scored_at_evenly_spread_windows(run, monkeypatch):
+    windows = len(run.scores.issued)
+    for most, every in ((6 * windows, 1), (6 * windows - 1, 2), (6 * windows // 4, 4)):
+        monkeypatch.setattr(scoring, "_MOST_FORECASTS", most)
+        few = score(run.forecaster, run.data, "speed")
+        assert few.every == every
+        np.testing.assert_array_equal(few.issued, run.scores.issued[::every])
 
 
 def test_with_pooling_off_a_detector_is_forecast_as_if_it_were_alone(run):
