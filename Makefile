@@ -30,12 +30,14 @@ demo: install
 	$(BIN)/socialgraph predict --ckpt_path $(RUN)/checkpoints/best.ckpt \
 		--data.windows.predict_on test --forecast.path $(RUN)/forecast
 	$(BIN)/socialgraph plot $(RUN)/forecast.parquet data/demo.h5 $(RUN)/forecast.png
+	$(BIN)/socialgraph report --ckpt_path $(RUN)/checkpoints/best.ckpt -o $(RUN)/report.html
 	@echo
 	@echo "data        data/demo.h5"
 	@echo "checkpoint  $(RUN)/checkpoints/best.ckpt"
 	@echo "errors      $(RUN)/checkpoints/best.test.json"
 	@echo "forecasts   $(RUN)/forecast.csv and $(RUN)/forecast.parquet"
 	@echo "picture     $(RUN)/forecast.png"
+	@echo "report      $(RUN)/report.html, to open in a browser"
 
 test: install
 	$(BIN)/python -m pytest $(SPREAD)

@@ -26,6 +26,7 @@ _COMMANDS = {
     "stream": ("stream.command", "Follow readings as they come, and forecast after each."),
     "serve": ("serve.command", "Take readings and give forecasts over HTTP."),
     "export": ("export", "Write a checkpoint as ONNX or as a torch program."),
+    "report": ("report", "Write what a checkpoint can do as one page, to look at."),
     "plot": ("plot", "Draw a table of forecasts."),
 }
 _HELP = """\

@@ -519,8 +519,12 @@ class Forecaster(pl.LightningModule):
         self._stopped = StoppedTraining()
 
     def on_train_epoch_end(self) -> None:
-        """Log the wall time of the epoch, its validation included."""
+        """Log the wall time of the epoch, its validation included, and each learned radius."""
         self.log("epoch_seconds", time.perf_counter() - self._epoch_start)
+        for layer, pooling in enumerate(_poolings(self.network), 1):
+            if getattr(pooling, "learn_radius", False):
+                for head, radius in enumerate(pooling.radius.detach(), 1):
+                    self.log(f"radius/layer_{layer}_head_{head}", radius.float())
 
     def _begin(self, spec: DataSpec) -> None:
         """Adopt the data of a new training, from the weights at hand or those of a checkpoint."""

@@ -31,7 +31,7 @@ def run(command: Callable[[list[str]], int | None], words: Sequence[str]) -> int
             return _tell(error)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return 141
-    except (ValueError, KeyError, OSError, RuntimeError, MemoryError) as error:
+    except (ValueError, KeyError, OSError, RuntimeError, MemoryError, ImportError) as error:
         if len(plain) < len(words):
             raise
         return _tell(error)

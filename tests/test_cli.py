@@ -520,7 +520,7 @@ def test_help_loads_nothing_heavy():
         "import contextlib, sys; from socialgraph.cli import main; main(['--help'])\n"
         "main(['--version'])\n"
         "assert 'numpy' not in sys.modules\n"
-        "for command in ('init', 'stream', 'forecast', 'plot'):\n"
+        "for command in ('init', 'stream', 'forecast', 'plot', 'report'):\n"
         "    with contextlib.suppress(SystemExit):\n"
         "        main([command, '--help'])\n"
         "assert not {'torch', 'pytorch_lightning', 'pandas'} & set(sys.modules)"

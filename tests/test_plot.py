@@ -64,7 +64,8 @@ def test_times_are_those_of_the_local_clock():
     assert panel.get_xlabel() == "local time, Asia/Taipei"
     shown = {label.get_text() for label in panel.get_xticklabels()}
     # The forecasts begin at 17:00 on the first of January (UTC).
-    assert {"02 01:00", "02 01:15"} <= shown <= {f"02 01:{minute:02d}" for minute in range(60)}
+    assert {"01:00", "01:15"} <= shown <= {f"01:{minute:02d}" for minute in range(60)}
+    assert panel.xaxis.get_major_formatter().get_offset() == "2024-Jan-02"
 
 
 def test_the_day_is_the_local_one_on_which_readings_vary_most():
@@ -103,7 +104,8 @@ def test_the_map_has_the_edges_of_the_radius_graph_and_the_errors():
     series = make_series(missing=0.0)
     series.lat[5] = np.nan  # is left out of the map
     table = make_table(series, range(50))
-    chart, colorbar = draw_forecast(table, series, radius=700.0).subfigs[0].axes
+    chart, hours, colorbar = draw_forecast(table, series, radius=700.0).subfigs[0].axes
+    assert hours.get_title(loc="left") == "mean absolute error of speed [km/h] by hour"
     lines = chart.collections[0]
     # Detectors are 332 m apart in a row: each of the 5 sees the next and the one after.
     lengths = [1000 * np.linalg.norm(a - b) for a, b in lines.get_segments()]
@@ -137,9 +139,79 @@ def test_a_forecast_of_now_stands_behind_the_readings_of_the_hours_before():
     np.testing.assert_array_equal(at, series.timestamps[places])
     np.testing.assert_array_equal(readings, series.values[places, row, 0])
     assert forecast.get_xdata()[0] == issued + np.timedelta64(5, "m")
-    chart, colorbar = figure.subfigs[0].axes
+    chart, fourth, colorbar = figure.subfigs[0].axes
+    shown = {panel.get_title(loc="left") for panel in [fourth, *panels_of(figure)]}
+    assert len(shown) == 4  # one more detector where errors would be
     assert colorbar.get_xlabel() == "forecast of speed [km/h], 20 min ahead"
     np.testing.assert_allclose(chart.collections[-1].get_array(), 64.0)
+
+
+def test_errors_by_hour_are_those_of_the_local_hour():
+    series = make_series()
+    table = make_table(series, range(150, 250))
+    (axes,) = draw_forecast(table, series, show="hours").axes
+    sums = {}
+    for row in table.to_pylist():
+        if row["speed_observed"] is not None:
+            error = abs(row["speed"] - row["speed_observed"])
+            sums.setdefault(row["time"].hour, []).append(error)
+    assert len(sums) > 5
+    heights = [bar.get_height() for bar in axes.patches]
+    expected = [np.mean(sums.get(hour, [0.0])) for hour in range(24)]
+    np.testing.assert_allclose(heights, expected, rtol=1e-5)
+    assert axes.get_xlabel() == "local hour, Asia/Taipei"
+
+
+def test_a_fan_is_one_whole_forecast_after_the_other():
+    series = make_series(missing=0.0)
+    table = make_table(series, range(200, 212))
+    axes = draw_forecast(table, series, num_detectors=1, show="fan").axes[0]
+    truth, *forecasts = axes.lines
+    assert len(forecasts) == 3  # 12 windows, of which each fourth is drawn
+    for k, line in enumerate(forecasts):
+        first = series.timestamps[200 + 4 * k + 4]
+        np.testing.assert_array_equal(line.get_xdata(), first + 300 * np.arange(4))
+        np.testing.assert_allclose(line.get_ydata(), [61, 62, 63, 64])
+    assert not axes.collections
+    row = series.vdids.index(axes.get_title(loc="left"))
+    places = np.searchsorted(series.timestamps, truth.get_xdata())
+    assert len(places) == 15  # each time once
+    np.testing.assert_allclose(truth.get_ydata(), series.values[places, row, 0])
+
+
+def test_an_interval_is_drawn_if_the_table_has_quantiles():
+    series = make_series()
+    table = make_table(series, [200])
+    for name, shift in (("p05", -5.0), ("p50", 0.0), ("p95", 7.0)):
+        table = table.append_column(f"speed_{name}", pc.add(table["speed"], shift))
+    axes = draw_forecast(table, series, num_detectors=1, show="fan").axes[0]
+    (band,) = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (56.0, 71.0)
+
+
+def test_what_cannot_be_shown_is_told(traffic_file, tmp_path, capsys):
+    series = make_series()
+    table = make_table(series, [200], observed=False)
+    with pytest.raises(ValueError, match="no truth"):
+        draw_forecast(table, series, show="hours")
+    with pytest.raises(ValueError, match="no map"):
+        draw_forecast(table, replace(series, lat=None, lon=None), show="map")
+    pq.write_table(table, tmp_path / "table.parquet")
+    words = [str(tmp_path / "table.parquet"), str(traffic_file), str(tmp_path / "p.png")]
+    main(["plot", *words, "--show", "map"])
+    assert (tmp_path / "p.png").stat().st_size > 10_000
+    with pytest.raises(SystemExit):
+        main(["plot", *words, "--show", "all"])
+    assert "'fan'" in capsys.readouterr().err
+
+
+def test_names_are_no_formulas():
+    series = make_series()
+    series.vdids[0] = r"$\no$"
+    figure = draw_forecast(make_table(series, [200]), series, num_detectors=6)
+    figure.canvas.draw()
+    assert r"$\no$" in {panel.get_title(loc="left") for panel in panels_of(figure)}
 
 
 def refusal(table, data, folder, capsys):

@@ -15,6 +15,7 @@ __all__ = [
     "batch_size",
     "data_loading",
     "graph_building",
+    "pages",
     "plan",
     "runtime",
     "shared_vs_distributed",
@@ -215,3 +216,23 @@ def runtime(report: dict) -> str:
         f"the distance in the unit of the target. {measured_on(report)}"
     )
     return "\n\n".join([start, markdown_table(heads, rows), note])
+
+
+def pages(report: dict) -> str:
+    """Seconds, memory and size of a report, and how much it looks at."""
+    rows = [
+        [
+            f"{entry['nodes']:,}",
+            f"{entry['seconds']:.1f}",
+            f"{entry['cpu_seconds']:.1f}",
+            f"{entry['peak_memory_mib']:,.0f}",
+            f"{entry['megabytes']:.1f}",
+            f"{entry['windows']:,}" if entry["every"] == 1 else f"1 in {entry['every']}",
+            f"{entry['details']:,}",
+            f"{entry['gradients']:,}",
+        ]
+        for entry in report["results"]
+    ]
+    heads = ["detectors", "s", "CPU s", "peak MiB", "page, MB", "test windows", "opened"]
+    note = f"A week of each, with imports. {measured_on(report)}"
+    return markdown_table([*heads, "with gradients"], rows) + "\n\n" + note

@@ -1,0 +1,222 @@
+"""The figures of the page, as plain values that plotly.js draws."""
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from socialgraph.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SEQUENTIAL, SKY
+from socialgraph.report.errors import gain
+from socialgraph.report.scoring import NETWORK, RIVALS
+
+__all__ = [
+    "COLOURS",
+    "coverage_figure",
+    "detector_figure",
+    "error_figure",
+    "gain_figure",
+    "numbers",
+    "radius_figure",
+    "training_figure",
+    "week_figure",
+]
+
+COLOURS = {
+    NETWORK: (BLUE, "solid"),
+    "ridge": (GREEN, "dash"),
+    "usual day": (ORANGE, "dashdot"),
+    "last value": (RED, "dot"),
+    "pooling off": (PURPLE, "dash"),
+    "trained without pooling": (GREEN, "dot"),
+}
+
+
+def numbers(values: Sequence | np.ndarray, digits: int = 4) -> list:
+    """Values for JSON, rounded to significant digits of the largest; None where not known."""
+    array = np.asarray(values, dtype=np.float64)
+    known = np.isfinite(array)
+    largest = float(np.abs(array[known]).max(initial=0.0))
+    decimals = digits - 1 - int(np.floor(np.log10(largest))) if largest > 0 else 0
+    rounded = np.round(array, decimals).astype(object)
+    rounded[~known] = None
+    return rounded.tolist()
+
+
+def error_figure(content: dict) -> dict:
+    """MAE by horizon, of the network and its rivals."""
+    minutes = content["minutes"]
+    lines = [
+        _line(minutes, content["errors"][name]["mae"], name, 3 if name == NETWORK else 1.8)
+        for name in (NETWORK, *RIVALS)
+    ]
+    return _figure(lines, "minutes ahead", f"MAE{_in_unit(content)}", minutes, zero=True)
+
+
+def gain_figure(content: dict, names: Sequence[str]) -> dict:
+    """Percent by which the MAE of the network is below that of others, by horizon."""
+    own, minutes = content["errors"][NETWORK]["mae"], content["minutes"]
+    lines = []
+    for name in names:
+        other = content["errors"][name]["mae"]
+        gains = [gain(a, b) for a, b in zip(own, other, strict=True)]
+        percent = [None if g is None else 100 * g for g in gains]
+        lines.append(_line(minutes, percent, name, 1.8, suffix=" %"))
+    figure = _figure(lines, "minutes ahead", "error below theirs [%]", minutes)
+    figure["layout"]["yaxis"]["rangemode"] = "tozero"
+    figure["layout"]["showlegend"] = True
+    return figure
+
+
+def coverage_figure(content: dict) -> dict:
+    """Share of the truth inside the interval, by horizon, beside what it should be."""
+    minutes = content["minutes"]
+    wanted = [100 * content["nominal"]] * len(minutes)
+    shown = [100 * share for share in content["coverage"]["steps"]]
+    lines = [
+        _line(minutes, shown, "truth inside the interval", 3, (BLUE, "solid"), " %"),
+        _line(minutes, wanted, "as it should be", 1.8, (GREY, "dash"), " %"),
+    ]
+    return _figure(lines, "minutes ahead", "coverage [%]", minutes)
+
+
+def week_figure(content: dict) -> dict:
+    """MAE by hour and weekday of the target."""
+    days = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+    week = content["week"]
+    shown = [day for day in range(7) if np.isfinite(week[day]).any()]
+    heat = {
+        "type": "heatmap",
+        "x": list(range(24)),
+        "y": [days[day] for day in shown],
+        "z": numbers(week[shown]),
+        "colorscale": SEQUENTIAL,
+        "hoverongaps": False,
+        "xgap": 1.5,
+        "ygap": 1.5,
+        "hovertemplate": "%{y}, %{x}:00 to %{x}:59<br>MAE %{z}<extra></extra>",
+        "colorbar": {
+            "title": {"text": f"MAE{_in_unit(content)}", "font": {"size": 12}},
+            "thickness": 10,
+            "outlinewidth": 0,
+        },
+    }  # fmt: skip
+    layout = {
+        "height": 110 + 34 * max(3, len(shown)),
+        "xaxis": {"title": {"text": "local hour"}, "dtick": 3, "range": [-0.5, 23.5], **_BARE},
+        "yaxis": {"autorange": "reversed", **_BARE},
+        "margin": {"l": 84},
+    }
+    return {"data": [heat], "layout": layout}
+
+
+def detector_figure(content: dict) -> dict:
+    """MAE of each detector by the network, against that by its usual day."""
+    found = content["detectors"]
+    kept = np.flatnonzero(np.isfinite(found["mae"]) & np.isfinite(found["rival"]))
+    end = float(max(found["rival"][kept].max(initial=0), found["mae"][kept].max(initial=0))) * 1.05
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": numbers(found["rival"][kept]),
+        "y": numbers(found["mae"][kept]),
+        "text": [escape(content["vdids"][node], quote=False) for node in kept],
+        "customdata": kept.tolist(),
+        "marker": {"color": BLUE, "size": 6, "opacity": 0.55, "line": {"width": 0}},
+        "hovertemplate": "%{text}<br>network %{y}, usual day %{x}<extra></extra>",
+        "showlegend": False,
+    }  # fmt: skip
+    equal = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [0, end],
+        "y": [0, end],
+        "line": {"color": GREY, "width": 1, "dash": "dash"},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    figure = _figure(
+        [equal, points], f"MAE of the usual day{_in_unit(content)}", "MAE of the network"
+    )
+    figure["layout"]["xaxis"]["range"] = figure["layout"]["yaxis"]["range"] = [0, end]
+    figure["layout"]["hovermode"] = "closest"
+    return figure
+
+
+def training_figure(content: dict) -> dict:
+    """Loss of the training and error of the validation, by epoch."""
+    curves = content["training"]
+    shown = (
+        ("train/loss", "loss of a training batch", GREY),
+        ("val/mae", "MAE of validation", BLUE),
+    )
+    lines = [
+        _line(curves[key]["epoch"], curves[key]["value"], name, 1.2 if colour == GREY else 3,
+              (colour, "solid"))
+        for key, name, colour in shown
+        if key in curves
+    ]  # fmt: skip
+    return _figure(lines, "epoch", f"error{_in_unit(content)}")
+
+
+def radius_figure(content: dict) -> dict:
+    """Learned radii by epoch, one line for each head of each layer."""
+    curves = content["training"]
+    names = [name for name in curves if name.startswith("radius/")]
+    layers = sorted({name.split("_head_")[0] for name in names})
+    palette = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
+    lines = []
+    for name in names:
+        layer = layers.index(name.split("_head_")[0])
+        km = [metres / 1000 for metres in curves[name]["value"]]
+        line = _line(curves[name]["epoch"], km, f"layer {layer + 1}", 1.6,
+                     (palette[layer % len(palette)], "solid"), " km")  # fmt: skip
+        first = name == next(n for n in names if n.startswith(layers[layer]))
+        lines.append({**line, "legendgroup": layers[layer], "showlegend": first})
+    return _figure(lines, "epoch", "learned radius [km]")
+
+
+_BARE = {"showgrid": False, "zeroline": False, "ticks": ""}
+
+
+def _line(
+    x: Sequence,
+    y: Sequence,
+    name: str,
+    width: float,
+    colour: tuple[str, str] | None = None,
+    suffix: str = "",
+) -> dict:
+    hue, dash = colour or COLOURS[name]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": numbers(x),
+        "y": numbers(np.array(y, dtype=np.float64)),
+        "line": {"color": hue, "width": width, "dash": dash},
+        "hovertemplate": f"%{{y}}{suffix}",
+    }
+
+
+def _figure(
+    lines: list[dict],
+    x: str,
+    y: str,
+    ticks: Sequence[float] | None = None,
+    zero: bool = False,
+) -> dict:
+    axis: dict = {"title": {"text": x}}
+    if ticks is not None:
+        quarters = sorted({max(1, len(ticks) * k // 4) - 1 for k in (1, 2, 3, 4)})
+        axis["tickvals"] = [ticks[q] for q in quarters]
+    layout = {
+        "height": 320,
+        "xaxis": axis,
+        "yaxis": {"title": {"text": y}, "rangemode": "tozero" if zero else "normal"},
+        "hovermode": "x unified",
+    }
+    return {"data": lines, "layout": layout}
+
+
+def _in_unit(content: dict) -> str:
+    return f" [{escape(content['unit'], quote=False)}]" if content["unit"] else ""
