@@ -17,6 +17,7 @@ __all__ = [
     "check_graph",
     "check_options",
     "check_trainer",
+    "poolings_of",
     "tell_types_of_edges",
     "tell_unwritable",
 ]
@@ -72,7 +73,7 @@ def check_graph(network: nn.Module, batch: dict, given: DataSpec) -> None:
     if check is not None:
         check(batch.get("positions_xy"), given.vdids)
     edge_index = batch.get("edge_index")
-    if not _poolings(network) or edge_index is None or len(given.vdids) < 2:
+    if not poolings_of(network) or edge_index is None or len(given.vdids) < 2:
         return
     if edge_index.size(1) == 0:
         raise RuntimeError(
@@ -84,7 +85,7 @@ def check_graph(network: nn.Module, batch: dict, given: DataSpec) -> None:
 
 def tell_types_of_edges(network: nn.Module, graph: dict[str, Tensor]) -> None:
     """Warn if a graph has types of edges that a pooling does not look at."""
-    deaf = [p for p in _poolings(network) if not getattr(p, "edge_dim", 0)]
+    deaf = [p for p in poolings_of(network) if not getattr(p, "edge_dim", 0)]
     if "edge_attr" in graph and deaf:
         types = graph["edge_attr"].size(1)
         warnings.warn(
@@ -105,6 +106,6 @@ def tell_unwritable(network: nn.Module) -> None:
         )
 
 
-def _poolings(network: nn.Module) -> list[nn.Module]:
+def poolings_of(network: nn.Module) -> list[nn.Module]:
     """The poolings of a network that names them."""
     return getattr(network, "poolings", [])

@@ -28,6 +28,7 @@ from socialgraph.checks import (
     check_graph,
     check_options,
     check_trainer,
+    poolings_of,
     tell_types_of_edges,
     tell_unwritable,
 )
@@ -521,7 +522,7 @@ class Forecaster(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the wall time of the epoch, its validation included, and each learned radius."""
         self.log("epoch_seconds", time.perf_counter() - self._epoch_start)
-        for layer, pooling in enumerate(_poolings(self.network), 1):
+        for layer, pooling in enumerate(poolings_of(self.network), 1):
             if getattr(pooling, "learn_radius", False):
                 for head, radius in enumerate(pooling.radius.detach(), 1):
                     self.log(f"radius/layer_{layer}_head_{head}", radius.float())
