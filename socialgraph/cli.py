@@ -22,6 +22,7 @@ _COMMANDS = {
     "test": ("training_cli", "Tell the errors of a checkpoint on the test windows."),
     "predict": ("training_cli", "Forecast the steps after the end of a file, as a table."),
     "stream": ("stream_cli", "Follow readings as they come, and forecast after each."),
+    "alarms": ("alarms_cli", "List the alarms of a table of forecasts."),
     "export": ("export", "Write a checkpoint as ONNX or as a torch program."),
     "plot": ("plot", "Draw a table of forecasts."),
 }

@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
+from socialgraph.alarms import QuietReadings, charts_entries, charts_from
 from socialgraph.checkpoint import (
     check_entries,
     check_resumable,
@@ -32,6 +33,7 @@ from socialgraph.checks import (
     tell_unwritable,
 )
 from socialgraph.conformal import Conformal, Residuals, calibrated_levels
+from socialgraph.cusum import Charts
 from socialgraph.finite import check_finite, check_weights
 from socialgraph.forecasting import forecast_series
 from socialgraph.graph import GraphBuilder
@@ -138,7 +140,9 @@ class Forecaster(pl.LightningModule):
         self.usual: DailyProfile | None = None  # of the given ones
         self.conformal: Conformal | None = None  # of the trained detectors
         self.bounds: Conformal | None = None  # of the given ones
+        self.charts: Charts | None = None  # of alarms, of the trained detectors
         self._residuals: Residuals | None = None
+        self._quiet: QuietReadings | None = None
         self.unseen: Tensor | None = None  # places of given detectors that were not in training
         self.graph: GraphBuilder | None = None
         self.attributes: Tensor | None = None  # of the given detectors, scaled
@@ -342,6 +346,7 @@ class Forecaster(pl.LightningModule):
         units = self.given.scaling in get_args(Scaling)  # not deviations of several networks
         if training and units and self.coverage is not None:
             self._residuals = Residuals(calibrated_levels(self.objective.levels, self.coverage))
+            self._quiet = QuietReadings(self.given.step)
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         """Add a batch to the validation errors, and to what calibrates intervals."""
@@ -351,17 +356,22 @@ class Forecaster(pl.LightningModule):
         if self._residuals is not None:
             quantiles = self.objective.quantiles(prediction, self._residuals.levels)
             self._residuals.add(quantiles, *known)
+            self._quiet.add(batch, quantiles)
 
     def on_validation_epoch_end(self) -> None:
         """Log the errors over all validation windows, and keep them in :attr:`val_errors`.
 
-        Intervals are calibrated for the weights that were validated, so that each checkpoint holds
-        its own; with several processes, by the windows of this one.
+        Intervals and alarms are calibrated for the weights that were validated, so that each
+        checkpoint holds its own; with several processes, which take every so-many-th window,
+        intervals by those of this one, and alarms not at all.
         """
         self.val_errors = self._log_errors("val")
         if self._residuals is not None:
             self.conformal = self.bounds = self._residuals.calibrate()
-            self._residuals = None
+            self.charts = None
+            if self.conformal is not None and self.trainer.world_size == 1:
+                self.charts = self._quiet.calibrate(self.conformal)
+            self._residuals = self._quiet = None
 
     def test_step(self, batch: dict, batch_idx: int) -> None:
         """Add a batch to the test errors."""
@@ -423,6 +433,8 @@ class Forecaster(pl.LightningModule):
             checkpoint["profile"] = {n: part.cpu() for n, part in self.profile.named_buffers()}
         if self.conformal is not None:
             checkpoint["conformal"] = self.conformal.entries()
+        if self.charts is not None:
+            checkpoint["alarms"] = charts_entries(self.charts)
         if self._trainer is not None and self.trainer.datamodule is not None:
             checkpoint["data"] = self.trainer.datamodule.describe()
         checkpoint["total_steps"] = self._total_steps
@@ -461,6 +473,7 @@ class Forecaster(pl.LightningModule):
             self.profile.to(self.device)
         sizes = spec.horizon, len(spec.vdids), spec.num_targets
         self.conformal = Conformal.of(checkpoint.get("conformal"), sizes)
+        self.charts = charts_from(checkpoint.get("alarms"), len(spec.vdids))
         check_same_network(recipe_of(self.network), checkpoint["network"])
         if self._trainer is None or self.trainer.training:
             self.follow(self.given if self._trainer is not None else spec)
@@ -552,7 +565,7 @@ class Forecaster(pl.LightningModule):
         build_network(self.network, spec, self.objective.width)
         self.spec = spec
         self.scaler = Scaler(spec.loc, spec.scale, spec.limit).to(self.device)
-        self.conformal = self.bounds = None  # of other weights or data
+        self.conformal = self.bounds = self.charts = None  # of other weights or data
 
     def _target_weight(self) -> Tensor:
         scale = self.scaler.scale[: self.spec.num_targets]

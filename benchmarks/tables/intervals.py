@@ -1,8 +1,11 @@
 """Tables of intervals."""
 
+import statistics
+from collections import Counter
+
 from benchmarks.tables.cells import markdown_table, measured_on
 
-__all__ = ["calibration"]
+__all__ = ["alarms", "calibration"]
 
 
 def calibration(report: dict) -> str:
@@ -38,6 +41,40 @@ def calibration(report: dict) -> str:
         f"{measured_on(report)}"
     )
     return markdown_table(["way", *heads], rows) + "\n\n" + note
+
+
+def alarms(report: dict) -> str:
+    """False alarms by detector and day, and which faults are told how soon."""
+    results = report["results"]
+    rates = [entry["rate"] for entry in results if entry["fault"] is None]
+    rows = [["accepted, of readings outside", *(f"{0.8 * rate:g}" for rate in rates)]]
+    quiet = [entry for entry in results if entry["fault"] is None]
+    told = [
+        sum(number for kind, number in e["alarms"].items() if kind not in ("silent", "stuck"))
+        for e in quiet
+    ]
+    days = quiet[0]["detector_days"]
+    rows.append(["told, on quiet weeks", *(f"{count / days:.3f} ({count})" for count in told)])
+    for fault in dict.fromkeys(entry["fault"] for entry in results if entry["fault"]):
+        own = {entry["rate"]: entry["found"] for entry in results if entry["fault"] == fault}
+        rows.append([fault, *(_found(own[rate]) for rate in rates)])
+    options = report["configuration"]
+    note = (
+        f"Above false alarms by detector and day, below shares of faults of two days that are told, "
+        f"the median delay, and as what most often. {days:,.0f} detector days, simulated; "
+        f"{options['model']}. {measured_on(report)}"
+    )
+    heads = [f"{rate:g} a day" for rate in rates]
+    return markdown_table(["way", *heads], rows) + "\n\n" + note
+
+
+def _found(faults: list[dict]) -> str:
+    told = [fault for fault in faults if fault["kind"] is not None]
+    if not told:
+        return f"0 of {len(faults)}"
+    hours = statistics.median(fault["hours"] for fault in told)
+    kind, _ = Counter(fault["kind"] for fault in told).most_common(1)[0]
+    return f"{len(told)} of {len(faults)}, {hours:.1f} h, {kind}"
 
 
 def _percent(share: float | None) -> str:
