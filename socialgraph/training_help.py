@@ -29,7 +29,7 @@ Train a forecaster. Any value of a configuration is an option too, by its place 
   --model FILE              another model, such as configs/model/attention.yaml
   --model.learning_rate R   peak of the learning rate
   --model.objective Quantile
-                            quantiles in place of a point, --model.objective.levels "[0.05,0.5,0.95]"
+                            quantiles in place of a point (--model.objective.levels "[0.1,0.5,0.9]")
   --model.coverage C        of the intervals that validation windows calibrate, or null
   --model.silence S         share of the input that is taken away, to learn from outages
   --model.init_from FILE    start from the weights of a checkpoint, or 'pretrained'

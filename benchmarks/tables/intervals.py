@@ -60,7 +60,7 @@ def alarms(report: dict) -> str:
         rows.append([fault, *(_found(own[rate]) for rate in rates)])
     options = report["configuration"]
     note = (
-        f"Above false alarms by detector and day, below shares of faults of two days that are told, "
+        f"Above: false alarms by detector and day. Below: faults of two days that are told, "
         f"the median delay, and as what most often. {days:,.0f} detector days, simulated; "
         f"{options['model']}. {measured_on(report)}"
     )
