@@ -18,9 +18,10 @@ import torch
 from benchmarks.calibration import train
 from benchmarks.environment import ROOT, result_path, write_result
 from data_prep.simulate import simulate
-from socialgraph.alarms import last_reading, make_watch
+from socialgraph.alarms import make_watch
 from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster, load
+from socialgraph.quiet import last_reading
 from socialgraph.schema import write
 from socialgraph.series import TrafficSeries
 

@@ -1,116 +1,23 @@
 """Alarms: detectors whose readings leave their intervals too often, fall silent, or stand still."""
 
-from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from socialgraph.conformal import Conformal
-from socialgraph.cusum import Charts, fit_charts
+from socialgraph.cusum import Charts
+from socialgraph.quiet import KINDS, Indicators
+from socialgraph.table import ALARMS
 
 if TYPE_CHECKING:
     from socialgraph.forecaster import Forecaster
 
-__all__ = [
-    "KINDS",
-    "AlarmWatch",
-    "QuietReadings",
-    "charts_entries",
-    "charts_from",
-    "last_reading",
-    "make_watch",
-]
+__all__ = ["AlarmWatch", "charts_entries", "charts_from", "make_watch"]
 
-KINDS = ("outside", "repeated", "missing")
-_SUSPECT = np.array([0.6, 0.9, 0.9])  # shares of steps that are looked for
 _SHARES = np.array([0.8, 0.1, 0.1])  # of the false alarms
-_MOST = 2**23  # numbers of quiet readings that are kept
 _SHARE_OFF = 0.25  # of the neighbours: an incident is felt in one direction of a road
 _DRIFT = np.timedelta64(1, "D")
-
-
-class Indicators:
-    """What is told of each detector at each time, in the order of :data:`KINDS`.
-
-    ``outside``: its reading is outside the interval that was told one step before, or that told the
-    horizon before (noise leaves the first, an offset the second); ``repeated``: it is the reading
-    before to the bit; ``missing``: there is none.
-
-    Args:
-        step: distance of two steps.
-        horizon: how many are forecast.
-    """
-
-    def __init__(self, step: np.timedelta64, horizon: int) -> None:
-        self.step = step
-        self.aheads = (1, horizon)
-        self.told: dict[np.datetime64, np.ndarray] = {}  # [2, N, 2] by the time of telling
-        self.last: tuple[np.datetime64, np.ndarray] | None = None
-
-    def update(self, time: np.datetime64, ends: np.ndarray, reading: np.ndarray) -> np.ndarray:
-        """The indicators ``[3, N]`` of a time: 1, 0, or NaN if they cannot be told.
-
-        Args:
-            time: of the readings.
-            ends: intervals that are told then, of the next step and of the last ``[2, N, 2]``.
-            reading: ``[N]``, NaN where missing.
-        """
-        missing = np.isnan(reading)
-        outside = np.full(len(reading), np.nan)
-        for place, ahead in enumerate(self.aheads):
-            told = self.told.get(time - ahead * self.step)
-            if told is not None:
-                lower, upper = told[place].T
-                outside = np.fmax(outside, (reading < lower) | (reading > upper))
-        outside[missing] = np.nan
-        repeated = np.full(len(reading), np.nan)
-        if self.last is not None and self.last[0] == time - self.step:
-            before = self.last[1]
-            repeated = np.where(missing | np.isnan(before), np.nan, reading == before)
-        self.last = time, reading
-        oldest = time - self.aheads[1] * self.step
-        self.told = {own: part for own, part in self.told.items() if own > oldest} | {time: ends}
-        return np.stack([outside, repeated, missing.astype(float)])
-
-
-class QuietReadings:
-    """Readings and intervals of validation windows, on which charts are calibrated.
-
-    The last windows are kept, as many as fit into some memory.
-
-    Args:
-        step: distance of two steps.
-    """
-
-    def __init__(self, step: np.timedelta64) -> None:
-        self.step = step
-        self._kept: deque[tuple[np.datetime64, np.ndarray, np.ndarray]] = deque()
-        self._horizon = 1
-
-    def add(self, batch: dict[str, Tensor], quantiles: Tensor) -> None:
-        """Add the windows of a batch, in the order of time.
-
-        Args:
-            batch: in real units.
-            quantiles: of each window, not yet corrected ``[B, P, N, F, L]``.
-        """
-        self._horizon = quantiles.size(1)
-        ends = quantiles[:, [0, -1], :, 0][..., [0, -1]].cpu().numpy()  # [B, 2, N, 2]
-        times = batch["issued"].cpu().numpy().astype("datetime64[s]")
-        self._kept.extend(zip(times, ends, last_reading(batch).cpu().numpy(), strict=True))
-        while len(self._kept) * ends[0].size > _MOST and len(self._kept) > 1:
-            self._kept.popleft()
-
-    def calibrate(self, conformal: Conformal) -> Charts | None:
-        """The charts; None without windows."""
-        if not self._kept:
-            return None
-        shift = conformal.own[[0, -1], :, 0][..., [0, -1]].numpy()
-        indicators = Indicators(self.step, self._horizon)
-        found = [indicators.update(time, ends + shift, own) for time, ends, own in self._kept]
-        return fit_charts(np.stack(found), _SUSPECT)
 
 
 class AlarmWatch:
@@ -124,7 +31,7 @@ class AlarmWatch:
     - ``unexplained``: readings leave their intervals, and there is no neighbour to ask.
 
     Args:
-        charts: of the detectors, by :meth:`QuietReadings.calibrate`.
+        charts: of the detectors, by :meth:`socialgraph.quiet.QuietReadings.calibrate`.
         edge_index: the graph: row 0 is heard by row 1 ``[2, E]``.
         step: distance of two steps.
         horizon: how many are forecast.
@@ -173,6 +80,13 @@ class AlarmWatch:
         self.since = np.where(begins, issued, self.since)
         return self._kinds(issued)
 
+    def codes(
+        self, issued: np.datetime64, quantiles: np.ndarray, readings: np.ndarray
+    ) -> np.ndarray:
+        """What :meth:`update` tells as numbers ``[N]``: places in ``ALARMS`` from 1, and 0."""
+        kinds = self.update(issued, quantiles, readings)
+        return np.array([0 if kind is None else 1 + ALARMS.index(kind) for kind in kinds])
+
     def take(self, rows: np.ndarray, charts: Charts, edge_index: np.ndarray) -> None:
         """Watch other detectors: by place, and -1 for one that was not watched, which is well."""
         known, place = rows >= 0, np.maximum(rows, 0)
@@ -182,25 +96,29 @@ class AlarmWatch:
         self.since = np.where(known, self.since[:, place], np.datetime64("NaT", "s"))
         self.indicators.told, self.indicators.last = {}, None
 
-    def state(self) -> dict:
-        """Plain values and tensors to save."""
+    def state(self) -> dict[str, Any]:
+        """Arrays and plain values by name, to save."""
         told, last = self.indicators.told, self.indicators.last
         return {
-            "statistic": torch.from_numpy(self.statistic),
-            "on": torch.from_numpy(self.on),
-            "since": torch.from_numpy(self.since.astype(np.int64)),
-            "told": {str(time): torch.from_numpy(ends) for time, ends in told.items()},
-            "last": None if last is None else (str(last[0]), torch.from_numpy(last[1])),
+            "statistic": self.statistic,
+            "on": self.on,
+            "since": self.since.astype(np.int64),
+            "last_time": None if last is None else str(last[0]),
+            "last_reading": None if last is None else last[1],
+            **{f"told/{time}": ends for time, ends in told.items()},
         }
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Take what :meth:`state` gave."""
-        self.statistic, self.on = state["statistic"].numpy(), state["on"].numpy()
-        self.since = state["since"].numpy().astype("datetime64[s]")
-        told = state["told"].items()
-        self.indicators.told = {np.datetime64(time, "s"): part.numpy() for time, part in told}
-        last = state["last"]
-        self.indicators.last = last and (np.datetime64(last[0], "s"), last[1].numpy())
+        self.statistic, self.on = state["statistic"], state["on"]
+        self.since = state["since"].astype("datetime64[s]")
+        self.indicators.told = {
+            np.datetime64(name.removeprefix("told/"), "s"): part
+            for name, part in state.items()
+            if name.startswith("told/")
+        }
+        time = state["last_time"]
+        self.indicators.last = time and (np.datetime64(time, "s"), state["last_reading"])
 
     def _kinds(self, now: np.datetime64) -> list[str | None]:
         outside, repeated, missing = self.on
@@ -217,12 +135,6 @@ class AlarmWatch:
         kinds[repeated] = "stuck"
         kinds[missing] = "silent"
         return kinds.tolist()
-
-
-def last_reading(batch: dict[str, Tensor]) -> Tensor:
-    """The reading at the end of each window, of the first feature ``[B, N]``; NaN where missing."""
-    readings = torch.where(batch["mask"], batch["features"], torch.nan)
-    return readings[:, -1, :, 0]
 
 
 def make_watch(

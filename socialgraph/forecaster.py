@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
-from socialgraph.alarms import QuietReadings, charts_entries, charts_from
+from socialgraph.alarms import charts_entries, charts_from
 from socialgraph.checkpoint import (
     check_entries,
     check_resumable,
@@ -42,6 +42,7 @@ from socialgraph.metrics import ForecastErrors, IntervalErrors, errors_from_sums
 from socialgraph.objective import Objective, Point
 from socialgraph.optimizer import freeze_body, make_optimizer
 from socialgraph.profile import DailyProfile
+from socialgraph.quiet import QuietReadings
 from socialgraph.reading import read_batch, reads_profile, rows_of, scale_attributes, silence_part
 from socialgraph.recipe import make
 from socialgraph.resuming import StoppedTraining, random_state, take_average, tell_of_average

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter, Callback
 from torch import Tensor
 
-from socialgraph.alarms import AlarmWatch, last_reading, make_watch
+from socialgraph.alarms import AlarmWatch, make_watch
 from socialgraph.atomic import replacing
 from socialgraph.calendar import format_local
 from socialgraph.error_table import (
@@ -24,6 +24,7 @@ from socialgraph.error_table import (
     format_errors,
     format_intervals,
 )
+from socialgraph.quiet import last_reading
 from socialgraph.spec import DataSpec
 from socialgraph.table import forecast_schema, forecast_table
 

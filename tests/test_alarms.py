@@ -1,5 +1,6 @@
 """Alarms: as often on quiet readings as is set, and soon on faults, of the kind that they are."""
 
+import copy
 import datetime
 
 import numpy as np
@@ -10,12 +11,13 @@ import pytorch_lightning as pl
 import torch
 
 import socialgraph
-from socialgraph.alarms import AlarmWatch, QuietReadings
+from socialgraph.alarms import AlarmWatch
 from socialgraph.alarms_cli import list_alarms
 from socialgraph.cli import main
 from socialgraph.conformal import Conformal
 from socialgraph.cusum import Charts, fit_charts
 from socialgraph.forecaster import Forecaster
+from socialgraph.quiet import QuietReadings
 from socialgraph.schema import write
 from tests.conftest import make_series
 from tests.test_forecaster import Persistence, make_data, make_trainer
@@ -179,14 +181,13 @@ def test_neighbours_that_are_off_too_make_an_incident_and_in_time_a_drift(charts
     assert alone[-1, 2] == "unexplained"
 
 
-def test_a_watch_goes_on_from_its_state_and_by_place(charts, tmp_path):
+def test_a_watch_goes_on_from_its_state_and_by_place(charts):
     readings = fault(quiet_readings(DAY, 6, seed=3), "offset")
     six = charts.take(np.arange(6))
     whole = watch(six, readings, 0.02, BOTH_WAYS)
     first, second = (AlarmWatch(six, BOTH_WAYS, STEP, 3, 0.02) for _ in range(2))
     watch(six, readings[:180], own=first)
-    torch.save(first.state(), tmp_path / "state")
-    second.restore(torch.load(tmp_path / "state", weights_only=True))
+    second.restore(copy.deepcopy(first.state()))
     assert (watch(six, readings[180:], own=second, first=180) == whole[180:]).all()
     rows = np.array([2, -1])
     first.take(rows, charts.take(rows), np.zeros((2, 0), np.int64))
