@@ -32,13 +32,14 @@ def calibration(report: dict) -> str:
             ]
         )
     heads = ["all", "1st quarter", "half", "last step", "hours, worst to best"]
-    heads += ["congested", "free", "% of detectors near", "width", "interval score", "CRPS", "MAE"]
+    heads += ["below 70 %", "above", "% of detectors near"]
+    heads += ["width", "interval score", "CRPS", "MAE"]
     first, options = report["results"][0], report["configuration"]
     note = (
-        f"Coverage in % of {first['target']}, nominal 90; the rest in {first['unit']}. "
-        f"A detector is near from 85 to 95 %; congested below 70 % of its 95th percentile. "
-        f"{options['model']}, at the most {options['seconds']} seconds of training each. "
-        f"{measured_on(report)}"
+        f"Coverage in % of {first['target']}, nominal 90; the rest in {first['unit']}. Below and "
+        "above 70 % of the 95th percentile of the detector was its last reading. A detector is "
+        f"near from 85 to 95 %. {options['model']}, at the most {options['seconds']} seconds of "
+        f"training each. {measured_on(report)}"
     )
     return markdown_table(["way", *heads], rows) + "\n\n" + note
 
