@@ -104,7 +104,13 @@ def whole(stream, values, timestamps):
         **stream.backend.graph,
     }
     with torch.no_grad():
-        return stream.forecaster(batch)[0]
+        forecaster = stream.forecaster
+        return columns(forecaster.outputs(forecaster.predict(batch)[0]))
+
+
+def columns(told):
+    """Of the one target: its forecast, then its quantiles, at the end."""
+    return torch.cat([told["forecast"], told["quantiles"].squeeze(-2)], dim=-1)
 
 
 def test_every_reading_gives_the_forecast_of_the_whole_history(stream, series):
@@ -112,7 +118,7 @@ def test_every_reading_gives_the_forecast_of_the_whole_history(stream, series):
         forecast = follow(stream, series, [step])
         past = slice(0, step + 1)
         expected = whole(stream, series.values[past], series.timestamps[past])
-        assert forecast.shape == (4, 6, 1)
+        assert forecast.shape == (4, 6, 3)
         torch.testing.assert_close(forecast, expected, rtol=1e-5, atol=1e-4)
 
 
@@ -124,7 +130,8 @@ def windows_of(checkpoint, series, starts):
     forecaster.follow(data.spec)
     with torch.no_grad():
         batch = data.collator(list(starts))
-        return forecaster({**batch, **graph_tensors(forecaster.build_graph(), data.spec)})
+        graph = graph_tensors(forecaster.build_graph(), data.spec)
+        return columns(forecaster.outputs(forecaster.predict({**batch, **graph})))
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -325,12 +332,13 @@ def test_the_command_reads_lines_and_writes_forecasts(checkpoint, series, tmp_pa
     done = run(checkpoint, tmp_path, "--input", tmp_path / "in.csv")
     assert done.returncode == 0, done.stderr
     rows = [line.split(",") for line in done.stdout.splitlines()]
-    assert rows[0] == ["issued", "time", "step", "detector", "speed"]
+    assert rows[0] == ["issued", "time", "step", "detector", "speed", "speed_p05", "speed_p95"]
     assert rows[1][:2] == ["2024-01-01T08:00:00+08:00", "2024-01-01T08:05:00+08:00"]
     assert len(rows) == 1 + 8 * 6 * 4
     expected = follow(make_stream(checkpoint), series, range(8))
-    last = torch.tensor([float(row[4]) for row in rows[-24:]]).view(6, 4).T
-    torch.testing.assert_close(last, expected[..., 0], rtol=1e-4, atol=1e-3)
+    last = torch.tensor([[float(cell) for cell in row[4:]] for row in rows[-24:]])
+    last = last.view(6, 4, 3).transpose(0, 1)
+    torch.testing.assert_close(last, expected, rtol=1e-4, atol=1e-3)
     again = run(checkpoint, tmp_path, "--input", tmp_path / "in.csv")
     assert "Lines read: 0." in again.stderr
     more = "\n".join(lines_of(series, range(8, 10))) + "\n"
