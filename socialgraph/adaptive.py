@@ -58,7 +58,7 @@ class AdaptiveIntervals:
         width = quantiles[..., -1] - quantiles[..., 0]
         if self.shift is None or self.width is None:
             self.shift, self.width = np.zeros_like(quantiles), width
-        now = np.datetime64(issued, "s")
+        now = issued.astype("datetime64[s]")
         self.shift = self._learn(now, self.shift, self.width, np.asarray(truth))
         self.width = self.width + _MEMORY * (width - self.width)
         told = _ordered(quantiles + self.shift, point, self.levels)

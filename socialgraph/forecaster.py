@@ -26,6 +26,7 @@ from socialgraph.checkpoint import (
 from socialgraph.checkpoint_io import WholeCheckpoints
 from socialgraph.checks import (
     check_graph,
+    check_objective,
     check_options,
     check_trainer,
     tell_types_of_edges,
@@ -174,6 +175,7 @@ class Forecaster(pl.LightningModule):
             if not self.training:  # as one that was loaded
                 self.train()
             self.graph = datamodule.graph
+            check_objective(self.objective, self.given)
             self._begin(datamodule.fitted_spec())
             self._freeze()
             if self.wants_profile:

@@ -168,7 +168,7 @@ class ForecastWriter(BasePredictionWriter):
         """What says which detectors are off, if windows come in the order of time."""
         datamodule = trainer.datamodule
         ordered = trainer.world_size == 1 and datamodule.windows.predict_on == "test"
-        if not ordered or self.alarm_rate is None:
+        if not ordered or self.alarm_rate is None or forecaster.charts is None:
             return None
         return make_watch(forecaster, datamodule.graph_tensors.get("edge_index"), self.alarm_rate)
 

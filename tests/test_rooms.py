@@ -155,7 +155,13 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"torch"},
     ),
     "socialgraph/checks.py": (
-        {"socialgraph.checkpoint", "socialgraph.forecaster", "socialgraph.spec"},
+        {
+            "socialgraph.checkpoint",
+            "socialgraph.forecaster",
+            "socialgraph.objective",
+            "socialgraph.scaler",
+            "socialgraph.spec",
+        },
         {"torch", "pytorch_lightning"},
     ),
     "socialgraph/reading.py": ({"socialgraph.forecaster", "socialgraph.spec"}, {"torch"}),
