@@ -81,7 +81,39 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/scaler.py": (set(), {"torch"}),
     "socialgraph/profile.py": (set(), {"torch"}),
-    "socialgraph/adaptive.py": ({"socialgraph.conformal"}, {"torch"}),
+    "socialgraph/cusum.py": (set(), set()),
+    "socialgraph/alarms.py": (
+        {
+            "socialgraph.cusum",
+            "socialgraph.forecaster",
+            "socialgraph.quiet",
+            "socialgraph.table",
+        },
+        {"torch"},
+    ),
+    "socialgraph/calibration.py": (
+        {
+            "socialgraph.conformal",
+            "socialgraph.cusum",
+            "socialgraph.forecaster",
+            "socialgraph.quiet",
+            "socialgraph.scaler",
+        },
+        {"torch"},
+    ),
+    "socialgraph/kept.py": (
+        {
+            "socialgraph.alarms",
+            "socialgraph.checkpoint",
+            "socialgraph.conformal",
+            "socialgraph.forecaster",
+            "socialgraph.spec",
+        },
+        set(),
+    ),
+    "socialgraph/quiet.py": ({"socialgraph.conformal", "socialgraph.cusum"}, {"torch"}),
+    "socialgraph/alarms_cli.py": ({"socialgraph.atomic"}, set()),
+    "socialgraph/adaptive.py": (set(), set()),
     "socialgraph/conformal.py": (set(), {"torch"}),
     "socialgraph/losses.py": (set(), {"torch"}),
     "socialgraph/metrics.py": ({"socialgraph.losses"}, {"torch", "torchmetrics"}),
@@ -149,7 +181,13 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"torch"},
     ),
     "socialgraph/checks.py": (
-        {"socialgraph.checkpoint", "socialgraph.forecaster", "socialgraph.spec"},
+        {
+            "socialgraph.checkpoint",
+            "socialgraph.forecaster",
+            "socialgraph.objective",
+            "socialgraph.scaler",
+            "socialgraph.spec",
+        },
         {"torch", "pytorch_lightning"},
     ),
     "socialgraph/reading.py": ({"socialgraph.forecaster", "socialgraph.spec"}, {"torch"}),
@@ -169,13 +207,16 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/forecaster.py": (
         {
+            "socialgraph.calibration",
             "socialgraph.checkpoint",
             "socialgraph.checkpoint_io",
             "socialgraph.checks",
             "socialgraph.conformal",
+            "socialgraph.cusum",
             "socialgraph.finite",
             "socialgraph.forecasting",
             "socialgraph.graph",
+            "socialgraph.kept",
             "socialgraph.logger",
             "socialgraph.metrics",
             "socialgraph.objective",
@@ -194,10 +235,12 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/writers.py": (
         {
+            "socialgraph.alarms",
             "socialgraph.atomic",
             "socialgraph.calendar",
             "socialgraph.error_table",
             "socialgraph.protocol",
+            "socialgraph.quiet",
             "socialgraph.spec",
             "socialgraph.table",
         },
@@ -230,6 +273,9 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/compare.py": ({"socialgraph.error_table", "socialgraph.protocol"}, set()),
     "socialgraph/stream": (
         {
+            "socialgraph.adaptive",
+            "socialgraph.alarms",
+            "socialgraph.table",
             "socialgraph.atomic",
             "socialgraph.calendar",
             "socialgraph.data",

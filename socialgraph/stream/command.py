@@ -44,7 +44,12 @@ def open_stream(options: argparse.Namespace) -> "StreamingForecaster":
     if options.ckpt_path.suffix == ".onnx":
         from socialgraph.runtime import RuntimeForecaster
 
-        return StreamingForecaster(RuntimeForecaster(options.ckpt_path), options.max_gap)
+        return StreamingForecaster(
+            RuntimeForecaster(options.ckpt_path),
+            options.max_gap,
+            adapt=options.adapt,
+            alarm_rate=options.alarm_rate,
+        )
     import torch
 
     from socialgraph.forecaster import load
@@ -56,6 +61,8 @@ def open_stream(options: argparse.Namespace) -> "StreamingForecaster":
         options.max_gap,
         options.memory,
         None if days is None else seconds_of_text(days) / 86400,
+        options.adapt,
+        options.alarm_rate,
     )
 
 
@@ -75,6 +82,8 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
         help="the last window, read again; or the state of an encoder that carries one",
     )
     add("--profile_half_life", help="let the usual day go on, such as 14d (default: as trained)")
+    add("--adapt", action="store_true", help="let intervals follow drift")
+    add("--alarm_rate", type=float, help="a column 'alarm', with so many false a detector and day")
     add(
         "--max_gap", type=int, default=288, help="most missing steps in a row that are read as such"
     )
