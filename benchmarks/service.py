@@ -132,6 +132,7 @@ def measure(args: argparse.Namespace) -> dict:
         spec = RuntimeForecaster(args.ckpt_path).spec
     else:
         spec = DataSpec.from_dict(read_checkpoint(args.ckpt_path)["spec"])
+    before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         words = ["serve", "--ckpt_path", args.ckpt_path, "--state", f"{folder}/s.db"]
         command = [sys.executable, "-m", "socialgraph", *map(str, words), "--port", str(port)]
@@ -146,7 +147,8 @@ def measure(args: argparse.Namespace) -> dict:
         finally:
             process.terminate()
             process.wait(60)
-    return {"nodes": len(spec.vdids), "features": len(spec.features), "peak_mib": peak, **found}
+    sizes = {"nodes": len(spec.vdids), "features": len(spec.features)}
+    return {**sizes, "peak_mib": peak, "load_before": before, **found}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -22,6 +22,7 @@ from benchmarks.tables.cost import (
 from benchmarks.tables.faults import hostile, mutation
 from benchmarks.tables.feeds import feed_samples, feeds
 from benchmarks.tables.layers import encoder, pooling, streaming
+from benchmarks.tables.service import service
 
 __all__ = ["TABLES"]
 
@@ -43,6 +44,6 @@ TABLES: dict[str, Callable[[dict], str]] = {
             runtime,
         ),
         *(batch_size, pooling, encoder, streaming, hostile, mutation),
-        *(feed_samples, feeds),
+        *(feed_samples, feeds, service),
     )
 }
