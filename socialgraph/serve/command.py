@@ -58,7 +58,7 @@ def main(args: Sequence[str] | None = None) -> None:
         app,
         host=options.host,
         port=options.port,
-        log_level="warning",
+        log_level="error",  # refusals are counted in /metrics, and fill no log
         access_log=False,
         server_header=False,
         limit_concurrency=options.max_connections,
