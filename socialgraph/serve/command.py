@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from socialgraph.stream.command import add_stream_options, open_stream, read_detectors
 from socialgraph.stream.durations import parse_keep
+from socialgraph.stream.options import add_stream_options, open_stream, read_detectors
 from socialgraph.stream.store import StreamStore
 
 if TYPE_CHECKING:
