@@ -115,6 +115,7 @@ class Service:
                 self.seconds += time.perf_counter() - start
                 self.num_timed += 1
         except ValueError as error:
+            self.stored.counts["refused"] += 1
             raise Refused(str(error), {**counts, "last": self.last}) from error
         return {**counts, "last": self.last}
 

@@ -92,6 +92,7 @@ def _follow(
             if _read(stored, table.line_num, time, screen.apply(readings)) == "read":
                 give(unsaved)
         except ValueError as error:
+            stored.counts["refused"] += 1
             if not skip_refused:
                 save()  # what was before it is kept
                 raise

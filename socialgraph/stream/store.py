@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,13 @@ class StreamStore:
             rows = self._db.execute("SELECT name, value FROM state").fetchall()
         return {name: _unpack(value) for name, value in rows}
 
-    def describe(self, spec: DataSpec, columns: list[str]) -> None:
+    def describe(self, spec: DataSpec, columns: Sequence[str]) -> None:
         """Tell the readers of the file what is forecast."""
         form = {
             "features": spec.features,
             "units": spec.units,
             "targets": spec.targets,
-            "columns": columns,
+            "columns": list(columns),
             "interval_minutes": spec.interval_minutes,
             "horizon": spec.horizon,
             "timezone": spec.timezone,

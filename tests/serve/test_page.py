@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("selenium", reason="the browser is driven by selenium")
@@ -46,13 +47,23 @@ def browser(tmp_path_factory):
     driver.quit()
 
 
+class WithQuantiles(StreamingForecaster):
+    """A forecaster with more columns than its target."""
+
+    columns = ("speed", "speed_p05", "speed_p95")
+
+    def update(self, time, readings):
+        forecast = super().update(time, readings)
+        return torch.cat([forecast, forecast - 5, forecast + 5], dim=-1)
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """A service with a detector of a hostile name, and one that is silent."""
     series = make_series(steps=40, missing=0.0)
     series = dataclasses.replace(series, vdids=[EVIL, *series.vdids[1:]])
     store = StreamStore(tmp_path_factory.mktemp("page") / "s.db")
-    service = Service(StreamingForecaster(last_value(series)), store)
+    service = Service(WithQuantiles(last_value(series)), store)
     for step in range(30):
         readings = series.values[step].copy()
         readings[3] = np.nan
@@ -108,6 +119,9 @@ def test_the_map_shows_forecasts_and_a_click_shows_those_of_a_detector(browser, 
     said = find("css selector", "#fan .said").get_attribute("d")
     assert said.count("L") == 3  # from the last reading through the three steps
     assert find("css selector", "#fan .read").get_attribute("d").count("L") == 29
+    band = find("css selector", "#fan .band").get_attribute("points").split()
+    assert len(band) == 6  # up along the high quantile, back along the low one
+    assert find("id", "range").text == "05 to 95 %"
     find("id", "close").click()
     assert not find("id", "panel").is_displayed()
 
