@@ -289,6 +289,16 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         },
         {"torch"},
     ),
+    "socialgraph/serve": (
+        {
+            "socialgraph",
+            "socialgraph.calendar",
+            "socialgraph.serve",
+            "socialgraph.spec",
+            "socialgraph.stream",
+        },
+        set(),
+    ),
     "socialgraph/error_table.py": ({"socialgraph.metrics", "socialgraph.spec"}, {"torch"}),
     "socialgraph/finite.py": ({"socialgraph.scaler"}, {"torch"}),
     "socialgraph/checkpoint_io.py": (
@@ -427,7 +437,7 @@ def test_a_forecast_loads_no_lightning():
 def test_the_root_and_data_prep_load_without_torch_and_pandas():
     code = (
         "import sys, socialgraph, data_prep.__main__, socialgraph.graph, socialgraph.spec, "
-        "socialgraph.stream.command; "
+        "socialgraph.stream.command, socialgraph.serve.command; "
         "assert not {'torch', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

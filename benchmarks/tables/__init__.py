@@ -24,6 +24,7 @@ from benchmarks.tables.faults import hostile, mutation
 from benchmarks.tables.feeds import feed_samples, feeds
 from benchmarks.tables.intervals import alarms, calibration
 from benchmarks.tables.layers import encoder, pooling, streaming
+from benchmarks.tables.service import service
 
 __all__ = ["TABLES"]
 
@@ -46,7 +47,7 @@ TABLES: dict[str, Callable[[dict], str]] = {
             runtime,
         ),
         *(batch_size, pooling, encoder, streaming, hostile, mutation),
-        *(feed_samples, feeds),
+        *(feed_samples, feeds, service),
         *(alarms, calibration),
     )
 }
