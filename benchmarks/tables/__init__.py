@@ -11,6 +11,7 @@ from benchmarks.tables.accuracy import (
     unseen,
     zero_shot,
 )
+from benchmarks.tables.backtest import backtest
 from benchmarks.tables.cost import (
     batch_size,
     data_loading,
@@ -43,6 +44,6 @@ TABLES: dict[str, Callable[[dict], str]] = {
             runtime,
         ),
         *(batch_size, pooling, encoder, streaming, hostile, mutation),
-        *(feed_samples, feeds),
+        *(feed_samples, feeds, backtest),
     )
 }

@@ -17,8 +17,9 @@ from socialgraph.backtest.fold import NETWORK, TABLES
 from socialgraph.backtest.paired import METHOD, block_length, compare_sums, day_weights
 from socialgraph.error_table import errors_of_target
 from socialgraph.metrics import errors_from_sums
+from socialgraph.protocol import differences
 
-__all__ = ["GROUPS", "summarise"]
+__all__ = ["GROUPS", "compare_runs", "summarise"]
 
 GROUPS = ("step", "detector", "fold", "weekday", "hour", "state", "outage")
 _BY_CONDITION = ("hour", "state", "outage")
@@ -72,6 +73,36 @@ def summarise(folder: str | Path) -> dict:
         },
         "tests": _test(whole, fair, models[1:], list(data["targets"])),
     }
+
+
+def compare_runs(one: str | Path, other: str | Path) -> dict[str, dict]:
+    """Paired test of the networks of two backtests, by target, as the rivals are tested.
+
+    Args:
+        one, other: folders of two runs whose folds are all whole.
+
+    Raises:
+        ValueError: if their protocols differ.
+    """
+    daily = []
+    for folder in map(Path, (one, other)):
+        report = json.loads((folder / "backtest.json").read_text())
+        parts = [folder / f"fold_{fold['number']:02d}" for fold in report["folds"]]
+        daily.append((report, _read(parts, report["folds"], sampled=False)))
+    (first, tables), (second, others) = daily
+    if apart := list(differences(first["protocol"], second["protocol"])):
+        raise ValueError(f"The two backtests have different protocols: {'; '.join(apart)}.")
+    days, found = _days(tables), {}
+    for target in first["models"][NETWORK]["targets"]:
+        own, rival = (
+            _cube(part["step"], "step", NETWORK, target, days).sums.sum(2, keepdims=True)
+            for part in (tables, others)
+        )
+        with np.errstate(invalid="ignore"):
+            block = block_length([((own[0] - rival[0]) / own[3])[:, 0]])
+        weights = day_weights(len(days), block)
+        (found[target],) = compare_sums(own[0], rival[0], own[3], weights)
+    return found
 
 
 def _read(parts: list[Path], folds: list[dict], sampled: bool) -> dict[str, pa.Table]:
