@@ -31,7 +31,7 @@ def backtest(report: dict) -> str:
         f"Errors in {own['unit']} over all steps, {sum(own['count']):,.0f} readings of "
         f"{first['protocol']['data'][0]['detectors']} detectors in {len(first['folds'])} folds of "
         f"{options['step']}. Differences in percent of the other's MAE, with intervals of 95 % by "
-        f"a stationary bootstrap of {tests['days']:,} days in blocks of {tests['block_days']:.0f}. "
+        f"a stationary bootstrap of {tests['days']:,} days. "
         f"{measured_on(report)}"
     )
     return markdown_table(["model", *heads], rows) + "\n\n" + note

@@ -290,11 +290,14 @@ def test_the_table_and_the_picture_of_a_benchmark(run, report, tmp_path):
 def test_two_backtests_of_one_protocol_compare(run, tmp_path, capsys):
     shutil.copy(run / "backtest.json", tmp_path / "a.json")
     changed = json.loads((run / "backtest.json").read_text())
+    changed["models"]["last_week"]["sample"] = ["VD-0"]  # of other readings than the rest
     (tmp_path / "b.json").write_text(json.dumps(changed))
     capsys.readouterr()
     main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
     said = capsys.readouterr().out
     assert said.count("a.json: ridge") == 3  # mae, rmse, mape
+    assert said.count("b.json: ridge") == said.count("a.json: last_week") == 3
+    assert "b.json: last_week" not in said
     changed["protocol"]["folds"][0]["tested_from"] = "2024-01-01T00:00:00+08:00"
     (tmp_path / "b.json").write_text(json.dumps(changed))
     with pytest.raises(SystemExit):
