@@ -19,7 +19,7 @@ from socialgraph.backtest.folds import Fold, parse_step, rolling_folds
 from socialgraph.backtest.show import format_fold, format_summary
 from socialgraph.backtest.summary import summarise
 from socialgraph.data import TrafficDataModule
-from socialgraph.protocol import describe_protocol, differences
+from socialgraph.protocol import describe_protocol, differences, hash_data
 from socialgraph.run_record import describe_run
 from socialgraph.training_cli import ForecastCLI, parse
 
@@ -158,7 +158,7 @@ def _plan(options, cli, datamodule, folds, rivals) -> dict:
             "val": options.val or options.step,
         },
         "config": yaml.safe_load(cli.parser.dump(cli.config, skip_none=False)),
-        "source": datamodule.path,
+        "data": hash_data(datamodule),
         "run": describe_run(),
     }
 
@@ -173,7 +173,7 @@ def _open_folder(folder: Path, plan: dict, overwrite: bool) -> None:
     if path.is_file() and not overwrite:
         earlier = json.loads(path.read_text())
         now = json.loads(json.dumps(plan))
-        compared = ("protocol", "options", "config")
+        compared = {"protocol", "options", "config", "data"} & set(earlier)
         apart = list(differences(*({n: p[n] for n in compared} for p in (earlier, now))))
         if apart:
             lines = "\n  ".join(apart)

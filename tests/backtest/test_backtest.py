@@ -199,7 +199,7 @@ def test_a_run_that_is_killed_goes_on_and_ends_the_same(run, tmp_path, capsys):
         assert ours.equals(whole)
 
 
-def test_other_options_do_not_go_on_with_a_run(run, capsys):
+def test_other_options_and_readings_do_not_go_on_with_a_run(run, tmp_path, capsys):
     for more, told in (
         (["--refit", "never"], "options.refit: every | never"),
         (["--trainer.max_epochs=2"], "config.trainer.max_epochs: 1 | 2"),
@@ -208,6 +208,15 @@ def test_other_options_do_not_go_on_with_a_run(run, capsys):
             main([*words(run.parent / "a.h5", run), *more])
         assert end.value.code == 2
         assert told in capsys.readouterr().err
+    other = tmp_path / "a.h5"
+    changed = series()
+    changed.values[3, 2, 1] += 1  # of a feature that is no target
+    schema.write(other, changed)
+    moved = tmp_path / "run"
+    shutil.copytree(run, moved)
+    with pytest.raises(SystemExit):
+        main(words(other, moved))
+    assert "data.sha256" in capsys.readouterr().err
     assert len(tables(run)) == 4
     with pytest.raises(SystemExit):
         main(words(run.parent / "a.h5", run.parent))
