@@ -99,7 +99,7 @@ def backtest(report: dict, path: Path) -> None:
     axes[1].axhline(0, color="black", linewidth=0.8)
     unit = reference[target]["unit"]
     axes[0].set(ylabel=f"MAE of {target} [{unit}]", ylim=(0, None))
-    axes[1].set(ylabel="first network against it [%]", xlabel="fold")
+    axes[1].set(ylabel="first network against it [%]", xlabel="first day of the fold")
     for axis in axes:
         axis.grid(alpha=0.3)
     axes[0].legend(ncols=3, fontsize=8)

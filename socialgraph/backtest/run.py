@@ -77,7 +77,14 @@ def of_fold(datamodule: TrafficDataModule, fold: Fold) -> TrafficDataModule:
     return own
 
 
-def _run_fold(fold, parts, plan, words, cli, datamodule) -> None:
+def _run_fold(
+    fold: Fold,
+    parts: list[Path],
+    plan: dict,
+    words: list[str],
+    cli: ForecastCLI,
+    datamodule: TrafficDataModule,
+) -> None:
     start, part = time.perf_counter(), parts[fold.number]
     shutil.rmtree(part, ignore_errors=True)  # half a fold
     part.mkdir(parents=True)
@@ -139,7 +146,13 @@ def _check_packages(rivals: list[str] | None) -> None:
         check_rival(name)
 
 
-def _plan(options, cli, datamodule, folds, rivals) -> dict:
+def _plan(
+    options: argparse.Namespace,
+    cli: ForecastCLI,
+    datamodule: TrafficDataModule,
+    folds: list[Fold],
+    rivals: list[str],
+) -> dict:
     """All that decides what the results will be."""
     protocol = describe_protocol(of_fold(datamodule, folds[0]))
     described = [fold.describe(datamodule.series.timezone) for fold in folds]
