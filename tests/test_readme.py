@@ -58,6 +58,8 @@ def test_the_three_commands_run_one_after_the_other(tmp_path):
     assert len(rows) == 1 + 40 * 12
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "test-fast", "test-scatter", "lint"])
+@pytest.mark.parametrize(
+    "target", ["demo", "demo-auckland", "test", "test-fast", "test-scatter", "lint"]
+)
 def test_make_knows_the_targets_that_are_named(target):
     subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)

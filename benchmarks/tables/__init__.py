@@ -11,6 +11,7 @@ from benchmarks.tables.accuracy import (
     unseen,
     zero_shot,
 )
+from benchmarks.tables.backtest import backtest
 from benchmarks.tables.cost import (
     batch_size,
     data_loading,
@@ -47,7 +48,7 @@ TABLES: dict[str, Callable[[dict], str]] = {
             runtime,
         ),
         *(batch_size, pooling, encoder, streaming, hostile, mutation),
-        *(feed_samples, feeds, service),
+        *(feed_samples, feeds, service, backtest),
         *(alarms, calibration),
     )
 }
