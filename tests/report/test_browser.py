@@ -175,7 +175,10 @@ def test_on_paper_no_figure_is_cut(browser, page):
 def test_lines_of_a_sample_are_drawn_and_other_gaps_stay(browser, run, page):
     sampled = run.folder / "sampled.html"
     write_report(sampled, run.ckpt_path, every=3)
-    lines = "[...document.querySelectorAll('#day .scatterlayer .js-line')].map((p) => p.getAttribute('d'))"
+    lines = (
+        "[...document.querySelectorAll('#day .scatterlayer .js-line')]"
+        ".map((p) => p.getAttribute('d'))"
+    )
     for shown, connected in ((sampled, True), (page, False)):
         show(browser, shown, 1440)
         drawn = browser.execute_script(f"return {lines}")
