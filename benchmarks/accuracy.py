@@ -20,9 +20,9 @@ import yaml
 from jsonargparse import ArgumentParser
 from torch import nn
 
-from benchmarks.baselines import LastValue, Ridge, TimeOfDayMean
 from benchmarks.environment import ROOT, result_path, write_result
 from benchmarks.measure import isolated, resident_mib
+from socialgraph.backtest.rivals import LastValue, Ridge, TimeOfDayMean
 from socialgraph.cli import main as command_line
 from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import Forecaster, load

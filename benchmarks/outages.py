@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.accuracy import load_datamodule
-from benchmarks.baselines import LastValue, TimeOfDayMean
 from benchmarks.environment import result_path, write_result
+from socialgraph.backtest.rivals import LastValue, TimeOfDayMean
 from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import Forecaster, load
 

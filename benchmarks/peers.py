@@ -33,8 +33,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.accuracy import load_datamodule, measure_errors, run_model, run_naive
-from benchmarks.baselines import fitted_scaler
 from benchmarks.environment import ROOT, result_path, write_result
+from socialgraph.backtest.rivals import fitted_scaler
 from socialgraph.calendar import clock
 from socialgraph.data import TrafficDataModule
 from socialgraph.scaler import Scaler

@@ -22,6 +22,7 @@ from benchmarks.environment import ROOT, describe_environment
 from data_prep.simulate_random import random_networks
 from data_prep.simulate_ranges import Ranges
 from socialgraph import schema
+from socialgraph.averaging import PowerAverage
 from socialgraph.data import Loading, Network, NetworksDataModule, Windows
 from socialgraph.forecaster import Forecaster
 from socialgraph.graph import RadiusGraph
@@ -74,24 +75,26 @@ def real(without: list[str]) -> list[TrafficSeries]:
     return series
 
 
-def make_network(setting: bool = False) -> SocialGraphNet:
+def make_network(setting: bool = False, width: int = 64, blocks: int = 2) -> SocialGraphNet:
     """The default network, for one feature of any network.
 
     Args:
         setting: tell it interval, spacing and quantity too.
+        width: channels of what it knows of a detector; 64 in the default network.
+        blocks: how many exchange with neighbours; 2 in the default network.
     """
     encoder = partial(
         SumEncoder,
         encoders=[
             partial(
                 XLSTMEncoder,
-                hidden_channels=16,
+                hidden_channels=width // 4,
                 num_blocks=1,
                 slstm_at=[],
-                out_channels=64,
+                out_channels=width,
                 patch=3,
             ),
-            partial(LinearEncoder, out_channels=64),
+            partial(LinearEncoder, out_channels=width),
         ],
     )
     pooling = partial(
@@ -103,9 +106,9 @@ def make_network(setting: bool = False) -> SocialGraphNet:
         concat=True,
         pos_dim=2,
     )
-    block = partial(SocialBlock, pooling=pooling, hidden_channels=256)
+    block = partial(SocialBlock, pooling=pooling, hidden_channels=4 * width)
     inputs = [Readings(), Mask(), Profile(), Clock(), *([Setting()] if setting else [])]
-    return SocialGraphNet(inputs=inputs, encoder=encoder, block=block, num_blocks=2)
+    return SocialGraphNet(inputs=inputs, encoder=encoder, block=block, num_blocks=blocks)
 
 
 def train(
@@ -127,21 +130,22 @@ def train(
         windows=WINDOWS,
         split=(0.9, 0.1, 0.0),
         graph=RadiusGraph(**GRAPH, spacing=args.spacing),
-        loading=Loading(16, seed=args.seed),
+        loading=Loading(args.batch_size, seed=args.seed),
         scale_by=args.scale_by,
         batches_per_epoch=args.batches * count,
         passing=passing,
     )
     folder = args.output.with_suffix(".training")
-    forecaster = Forecaster(make_network(args.setting), silence=0.5, learning_rate=2e-3)
+    network = make_network(args.setting, args.width, args.blocks)
+    forecaster = Forecaster(network, silence=0.5, learning_rate=args.learning_rate)
     keep = ModelCheckpoint(
         folder, "last", enable_version_counter=False, save_on_train_epoch_end=True
     )
     trainer = pl.Trainer(
         max_epochs=args.epochs,
-        accelerator="cpu",
+        accelerator=args.accelerator,
         logger=False,
-        callbacks=[keep],
+        callbacks=[PowerAverage(), keep],
         enable_progress_bar=False,
         enable_model_summary=False,
         gradient_clip_val=1.0,
@@ -193,6 +197,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--scale-by", default="detector", choices=["detector", "network"])
     parser.add_argument("--spacing", type=float, help="as of RadiusGraph")
     parser.add_argument("--setting", action="store_true", help="tell interval, spacing, quantity")
+    parser.add_argument("--width", type=int, default=64, help="channels; 64 is the default network")
+    parser.add_argument("--blocks", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--accelerator", default="cpu", choices=["cpu", "gpu"])
     parser.add_argument("--resume", action="store_true", help="go on with a stopped training")
     parser.add_argument("--quick", action="store_true", help="small networks: does it run?")
     parser.add_argument(

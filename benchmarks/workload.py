@@ -9,12 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from benchmarks.baselines import fitted_scaler
 from data_prep.simulate import simulate
 from socialgraph import schema
+from socialgraph.backtest.rivals import fitted_scaler
 from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.graph import RadiusGraph
-from socialgraph.metrics import masked_loss
+from socialgraph.losses import masked_loss
 from socialgraph.nn import (
     Clock,
     ContextBlock,

@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from socialgraph.objective import Objective
 from socialgraph.profile import DailyProfile
 from socialgraph.recipe import check_trust, describe, make
 from socialgraph.spec import DataSpec
@@ -21,6 +22,7 @@ __all__ = [
     "check_unfinished",
     "data_options",
     "network_of",
+    "objective_of",
     "profile_of",
     "read_archive",
     "read_checkpoint",
@@ -60,7 +62,10 @@ _MOST_VALUES = 10_000_000
 _MOST_CHANNELS = 10_000
 # These options of an encoder change no number.
 _FREE_OPTIONS = ("compile", "gradient_checkpointing", "chunk_steps")
-_SIZES = ("in_channels", "out_channels", "window", "horizon", "num_nodes", "vdids", "max_radius")
+_SIZES = ("in_channels", "out_channels", "window", "horizon", "num_nodes", "vdids")
+_TOLD = (*_SIZES, "max_radius", "width")
+# Arguments that older checkpoints do not name, and what they were then.
+_ADDED = {"network.init_args.width": 1}
 
 
 def read_checkpoint(path: str | Path) -> dict:
@@ -139,7 +144,7 @@ def check_entries(checkpoint: dict, name: str = "The checkpoint") -> None:
             f"{name} has no {lacking}: it was not written by a Forecaster of this version of "
             "socialgraph. Train again, or give the network from Python and load its 'state_dict'."
         )
-    for entry in ("spec", "network", "data", "hyper_parameters"):
+    for entry in ("spec", "network", "objective", "data", "hyper_parameters"):
         if _more_than(_MOST_VALUES, held.get(entry)):
             raise ValueError(f"{name} has more than {_MOST_VALUES:,} values in '{entry}'.")
     if not isinstance(held["state_dict"], dict):
@@ -242,10 +247,10 @@ def _lists_texts(value: object) -> bool:
     return False
 
 
-def recipe_of(network: nn.Module) -> dict | None:
-    """How a network was made, or None if it cannot be written down."""
+def recipe_of(part: object) -> dict | None:
+    """How a network or an objective was made, or None if it cannot be written down."""
     try:
-        return describe(network)
+        return describe(part)
     except TypeError:
         return None
 
@@ -276,7 +281,7 @@ def network_of(
             f"(got {reprlib.repr(recipe)})."
         )
     if num_nodes is not None:
-        kept = {k: v for k, v in recipe["init_args"].items() if k not in _SIZES}
+        kept = {k: v for k, v in recipe["init_args"].items() if k not in _TOLD}
         recipe = {**recipe, "init_args": _for_detectors(kept, num_nodes)}
     return cast(nn.Module, make(recipe, trust))
 
@@ -291,6 +296,50 @@ def _for_detectors(recipe: object, num_nodes: int) -> object:
         name: num_nodes if name == "num_nodes" else _for_detectors(value, num_nodes)
         for name, value in recipe.items()
     }
+
+
+def objective_of(checkpoint: dict, given: Objective | None, trust: Sequence[str] = ()) -> Objective:
+    """The objective of a checkpoint, or the one that is given, if its forecasts are the same.
+
+    An older checkpoint is of a point, with the loss that it names.
+
+    Args:
+        checkpoint: its entries.
+        given: goes before that of the checkpoint, as a training may go on with another loss.
+        trust: packages besides this one whose classes may be made.
+
+    Raises:
+        ValueError: if it cannot be made from the checkpoint, or the one that is given forecasts
+            something else.
+    """
+    recipe = checkpoint["objective"] if "objective" in checkpoint else _point_of(checkpoint)
+    if recipe is None and given is not None:
+        return given
+    if not isinstance(recipe, dict) or set(recipe) != {"class_path", "init_args"}:
+        raise ValueError(
+            "The checkpoint does not tell its objective, which could not be written down when it "
+            "was saved. Give it: Forecaster(objective=...), or on the command line with --config."
+        )
+    made = make(recipe, trust)
+    if not isinstance(made, Objective):
+        raise ValueError(f"Expected an objective in the checkpoint (got {recipe['class_path']}).")
+    if given is None:
+        return made
+    own, saved = ((type(part).__name__, part.width, part.levels) for part in (given, made))
+    if own != saved:
+        raise ValueError(
+            f"The checkpoint is of another objective: {saved[0]} of the quantiles {saved[2]} (got "
+            f"{own[0]} of {own[2]}). Leave 'objective' out to use the checkpoint; for another one "
+            "train anew."
+        )
+    return given
+
+
+def _point_of(checkpoint: dict) -> dict:
+    """The objective of a checkpoint that was written before there were objectives."""
+    kept = checkpoint.get("hyper_parameters", {})
+    told = {name: kept[name] for name in ("loss", "huber_delta") if name in kept}
+    return {"class_path": "socialgraph.objective.Point", "init_args": told}
 
 
 def profile_of(checkpoint: dict, spec: DataSpec) -> DailyProfile | None:
@@ -335,7 +384,7 @@ def check_same_network(own: dict | None, saved: dict | None) -> None:
 def _differences(own: object, saved: object, name: str = "network") -> list[str]:
     if isinstance(own, dict) and isinstance(saved, dict):
         names = (own.keys() | saved.keys()) - set(_FREE_OPTIONS)
-        parts = ((n, own.get(n), saved.get(n)) for n in names)
+        parts = ((n, own.get(n), saved.get(n, _ADDED.get(f"{name}.{n}"))) for n in names)
         return [text for n, a, b in parts for text in _differences(a, b, f"{name}.{n}")]
     return [] if own == saved else [f"{name} is {own!r}, in the checkpoint {saved!r}"]
 

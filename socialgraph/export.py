@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from socialgraph.atomic import replacing
+from socialgraph.conformal import ordered
 from socialgraph.data.graph import graph_tensors
 from socialgraph.forecaster import Forecaster, load
 from socialgraph.profile import is_weekend, slots_of
@@ -60,7 +61,8 @@ class PlainForecaster(nn.Module):
         - **node:** rows of the detectors among those of the training :math:`(N)`, -1 for a stranger
         - **known:** features that are known ahead, in their units :math:`(B, T + P, N, K)`
         - **edge_index, distance, offset, edge_attr:** the graph of the N detectors, as in a batch
-        - **output:** forecasts of the targets :math:`(B, P, N, F')`
+        - **output:** forecasts of the targets :math:`(B, P, N, F')`; if the forecaster tells
+          quantiles, a pair of these and the quantiles :math:`(B, P, N, F', L)`
     """
 
     def __init__(self, forecaster: Forecaster) -> None:
@@ -68,10 +70,16 @@ class PlainForecaster(nn.Module):
         spec, profile = forecaster.spec, forecaster.profile
         self.network = copy.deepcopy(forecaster.network).cpu()  # the caller's stays as it is
         self.scaler = copy.deepcopy(forecaster.scaler).cpu()
+        self.objective, self.levels = forecaster.objective, forecaster.levels
         self.window, self.num_nodes = spec.window, len(spec.vdids)
         self.places = [spec.features.index(name) for name in spec.known]
-        tables = {"usual": None, "usual_deviation": None, "known_of_nodes": None}
-        if profile is not None:  # the last row is for strangers, here and below
+        names = ("usual", "usual_deviation", "known_of_nodes", "corrections")
+        tables = dict.fromkeys(names)
+        # The last row is for strangers, here and below.
+        if forecaster.conformal is not None:
+            rows = torch.tensor([*range(self.num_nodes), -1])
+            tables["corrections"] = forecaster.conformal.take(rows).own
+        if profile is not None:
             for name, part in (("usual", profile.mean), ("usual_deviation", profile.deviation)):
                 tables[name] = torch.cat([part, part.mean(dim=2, keepdim=True)], dim=2)
         if forecaster.attributes is not None:
@@ -90,7 +98,7 @@ class PlainForecaster(nn.Module):
         distance: Tensor | None = None,
         offset: Tensor | None = None,
         edge_attr: Tensor | None = None,
-    ) -> Tensor:
+    ) -> Tensor | tuple[Tensor, Tensor]:
         mask = ~readings.isnan()
         batch = {
             "features": self.scaler.transform(readings, mask),
@@ -117,8 +125,17 @@ class PlainForecaster(nn.Module):
             loc, scale = self.scaler.loc[self.places], self.scaler.scale[self.places]
             batch["known"] = ((known - loc) / scale).nan_to_num()
         entries = self.network.entries
-        forecast = self.network(**{name: batch[name] for name in entries if name in batch})
-        return self.scaler.inverse(forecast)
+        raw = self.network(**{name: batch[name] for name in entries if name in batch})
+        targets = raw.size(-1) // self.objective.width
+        units = self.scaler.loc[:targets], self.scaler.scale[:targets]
+        prediction = self.objective.decode(raw, *units)
+        forecast = self.objective.point(prediction)
+        if not self.levels:
+            return forecast
+        quantiles = self.objective.quantiles(prediction, self.levels)
+        if self.corrections is not None:
+            quantiles = ordered(quantiles + self.corrections[:, row], forecast, self.levels)
+        return forecast, quantiles
 
 
 def export_forecaster(forecaster: Forecaster, path: str | Path) -> None:
@@ -127,7 +144,8 @@ def export_forecaster(forecaster: Forecaster, path: str | Path) -> None:
     Args:
         forecaster: a trained one.
         path: ``.onnx`` for :class:`socialgraph.runtime.RuntimeForecaster`; or ``.pt2``, a program
-            of ``torch.export`` in whose archive the specification is ``spec.json``.
+            of ``torch.export`` in whose archive the specification is ``spec.json``, and the levels
+            of the quantiles ``levels.json``.
 
     Raises:
         ValueError: for a forecaster without training, one with an encoder for each detector, which
@@ -149,7 +167,8 @@ def export_forecaster(forecaster: Forecaster, path: str | Path) -> None:
         if path.suffix == ".pt2":
             program = torch.export.export(plain, (), example, dynamic_shapes=shapes)
             archive = io.BytesIO()  # torch's own writer ends the process on a full disk
-            torch.export.save(program, archive, extra_files={"spec.json": spec})
+            kept = {"spec.json": spec, "levels.json": json.dumps(plain.levels)}
+            torch.export.save(program, archive, extra_files=kept)
             temporary.write_bytes(archive.getbuffer())
         else:
             defaults = {**graph, "node": torch.arange(len(forecaster.spec.vdids))}
@@ -226,7 +245,7 @@ def dynamic_shapes(example: dict[str, Tensor]) -> dict[str, dict[int, Dim]]:
 
 
 def _write_onnx(
-    plain: nn.Module,
+    plain: PlainForecaster,
     example: dict[str, Tensor],
     shapes: dict,
     defaults: dict[str, Tensor],
@@ -244,7 +263,7 @@ def _write_onnx(
         kwargs=example,
         dynamic_shapes=shapes,
         input_names=names,
-        output_names=["forecast"],
+        output_names=["forecast", "quantiles"][: 1 + bool(plain.levels)],
         dynamo=True,
         verbose=False,
     )
@@ -256,7 +275,8 @@ def _write_onnx(
     for name in [entry.name for entry in kept if entry.name in defaults]:
         tensor = onnx.numpy_helper.from_array(defaults[name].numpy(), name)
         model.graph.initializer.append(tensor)
-    onnx.helper.set_model_props(model, {"socialgraph": spec})
+    kept = {"socialgraph": spec, "levels": json.dumps(plain.levels)}
+    onnx.helper.set_model_props(model, kept)
     onnx.save(model, path)
 
 

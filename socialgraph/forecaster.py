@@ -1,19 +1,14 @@
 """The training of any forecasting network: loss, errors, optimiser, and what a checkpoint holds."""
 
-import inspect
-import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
@@ -23,25 +18,37 @@ from socialgraph.checkpoint import (
     check_same_network,
     check_unfinished,
     network_of,
+    objective_of,
     profile_of,
     read_checkpoint,
     recipe_of,
 )
 from socialgraph.checkpoint_io import WholeCheckpoints
+from socialgraph.checks import (
+    check_graph,
+    check_options,
+    check_trainer,
+    poolings_of,
+    tell_types_of_edges,
+    tell_unwritable,
+)
+from socialgraph.conformal import Conformal, Residuals, calibrated_levels
 from socialgraph.finite import check_finite, check_weights
 from socialgraph.forecasting import forecast_series
 from socialgraph.graph import GraphBuilder
 from socialgraph.logger import MetricsLogger
-from socialgraph.metrics import ForecastErrors, Loss, errors_from_sums, masked_loss
-from socialgraph.optimizer import freeze_body, parameter_groups, rate_factor
-from socialgraph.pretrained.archive import read_start
+from socialgraph.metrics import ForecastErrors, IntervalErrors, errors_from_sums
+from socialgraph.objective import Objective, Point
+from socialgraph.optimizer import freeze_body, make_optimizer
 from socialgraph.profile import DailyProfile
+from socialgraph.reading import read_batch, reads_profile, rows_of, scale_attributes, silence_part
 from socialgraph.recipe import make
-from socialgraph.scaler import Scaler
+from socialgraph.resuming import StoppedTraining, random_state, take_average, tell_of_average
+from socialgraph.scaler import Scaler, Scaling
 from socialgraph.series import TrafficSeries
-from socialgraph.spec import DataSpec, SpecError
+from socialgraph.spec import DataSpec
 from socialgraph.step_mean import StepMean
-from socialgraph.warm_start import check_start, load_start, tell_other_features
+from socialgraph.warm_start import build_network, check_again, start_network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["Forecaster", "load"]
 
 _NO_NETWORK = "Expected a network: Forecaster(network=...), or a checkpoint of one."
-_OPTIONS = ("loss", "huber_delta", "learning_rate", "weight_decay", "warmup_steps", "silence")
-_OPTIONS += ("trainable",)
+_OPTIONS = ("learning_rate", "weight_decay", "warmup_steps", "silence", "trainable", "coverage")
 
 
 class Forecaster(pl.LightningModule):
@@ -58,11 +64,11 @@ class Forecaster(pl.LightningModule):
     :class:`socialgraph.data.TrafficDataModule`.
 
     The network is called with the entries of the batch that its ``forward`` (or its ``entries``)
-    names, with ``features`` scaled, and returns scaled forecasts ``[B, P, N, F]``. A network with a
-    method ``build`` is told the sizes that this names. One that reads ``profile`` and
-    ``profile_deviation`` is told what each detector usually reads at each step of the window and of
-    the targets, scaled ``[B, T + P, N, F]``; a detector that was not in training needs some days of
-    readings in its series for that.
+    names, with ``features`` scaled, and returns what the objective wants, for a point scaled
+    forecasts ``[B, P, N, F]``. A network with a method ``build`` is told the sizes that this names.
+    One that reads ``profile`` and ``profile_deviation`` is told what each detector usually reads at
+    each step of the window and of the targets, scaled ``[B, T + P, N, F]``; a detector that was not
+    in training needs some days of readings in its series for that.
 
     Loss and errors are in the units of the series; of several targets, each error is weighted by
     (mean scale / own scale) so that none rules the loss by its unit. The loss of a step is the mean
@@ -73,8 +79,8 @@ class Forecaster(pl.LightningModule):
 
     Args:
         network: the network, or what makes one; None to take it from a checkpoint.
-        loss: ``"mae"``, ``"huber"`` or ``"mse"``.
-        huber_delta: where the Huber loss turns linear, in the unit of the (weighted) target.
+        objective: what is trained, and what a forecast says; None for that of the checkpoint, and
+            for a :class:`socialgraph.objective.Point` without one.
         learning_rate: peak of the schedule of AdamW.
         weight_decay: decay of matrices; vectors (biases, norms, radii) have none, nor what the
             network names in ``no_weight_decay()``, if it has that method.
@@ -90,6 +96,9 @@ class Forecaster(pl.LightningModule):
         trust: packages besides this one whose classes may be made from a checkpoint.
         trainable: ``"all"`` weights, or ``"head"`` for those of the head, its anchors and the norms
             alone, as is enough where little is known.
+        coverage: of the intervals that the validation windows calibrate
+            (:class:`socialgraph.conformal.Conformal`), which forecasts then tell besides the point;
+            None for no calibration.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -98,8 +107,7 @@ class Forecaster(pl.LightningModule):
     def __init__(
         self,
         network: nn.Module | Callable[[], nn.Module] | None = None,
-        loss: Loss = "mae",
-        huber_delta: float = 1.0,
+        objective: Objective | None = None,
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-4,
         warmup_steps: int = 50,
@@ -107,19 +115,20 @@ class Forecaster(pl.LightningModule):
         init_from: str | None = None,
         trust: Sequence[str] = (),
         trainable: Literal["all", "head"] = "all",
+        coverage: float | None = 0.9,
     ) -> None:
         super().__init__()
         made = network is None or isinstance(network, nn.Module)
         self.network = network if made else network()
+        self.objective = objective
         # Numbers and texts of NumPy would make a checkpoint that cannot be read.
-        self.loss = str(loss)
-        self.huber_delta = float(huber_delta)
         self.learning_rate = float(learning_rate)
         self.weight_decay = float(weight_decay)
         self.warmup_steps = int(warmup_steps)
         self.silence = float(silence)
         self.trainable = str(trainable)
-        _check_options(self)
+        self.coverage = None if coverage is None else float(coverage)
+        check_options(self)
         self.init_from = init_from
         self.trust = [trust] if isinstance(trust, str) else list(trust)
         self.save_hyperparameters({name: getattr(self, name) for name in _OPTIONS})
@@ -128,22 +137,24 @@ class Forecaster(pl.LightningModule):
         self.scaler: Scaler | None = None
         self.profile: DailyProfile | None = None  # of the trained detectors
         self.usual: DailyProfile | None = None  # of the given ones
+        self.conformal: Conformal | None = None  # of the trained detectors
+        self.bounds: Conformal | None = None  # of the given ones
+        self._residuals: Residuals | None = None
         self.unseen: Tensor | None = None  # places of given detectors that were not in training
         self.graph: GraphBuilder | None = None
         self.attributes: Tensor | None = None  # of the given detectors, scaled
         self.node: Tensor | None = None  # places of the given detectors among the trained ones
         self._step_mean = StepMean()
-        self._random_state: dict | None = None
-        self._saved_mean: dict | None = None
+        self._stopped = StoppedTraining()  # what is left to take up of the one that goes on
         self._total_steps: float | None = None
-        self._planned_steps: float | None = None  # by the training that was stopped
 
     def configure_callbacks(self) -> list:
         """Build the network before callbacks are set up, as some copy it (averaging of weights)."""
         datamodule = self.trainer.datamodule
         if self.trainer.training and datamodule is not None and self.network is not None:
             datamodule.setup("fit")
-            self._build_network(datamodule.spec)
+            self.objective = self.objective or Point()
+            build_network(self.network, datamodule.spec, self.objective.width)
         return []
 
     def setup(self, stage: str) -> None:
@@ -154,14 +165,8 @@ class Forecaster(pl.LightningModule):
         """
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             self.trainer.strategy.checkpoint_io = WholeCheckpoints()
+        check_trainer(self.trainer)
         datamodule = self.trainer.datamodule
-        if datamodule is None:
-            raise ValueError("Expected a data module: trainer.fit(forecaster, datamodule=...).")
-        if self.trainer.precision in ("bf16-true", "16-true"):
-            raise ValueError(
-                "Expected a precision that keeps readings and errors exact (got "
-                f"'{self.trainer.precision}'). Use 'bf16-mixed' or '16-mixed'."
-            )
         self.given = datamodule.spec
         if stage == "fit":
             if not self.training:  # as one that was loaded
@@ -172,37 +177,73 @@ class Forecaster(pl.LightningModule):
             if self.wants_profile:
                 self.profile = datamodule.usual.profile()
                 self.follow(self.given)
-            self._tell_types_of_edges(datamodule.graph_tensors)
+            tell_types_of_edges(self.network, datamodule.graph_tensors)
         size = (self.given.horizon, self.given.num_targets)
         parts = ("val", "test", "unseen")
         self.errors = nn.ModuleDict({part: ForecastErrors(*size) for part in parts})
 
     def forward(self, batch: dict) -> Tensor:
-        """Forecasts ``[B, P, N, F]`` in real units for a batch in real units.
+        """Point forecasts ``[B, P, N, F]`` in real units for a batch in real units.
 
         Raises:
             socialgraph.finite.NotFiniteError: if one is NaN or infinite.
         """
-        forecast = self.scaler.inverse(self.network(**self.inputs(batch)).float())
-        check_finite(forecast, "forecast", batch, self.scaler)
-        return forecast
+        return self.outputs(self.predict(batch))["forecast"]
+
+    def predict(self, batch: dict, weight: Tensor | float = 1.0) -> Tensor:
+        """Predictions of the objective ``[B, P, N, F, W]`` for a batch in real units.
+
+        Args:
+            batch: what :class:`socialgraph.data.TrafficDataModule` gives.
+            weight: of each target ``[F]``, for predictions in units that are so many times smaller.
+
+        Raises:
+            ValueError: if the network gives another number of values than the objective wants.
+            socialgraph.finite.NotFiniteError: if one is NaN or infinite.
+        """
+        prediction = self.decode(self.network(**self.inputs(batch)), weight)
+        check_finite(prediction, "forecast", batch, self.scaler)
+        return prediction
+
+    def outputs(self, prediction: Tensor) -> dict[str, Tensor]:
+        """What is told of predictions ``[..., F, W]`` in real units.
+
+        Returns:
+            ``forecast`` ``[..., F]``, and ``quantiles`` ``[..., F, L]`` of :attr:`levels`.
+        """
+        forecast = self.objective.point(prediction)
+        quantiles = self.objective.quantiles(prediction, self.levels)
+        if self.bounds is not None:
+            quantiles = self.bounds.correct(quantiles, forecast)
+        return {"forecast": forecast, "quantiles": quantiles}
+
+    @property
+    def levels(self) -> list[float]:
+        """Levels of the quantiles that are told besides the point forecast, ascending."""
+        if self.conformal is not None:
+            return self.conformal.levels
+        return [level for level in self.objective.levels if level != 0.5]
+
+    def decode(self, raw: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+        """Predictions ``[..., F, W]`` in real units from what the network gives; as ``predict``."""
+        targets = raw.size(-1) // self.objective.width
+        if targets * self.objective.width != raw.size(-1):
+            raise ValueError(
+                f"Expected {self.objective.width} numbers from the network for each target, as "
+                f"{type(self.objective).__name__} wants (got {raw.size(-1)} for all). Give 'build' "
+                "of the network a 'width', or train a Point."
+            )
+        loc, scale = (weight * part[:targets] for part in (self.scaler.loc, self.scaler.scale))
+        return self.objective.decode(raw.float(), loc, scale)
 
     def inputs(self, batch: dict) -> dict:
         """What the network reads of a batch in real units: scaled, with what is usual."""
-        features = self.scaler.transform(batch["features"], batch["mask"])
-        inputs = {**batch, "features": features, "node": self.node}
-        if self.wants_profile:
-            inputs |= self._profile_entries(batch)
-        if "known" in batch:
-            inputs["known"] = self._scale_known(batch["known"])
-        if self.attributes is not None:
-            inputs["attributes"] = self.attributes
-        return {name: inputs[name] for name in _entries(self.network) if name in inputs}
+        return read_batch(self, batch)
 
     @property
     def wants_profile(self) -> bool:
         """Whether the network reads what is usual."""
-        return self.network is not None and "profile" in _entries(self.network)
+        return reads_profile(self.network)
 
     def forecast(self, series: TrafficSeries) -> "pd.DataFrame":
         """Forecasts of the steps after the end of a series, as ``socialgraph predict`` gives them.
@@ -212,7 +253,7 @@ class Forecaster(pl.LightningModule):
 
         Returns:
             A row per detector and step: ``issued`` and ``time`` (local clock), ``step``,
-            ``detector``, and a column per target in its unit.
+            ``detector``, and for each target a column in its unit, and one for each quantile.
 
         Raises:
             ValueError, KeyError: as :func:`socialgraph.forecasting.forecast_series` does.
@@ -239,38 +280,24 @@ class Forecaster(pl.LightningModule):
             return self.graph
         return make(self.spec.graph, self.trust)
 
-    def rows(self, given: DataSpec) -> Tensor | None:
-        """Places of the detectors of ``given`` among those of the training; None for all in order.
-
-        A stranger, which was not in training, has place -1.
-
-        Raises:
-            ValueError: for strangers, if the network has an encoder for each detector.
-        """
-        rows = self.spec.rows(given.vdids)
-        strangers = [vdid for vdid, row in zip(given.vdids, rows, strict=True) if row < 0]
-        if strangers and not getattr(self.network, "serves_strangers", True):
-            raise SpecError(
-                f"{len(strangers)} of {len(rows)} detectors were not in training, among them "
-                f"{strangers[:5]}, and the network has an encoder of its own for each detector. "
-                "Train on them (init_from keeps the rest), or train a network with a shared "
-                "encoder, which forecasts detectors never seen."
-            )
-        in_order = self.spec.vdids == given.vdids
-        return None if in_order else torch.from_numpy(rows).to(self.device)
-
     def follow(self, given: DataSpec, history: Callable[[], DailyProfile] | None = None) -> None:
-        """Take ``given`` as the data at hand; raises as :meth:`rows` does.
+        """Take ``given`` as the data at hand.
 
         Args:
             given: what the data are.
             history: gives their own profile, for detectors that were not in training; None gives
                 these the mean profile.
+
+        Raises:
+            ValueError: for detectors that were not in training, if the network has an encoder for
+                each detector.
         """
-        self.node = self.rows(given)
+        self.node = rows_of(self.network, self.spec, given, self.device)
         self.given = given
-        self.attributes = self._scale_attributes(given)
-        self.usual = self.profile
+        self.attributes = scale_attributes(self.spec, given, self.device)
+        self.usual, self.bounds = self.profile, self.conformal
+        if self.conformal is not None and given.vdids != self.spec.vdids:
+            self.bounds = self.conformal.take(torch.from_numpy(self.spec.rows(given.vdids)))
         if self.profile is not None and given.vdids != self.spec.vdids:
             rows = torch.from_numpy(self.spec.rows(given.vdids)).to(self.device)
             ask = history is not None and bool((rows < 0).any())
@@ -287,29 +314,14 @@ class Forecaster(pl.LightningModule):
             RuntimeError: with pooling, if positions are missing or invalid, or no edge joins two of
                 several detectors.
         """
-        given = self.given if given is None else given
-        check = getattr(self.network, "check_batch", None)
-        if check is not None:
-            check(batch.get("positions_xy"), given.vdids)
-        edge_index = batch.get("edge_index")
-        if not _poolings(self.network) or edge_index is None or len(given.vdids) < 2:
-            return
-        if edge_index.size(1) == 0:
-            raise RuntimeError(
-                f"Social pooling is enabled but none of the {len(given.vdids)} detectors has a "
-                f"neighbour within {given.max_radius:g} metres. Raise the radius of "
-                "'data.graph', or train without pooling (in YAML 'pooling: null')."
-            )
+        check_graph(self.network, batch, self.given if given is None else given)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         """Loss of a batch per window; :meth:`on_before_optimizer_step` brings it to the mean."""
         weight = self._target_weight()
-        total, count = masked_loss(
-            weight * self(self._silenced(batch)),
-            weight * batch["targets"],
-            batch["target_mask"],
-            self.loss,
-            self.huber_delta,
+        prediction = self.predict(silence_part(batch, self.silence), weight)
+        total, count = self.objective.loss(
+            prediction, weight * batch["targets"], batch["target_mask"]
         )
         check_finite(total, f"loss of batch {batch_idx}", batch, self.scaler)
         self._step_mean.add(count)
@@ -325,34 +337,60 @@ class Forecaster(pl.LightningModule):
         """Targets of a window, by which losses are of the size of a mean."""
         return self.given.horizon * self.given.num_targets * len(self.given.vdids)
 
+    def on_validation_epoch_start(self) -> None:
+        """Begin to calibrate intervals, in a training on one series."""
+        training = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
+        units = self.given.scaling in get_args(Scaling)  # not deviations of several networks
+        if training and units and self.coverage is not None:
+            self._residuals = Residuals(calibrated_levels(self.objective.levels, self.coverage))
+
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        """Add a batch to the validation errors."""
-        self.errors["val"].update(self(batch), batch["targets"], batch["target_mask"])
+        """Add a batch to the validation errors, and to what calibrates intervals."""
+        prediction = self.predict(batch)
+        known = batch["targets"], batch["target_mask"]
+        self.errors["val"].update(self.objective.point(prediction), *known)
+        if self._residuals is not None:
+            quantiles = self.objective.quantiles(prediction, self._residuals.levels)
+            self._residuals.add(quantiles, *known)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the errors over all validation windows, and keep them in :attr:`val_errors`."""
+        """Log the errors over all validation windows, and keep them in :attr:`val_errors`.
+
+        Intervals are calibrated for the weights that were validated, so that each checkpoint holds
+        its own; with several processes, by the windows of this one.
+        """
         self.val_errors = self._log_errors("val")
+        if self._residuals is not None:
+            self.conformal = self.bounds = self._residuals.calibrate()
+            self._residuals = None
 
     def test_step(self, batch: dict, batch_idx: int) -> None:
         """Add a batch to the test errors."""
-        result = self(batch), batch["targets"], batch["target_mask"]
+        told = self.outputs(self.predict(batch))
+        known = batch["targets"], batch["target_mask"]
+        result = told["forecast"], *known
         self.errors["test"].update(*result)
+        if self.intervals is not None:
+            self.intervals.update(*told.values(), *known, batch["target_time_of_day"])
         if self.unseen is not None:
             self.errors["unseen"].update(*(part[:, :, self.unseen] for part in result))
 
     def on_test_epoch_end(self) -> None:
         """Log the errors over all test windows, and keep them in :attr:`test_errors`.
 
+        Those of intervals come as :attr:`test_intervals`
+        (:class:`socialgraph.metrics.IntervalErrors`), None without.
         Those of the detectors that were not in training, if there are others too, come apart in
         :attr:`unseen_errors`; else None.
         """
         self.test_errors = self._log_errors("test")
+        self.test_intervals = None if self.intervals is None else self.intervals.compute()
         self.unseen_errors = None if self.unseen is None else self._log_errors("unseen")
 
     def predict_step(self, batch: dict, batch_idx: int) -> dict[str, Tensor]:
-        """Forecasts of a batch with the truth where it is known, in real units."""
+        """:meth:`outputs` of a batch with the truth where it is known, in real units."""
         known = ("targets", "target_mask", "issued")
-        return {"forecast": self(batch), **{name: batch[name] for name in known}}
+        return self.outputs(self.predict(batch)) | {name: batch[name] for name in known}
 
     def configure_optimizers(self) -> dict:
         """AdamW with warm-up and cosine decay, stepped per batch.
@@ -363,21 +401,12 @@ class Forecaster(pl.LightningModule):
         if self.network is None:
             raise ValueError(_NO_NETWORK)
         self._total_steps = total = float(self.trainer.estimated_stepping_batches)
-        groups = parameter_groups(self.network, self.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
-        factor = partial(rate_factor, warmup=self.warmup_steps, total=total)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        rates = self.learning_rate, self.weight_decay, self.warmup_steps
+        return make_optimizer(self.network, *rates, total)
 
     def on_fit_start(self) -> None:
         """Tell if the checkpoints of this training will not hold the network."""
-        if recipe_of(self.network) is None:
-            warnings.warn(
-                f"The arguments of {type(self.network).__name__} cannot be written into a "
-                "checkpoint; to load one, the network will have to be given. See "
-                "socialgraph.recipe.recorded.",
-                stacklevel=2,
-            )
+        tell_unwritable(self.network)
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Add what the forecaster is for, how its parts were made, and the random numbers.
@@ -386,40 +415,23 @@ class Forecaster(pl.LightningModule):
             socialgraph.finite.NotFiniteError: if a weight is NaN or infinite.
         """
         check_weights(self.named_parameters())
-        if "callbacks" not in checkpoint:
-            self._take_average(checkpoint)
+        if "callbacks" not in checkpoint and self._trainer is not None:
+            take_average(self, checkpoint)
         checkpoint["spec"] = self.spec.to_dict()
         checkpoint["network"] = recipe_of(self.network)
+        checkpoint["objective"] = recipe_of(self.objective)
         if self.profile is not None:
             checkpoint["profile"] = {n: part.cpu() for n, part in self.profile.named_buffers()}
+        if self.conformal is not None:
+            checkpoint["conformal"] = self.conformal.entries()
         if self._trainer is not None and self.trainer.datamodule is not None:
             checkpoint["data"] = self.trainer.datamodule.describe()
         checkpoint["total_steps"] = self._total_steps
         checkpoint["step_mean"] = self._step_mean.state(self.named_parameters())
-        checkpoint["random_state"] = {"cpu": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            checkpoint["random_state"]["cuda"] = torch.cuda.get_rng_state()
-
-    def _take_average(self, checkpoint: dict) -> None:
-        """Put averaged weights into a checkpoint of weights alone, which callbacks do not see."""
-        for callback in self.trainer.callbacks if self._trainer is not None else ():
-            if isinstance(callback, WeightAveraging):
-                callback.on_save_checkpoint(self.trainer, self, checkpoint)
-        for name in ("current_model_state", "averaging_state"):
-            checkpoint.pop(name, None)
-
-    def _tell_of_average(self, checkpoint: dict) -> None:
-        callbacks = self.trainer.callbacks
-        averaged = any(isinstance(callback, WeightAveraging) for callback in callbacks)
-        if "averaging_state" in checkpoint and not averaged:
-            warnings.warn(
-                "The weights of this training were averaged, and now are not: it goes on from the "
-                "average. Put its callback back into trainer.callbacks.",
-                stacklevel=2,
-            )
+        checkpoint["random_state"] = random_state()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Take network and specification from a checkpoint, before its weights.
+        """Take network, objective and specification from a checkpoint, before its weights.
 
         Raises:
             ValueError: if the checkpoint lacks something, is of another network, or (as
@@ -430,19 +442,13 @@ class Forecaster(pl.LightningModule):
         if self._trainer is not None and self.trainer.training:
             check_resumable(checkpoint)
             check_unfinished(checkpoint, self.trainer.max_epochs, self.trainer.max_steps)
-            self._tell_of_average(checkpoint)
+            tell_of_average(self.trainer, checkpoint)
             spec.check_same_data(self.given)
             spec = replace(spec, graph=self.given.graph, source=self.given.source)
-            self._saved_mean = checkpoint.get("step_mean")
-            if self._saved_mean is not None and self.trainer.world_size > 1:
-                raise ValueError(
-                    "The checkpoint was written inside a step of several batches, and several "
-                    "processes cannot go on there. Take one between two steps, or one process."
-                )
-            self._random_state = checkpoint.get("random_state")
-            self._planned_steps = checkpoint.get("total_steps")
+            self._stopped = StoppedTraining.of(checkpoint, self.trainer.world_size)
         if self.network is None:
             self.network = network_of(checkpoint, self.trust)
+        self.objective = objective_of(checkpoint, self.objective, self.trust)
         self._adopt(spec)
         if self._trainer is not None and self.trainer.training:
             self._freeze()
@@ -454,6 +460,8 @@ class Forecaster(pl.LightningModule):
             )
         if self.profile is not None:
             self.profile.to(self.device)
+        sizes = spec.horizon, len(spec.vdids), spec.num_targets
+        self.conformal = Conformal.of(checkpoint.get("conformal"), sizes)
         check_same_network(recipe_of(self.network), checkpoint["network"])
         if self._trainer is None or self.trainer.training:
             self.follow(self.given if self._trainer is not None else spec)
@@ -477,6 +485,10 @@ class Forecaster(pl.LightningModule):
         if self.trainer.testing or on_test:
             self.spec.check_unseen(self.given, datamodule.first_times("test"))
         self.follow(self.given, lambda: datamodule.usual.profile())
+        self.intervals = None
+        if len(self.levels) > 1:
+            shape = self.given.horizon, len(self.given.vdids), self.given.num_targets
+            self.intervals = IntervalErrors(shape, self.levels).to(self.device)
         strange = torch.from_numpy(self.spec.rows(self.given.vdids) < 0)
         self.unseen = strange.nonzero().flatten() if strange.any() and not strange.all() else None
 
@@ -491,28 +503,12 @@ class Forecaster(pl.LightningModule):
     def on_train_start(self) -> None:
         """Begin to measure time, and tell if a prolonged training changes the learning rate."""
         self._epoch_start = time.perf_counter()  # a training that goes on may begin in mid-epoch
-        self._step_mean.restore(self._saved_mean, self.named_parameters())
-        self._saved_mean = None
+        self._step_mean.restore(self._stopped.step_mean, self.named_parameters())
         for logger in self.trainer.loggers:
             if isinstance(logger, MetricsLogger):
                 logger.begin(self.trainer.global_step)
-        planned, total = self._planned_steps, self._total_steps
-        self._planned_steps = None
-        if planned is None:
-            return
-        step = self.trainer.global_step
-        before, now = (
-            self.learning_rate * rate_factor(step, self.warmup_steps, steps)
-            for steps in (planned, total)
-        )
-        if math.isclose(before, now, rel_tol=0.01):
-            return
-        warnings.warn(
-            f"The schedule of the learning rate was laid over {planned:g} steps and now is over "
-            f"{total:g}: at step {step} the rate goes on at {now:.2g} instead of {before:.2g}. "
-            "For a new training with a warm-up, start from the weights with init_from.",
-            stacklevel=2,
-        )
+        self._stopped.tell_of_rate(self, self._total_steps)
+        self._stopped = StoppedTraining(random_state=self._stopped.random_state)
 
     def on_train_epoch_start(self) -> None:
         """Begin to measure the time of the epoch."""
@@ -520,16 +516,13 @@ class Forecaster(pl.LightningModule):
 
     def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
         """After loading, go on with the random numbers where the saved training stood."""
-        if self._random_state is not None and self.trainer.world_size == 1:
-            torch.set_rng_state(self._random_state["cpu"].cpu())
-            if "cuda" in self._random_state and torch.cuda.is_available():
-                torch.cuda.set_rng_state(self._random_state["cuda"].cpu())
-        self._random_state = None
+        self._stopped.restore_random(self.trainer.world_size)
+        self._stopped = StoppedTraining()
 
     def on_train_epoch_end(self) -> None:
         """Log the wall time of the epoch, its validation included, and each learned radius."""
         self.log("epoch_seconds", time.perf_counter() - self._epoch_start)
-        for layer, pooling in enumerate(_poolings(self.network), 1):
+        for layer, pooling in enumerate(poolings_of(self.network), 1):
             if getattr(pooling, "learn_radius", False):
                 for head, radius in enumerate(pooling.radius.detach(), 1):
                     self.log(f"radius/layer_{layer}_head_{head}", radius.float())
@@ -537,107 +530,34 @@ class Forecaster(pl.LightningModule):
     def _begin(self, spec: DataSpec) -> None:
         """Adopt the data of a new training, from the weights at hand or those of a checkpoint."""
         if self.spec is not None:
-            self._begin_again(spec)
+            check_again(self.network, self.spec, spec)
+            self._adopt(spec.after(self.spec))
         elif self.init_from is not None:
-            self._begin_from(self.init_from, spec)
+            self.objective = self.objective or Point()
+            start = start_network(
+                self.init_from, spec, self.network, self.trust, self.objective.width
+            )
+            self.network, trained = start
+            self._adopt(spec.after(trained))
         elif self.network is not None:
             self._adopt(spec)
         else:  # the checkpoint of a training that goes on brings it
             return
         self.follow(self.given)
 
-    def _begin_again(self, spec: DataSpec) -> None:
-        if self.spec.vdids != spec.vdids and getattr(self.network, "knows_nodes", False):
-            raise SpecError(
-                f"The network knows {len(self.spec.vdids)} detectors by weights of its own, and "
-                f"the data have others ({len(spec.vdids)}). Start a new forecaster with "
-                "init_from=<checkpoint of this one>: what is known of a detector then goes by id."
-            )
-        tell_other_features(self.spec, spec)
-        self._adopt(spec.after(self.spec))
-
-    def _begin_from(self, path: str, spec: DataSpec) -> None:
-        checkpoint = read_start(path)
-        trained = check_start(checkpoint, path, spec)
-        if self.network is None:
-            self.network = network_of(checkpoint, self.trust, num_nodes=len(spec.vdids))
-        self._adopt(spec.after(trained))
-        load_start(self.network, checkpoint, path, trained, spec)
-
     def _freeze(self) -> None:
         if self.trainable == "head" and self.network is not None:
             freeze_body(self.network)
-
-    def _tell_types_of_edges(self, graph: dict) -> None:
-        deaf = [p for p in _poolings(self.network) if not getattr(p, "edge_dim", 0)]
-        if "edge_attr" in graph and deaf:
-            types = graph["edge_attr"].size(1)
-            warnings.warn(
-                f"The graph has {types} types of edges, which the pooling does not look at: a pair "
-                f"with edges of several types counts as often. Give it edge_dim = {types}.",
-                stacklevel=3,
-            )
 
     def _adopt(self, spec: DataSpec) -> None:
         """Be a forecaster for these data from now on."""
         if self.network is None:
             raise ValueError(_NO_NETWORK)
-        self._build_network(spec)
+        self.objective = self.objective or Point()
+        build_network(self.network, spec, self.objective.width)
         self.spec = spec
         self.scaler = Scaler(spec.loc, spec.scale, spec.limit).to(self.device)
-
-    def _build_network(self, spec: DataSpec) -> None:
-        if hasattr(self.network, "build"):
-            sizes = {
-                "in_channels": len(spec.features),
-                "out_channels": spec.num_targets,
-                "window": spec.window,
-                "horizon": spec.horizon,
-                "vdids": spec.vdids,
-                "max_radius": spec.max_radius,
-            }
-            named = inspect.signature(self.network.build).parameters
-            self.network.build(**{name: size for name, size in sizes.items() if name in named})
-
-    def _profile_entries(self, batch: dict) -> dict[str, Tensor]:
-        """What is usual at the steps of window and targets, scaled."""
-        if "profile" in batch:  # of a training window, without its own readings
-            mean, deviation = batch["profile"], batch["profile_deviation"]
-        else:
-            clocks = (
-                torch.cat([batch[name], batch[f"target_{name}"]], dim=1)
-                for name in ("time_of_day", "day_of_week")
-            )
-            mean, deviation = self.usual(*clocks)
-        mean = self.scaler.transform(mean, mean.new_ones((), dtype=torch.bool))
-        return {"profile": mean, "profile_deviation": deviation / self.scaler.scale}
-
-    def _scale_known(self, known: Tensor) -> Tensor:
-        places = [self.spec.features.index(name) for name in self.spec.known]
-        loc, scale = (part[places] for part in (self.scaler.loc, self.scaler.scale))
-        return ((known - loc) / scale).nan_to_num()
-
-    def _scale_attributes(self, given: DataSpec) -> Tensor | None:
-        """Attributes ``[N, A]`` by their mean and deviation in training, 0 where unknown."""
-        if not self.spec.attributes:
-            return None
-        own = self.spec.attribute_values
-        deviation = np.nanstd(own, axis=0)
-        scaled = (given.attribute_values - np.nanmean(own, axis=0)) / np.where(
-            deviation > 0, deviation, 1.0
-        )
-        return torch.from_numpy(np.nan_to_num(scaled)).float().to(self.device)
-
-    def _silenced(self, batch: dict) -> dict:
-        """A batch without a random part of its input."""
-        if self.silence == 0:
-            return batch
-        mask = batch["mask"]
-        windows, steps, nodes, _ = mask.shape
-        for shape in ((windows, 1, nodes, 1), (windows, steps, nodes, 1)):
-            share = self.silence * torch.rand(windows, 1, 1, 1, device=mask.device)
-            mask = mask & (torch.rand(shape, device=mask.device) >= share)
-        return {**batch, "mask": mask, "features": torch.where(mask, batch["features"], 0.0)}
+        self.conformal = self.bounds = None  # of other weights or data
 
     def _target_weight(self) -> Tensor:
         scale = self.scaler.scale[: self.spec.num_targets]
@@ -650,29 +570,6 @@ class Forecaster(pl.LightningModule):
         self.log(f"{part}/mae", (weight * errors["mae_all"]).nanmean(), prog_bar=True)
         self.log(f"{part}/rmse", (weight * errors["rmse_all"]).nanmean())
         return errors
-
-
-def _check_options(options: Forecaster) -> None:
-    if not 0 <= options.silence <= 1:
-        raise ValueError(f"Expected 'silence' as a share from 0 to 1 (got {options.silence}).")
-    if not 0 < options.huber_delta < math.inf:
-        raise ValueError(f"Expected 'huber_delta' above 0 (got {options.huber_delta}).")
-    if options.trainable not in ("all", "head"):
-        raise ValueError(f"Expected 'trainable' as 'all' or 'head' (got {options.trainable!r}).")
-    for name in ("learning_rate", "weight_decay", "warmup_steps"):
-        if not 0 <= getattr(options, name) < math.inf:
-            raise ValueError(f"Expected '{name}' of 0 or more (got {getattr(options, name)}).")
-
-
-def _poolings(network: nn.Module) -> list[nn.Module]:
-    """The poolings of a network that names them."""
-    return getattr(network, "poolings", [])
-
-
-def _entries(network: nn.Module) -> set[str]:
-    """Names of the entries of a batch that a network reads."""
-    named = getattr(network, "entries", None)
-    return set(inspect.signature(network.forward).parameters) if named is None else set(named)
 
 
 def load(path: str | Path, device: str = "cpu", trust: Sequence[str] = ()) -> Forecaster:

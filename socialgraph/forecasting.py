@@ -46,15 +46,19 @@ def forecast_series(forecaster: "Forecaster", series: TrafficSeries) -> "pd.Data
     spec.check_form(data.spec)
     (batch,) = data.predict_dataloader()
     batch = {name: part.to(forecaster.device) for name, part in batch.items()}
-    before = (forecaster.given, forecaster.node, forecaster.usual, forecaster.attributes)
+    followed = ("given", "node", "usual", "bounds", "attributes")
+    before = {name: getattr(forecaster, name) for name in followed}
     modes = [(module, module.training) for module in forecaster.modules()]
     try:
         forecaster.follow(data.spec, lambda: data.usual.profile().to(forecaster.device))
         forecaster.eval()
         forecaster.check_batch(batch)
-        prediction = {"forecast": forecaster(batch), "issued": batch["issued"]}
+        prediction = forecaster.outputs(forecaster.predict(batch))
     finally:  # a callback may forecast in the middle of a training
-        forecaster.given, forecaster.node, forecaster.usual, forecaster.attributes = before
+        for name, part in before.items():
+            setattr(forecaster, name, part)
         for module, mode in modes:
             module.training = mode
-    return forecast_table(prediction, data.spec, observed=False).to_pandas()
+    prediction["issued"] = batch["issued"]
+    table = forecast_table(prediction, data.spec, observed=False, levels=forecaster.levels)
+    return table.to_pandas()

@@ -1,50 +1,16 @@
-"""Masked loss and errors in real units."""
+"""Masked errors in real units."""
 
-from typing import Literal
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
-__all__ = ["ForecastErrors", "Loss", "errors_from_sums", "masked_loss"]
+from socialgraph.losses import check_shapes, pinball_loss
 
-Loss = Literal["mae", "huber", "mse"]
+__all__ = ["INTERVAL_ERRORS", "ForecastErrors", "IntervalErrors", "errors_from_sums"]
+
 _SUMS = ("absolute", "square", "percentage", "count", "nonzero")
-
-
-def masked_loss(
-    forecast: Tensor, target: Tensor, mask: Tensor, loss: Loss = "mae", huber_delta: float = 1.0
-) -> tuple[Tensor, Tensor]:
-    r"""Sum of the loss over observed targets, and their number.
-
-    Their quotient is the mean loss; kept apart, sums of several batches can be added. Without an
-    observed target the sum is 0, with a zero gradient.
-
-    ``mae``: :math:`|e|`; ``mse``: :math:`e^2`; ``huber``: :math:`e^2 / 2` up to :math:`\delta`,
-    then :math:`\delta (|e| - \delta / 2)`.
-
-    Args:
-        forecast, target: the same shape, in the same unit.
-        mask: True where the target is observed, same shape; what ``target`` holds elsewhere, NaN
-            included, is not looked at.
-        loss: which of the three.
-        huber_delta: :math:`\delta`, in the unit of the target.
-
-    Raises:
-        ValueError: for an unknown loss, or shapes that differ.
-    """
-    _check_shapes(forecast, target, mask)
-    target = torch.where(mask, target, forecast.detach())
-    if loss == "mae":
-        errors = F.l1_loss(forecast, target, reduction="none")
-    elif loss == "mse":
-        errors = F.mse_loss(forecast, target, reduction="none")
-    elif loss == "huber":
-        errors = F.huber_loss(forecast, target, reduction="none", delta=huber_delta)
-    else:
-        raise ValueError(f"Expected 'loss' as 'mae', 'huber' or 'mse' (got {loss!r}).")
-    return torch.where(mask, errors, 0.0).sum(), mask.sum()
 
 
 class ForecastErrors(Metric):
@@ -74,7 +40,7 @@ class ForecastErrors(Metric):
         Raises:
             ValueError: if the shapes differ.
         """
-        _check_shapes(forecast, target, mask)
+        check_shapes(forecast, target, mask)
         forecast, target = forecast.double(), target.double()
         error = torch.where(mask, forecast - target, 0.0).abs()
         nonzero = mask & (target.abs() > 1e-4)
@@ -88,6 +54,85 @@ class ForecastErrors(Metric):
     def compute(self) -> Tensor:
         """Sums and counts over all targets ``[5, P, F]``; :func:`errors_from_sums` divides them."""
         return torch.stack([getattr(self, name) for name in _SUMS])
+
+
+INTERVAL_ERRORS = ("coverage", "width", "interval_score", "crps")
+_HOURS = 24
+
+
+class IntervalErrors(Metric):
+    r"""How good the interval between the outermost quantiles is, and the quantiles together.
+
+    - ``coverage``: share of the observed targets within the interval :math:`[l, u]`.
+    - ``width``: :math:`u - l`, in the unit of the target.
+    - ``interval_score``: :math:`(u - l) + \frac{1}{\tau_l} (l - y)_+ + \frac{1}{1 - \tau_u}
+      (y - u)_+`, which for a central interval of coverage :math:`1 - \alpha` is the score of
+      Winkler (1972), with :math:`2 / \alpha` for both (Gneiting and Raftery, `Strictly Proper
+      Scoring Rules <https://doi.org/10.1198/016214506000001437>`_).
+    - ``crps``: twice the mean pinball loss of all quantiles and the point forecast as the median:
+      the CRPS as far as these levels tell it (Gneiting and Ranjan, `Comparing Density Forecasts
+      <https://doi.org/10.1198/jbes.2010.08110>`_). Few levels tell it coarsely: compare it between
+      forecasts of the same levels alone.
+
+    Kept as sums and counts, divided once. An hour is that of the local clock at the target.
+
+    Args:
+        shape: horizon, detectors and targets.
+        levels: of the quantiles, ascending, without the median; at least two.
+
+    Shapes:
+        - **forecast, target, mask:** :math:`(B, P, N, F)`
+        - **quantiles:** :math:`(B, P, N, F, L)`
+        - **time_of_day:** of the targets, share of the local day that has passed :math:`(B, P)`
+        - :meth:`compute`: of each of :data:`INTERVAL_ERRORS`, in this order: ``all``
+          :math:`(4, F)`, ``step`` :math:`(4, P, F)`, ``detector`` :math:`(4, N, F)` and ``hour``
+          :math:`(4, 24, F)`; NaN where nothing was observed
+    """
+
+    places: Tensor
+    hours: Tensor
+
+    def __init__(self, shape: tuple[int, int, int], levels: Sequence[float]) -> None:
+        super().__init__()
+        self.levels = list(levels)
+        sums = 1 + len(INTERVAL_ERRORS)
+        sizes = {"places": (sums, *shape), "hours": (sums, _HOURS, shape[-1])}
+        for name, size in sizes.items():
+            zero = torch.zeros(size, dtype=torch.float64)
+            self.add_state(name, default=zero, dist_reduce_fx="sum")
+
+    def update(
+        self, forecast: Tensor, quantiles: Tensor, target: Tensor, mask: Tensor, time_of_day: Tensor
+    ) -> None:
+        """Add a batch.
+
+        Raises:
+            ValueError: if the shapes differ.
+        """
+        check_shapes(forecast, target, mask)
+        target, quantiles = target.double(), quantiles.double()
+        lower, upper = quantiles[..., 0], quantiles[..., -1]
+        width = upper - lower
+        below, above = (lower - target).clamp(min=0), (target - upper).clamp(min=0)
+        score = width + below / self.levels[0] + above / (1 - self.levels[-1])
+        told = torch.cat([quantiles, forecast.double().unsqueeze(-1)], dim=-1)
+        crps = 2 * pinball_loss(told, target, [*self.levels, 0.5]).mean(dim=-1)
+        inside = (below == 0) & (above == 0)
+        values = torch.stack([torch.ones_like(width), inside.double(), width, score, crps])
+        values = torch.where(mask, values, 0.0)
+        self.places += values.sum(dim=1)
+        hour = (time_of_day * _HOURS).long().clamp(0, _HOURS - 1).flatten()
+        self.hours.index_add_(1, hour, values.sum(dim=3).flatten(1, 2))
+
+    def compute(self) -> dict[str, Tensor]:
+        """The errors by place, divided."""
+        sums = {
+            "all": self.places.sum(dim=(1, 2)),
+            "step": self.places.sum(dim=2),
+            "detector": self.places.sum(dim=1),
+            "hour": self.hours,
+        }
+        return {name: part[1:] / part[0] for name, part in sums.items()}
 
 
 def errors_from_sums(sums: Tensor) -> dict[str, Tensor]:
@@ -112,12 +157,3 @@ def errors_from_sums(sums: Tensor) -> dict[str, Tensor]:
         "rmse_all": (square.sum(0) / count.sum(0)).sqrt(),
         "mape_all": percentage.sum(0) / nonzero.sum(0),
     }
-
-
-def _check_shapes(forecast: Tensor, target: Tensor, mask: Tensor) -> None:
-    if not forecast.shape == target.shape == mask.shape:
-        raise ValueError(
-            f"Expected forecasts of the shape of the targets {tuple(target.shape)}, [batch, "
-            f"horizon, detectors, targets] (got {tuple(forecast.shape)}, and a mask "
-            f"{tuple(mask.shape)}). Give the network the horizon and the targets of the data."
-        )

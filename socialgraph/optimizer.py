@@ -1,10 +1,27 @@
 """Which weights decay, and how the learning rate rises and falls."""
 
 import math
+from functools import partial
 
+import torch
 from torch import nn
 
-__all__ = ["freeze_body", "parameter_groups", "rate_factor"]
+__all__ = ["freeze_body", "make_optimizer", "parameter_groups", "rate_factor"]
+
+
+def make_optimizer(
+    network: nn.Module, learning_rate: float, weight_decay: float, warmup: int, total: float
+) -> dict:
+    """AdamW of :func:`parameter_groups` with the schedule of :func:`rate_factor`, by step.
+
+    Returns:
+        What ``configure_optimizers`` of a LightningModule gives.
+    """
+    groups = parameter_groups(network, weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate)
+    factor = partial(rate_factor, warmup=warmup, total=total)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:

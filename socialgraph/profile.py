@@ -5,9 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DailyProfile", "ProfileSums", "is_weekend", "slots_of"]
+__all__ = ["SMOOTHING_MINUTES", "DailyProfile", "ProfileSums", "is_weekend", "slots_of"]
 
-_SMOOTHING_MINUTES = 30.0
+SMOOTHING_MINUTES = 30.0
 _WEEKEND = 5  # Saturday, and the days after it
 
 
@@ -106,7 +106,7 @@ class ProfileSums:
     ) -> None:
         self.values, self.mask, self.seconds = values, mask, seconds
         self.step = round(60 * interval_minutes)
-        self.half = int(_SMOOTHING_MINUTES // interval_minutes)
+        self.half = int(SMOOTHING_MINUTES // interval_minutes)
         slots = max(1, round(1440 / interval_minutes))
         self.slot = slots_of(time_of_day, slots)
         self.kind = is_weekend(day_of_week).long()

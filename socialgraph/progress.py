@@ -10,6 +10,7 @@ from torch import Tensor
 from socialgraph.error_table import describe_errors, format_row, headline, name_quarters, quarters
 from socialgraph.metrics import ForecastErrors, errors_from_sums
 from socialgraph.nn.inputs import last_observed
+from socialgraph.run_record import run_folder
 
 __all__ = ["Progress"]
 
@@ -102,10 +103,10 @@ class Progress(Callback):
         checkpoint = _checkpoint(trainer)
         if checkpoint:
             print(f"checkpoint     {checkpoint}")
-        if trainer.log_dir and trainer.loggers:
-            for name in ("metrics.csv", "config.yaml"):
-                if (Path(trainer.log_dir) / name).is_file():
-                    print(f"{Path(name).stem:<15}{Path(trainer.log_dir) / name}")
+        for name in ("metrics.csv", "config.yaml") if trainer.loggers else ():
+            path = run_folder(trainer) / name
+            if path.is_file():
+                print(f"{path.stem:<15}{_from_here(path)}")
         if checkpoint:
             print(f"next           socialgraph test --ckpt_path {checkpoint}")
             apply = "predict --ckpt_path"
@@ -143,6 +144,10 @@ def _checkpoint(trainer: pl.Trainer) -> str:
         if isinstance(callback, ModelCheckpoint):
             path = callback.best_model_path or callback.last_model_path
             if path:
-                own, here = Path(path).resolve(), Path.cwd()
-                return str(own.relative_to(here) if own.is_relative_to(here) else own)
+                return str(_from_here(Path(path)))
     return ""
+
+
+def _from_here(path: Path) -> Path:
+    own, here = path.resolve(), Path.cwd()
+    return own.relative_to(here) if own.is_relative_to(here) else own

@@ -11,7 +11,7 @@ from pathlib import Path
 __all__ = ["check_trust", "describe", "make", "make_like", "recorded"]
 
 # What a checkpoint may make; the classes of other rooms open files or run commands.
-_ROOMS = ("socialgraph.nn.", "socialgraph.graph.", "socialgraph.data.")
+_ROOMS = ("socialgraph.nn.", "socialgraph.graph.", "socialgraph.data.", "socialgraph.objective.")
 _OTHER_VERSION = (
     "If another version of this library wrote it, use that one, or train again with this one."
 )
@@ -120,9 +120,9 @@ def _check_package(path: object, trust: Sequence[str]) -> None:
     package = str(path).split(".")[0]
     if not str(path).startswith(_ROOMS) and package not in trust:
         raise ValueError(
-            f"The checkpoint names the class {path!r}. Only classes of socialgraph.nn, "
-            "socialgraph.graph and socialgraph.data are made from a checkpoint. If you trust it, "
-            f"say so: trust=[{package!r}], on the command line --trust {package}."
+            f"The checkpoint names the class {path!r}. Only classes of socialgraph.nn, .graph, "
+            ".data and .objective are made from a checkpoint. If you trust it, say so: "
+            f"trust=[{package!r}], on the command line --trust {package}."
         )
 
 

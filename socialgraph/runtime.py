@@ -24,7 +24,8 @@ _EDGES = {"edge_index": 1, "distance": 0, "offset": 0, "edge_attr": 0}  # and th
 class RuntimeForecaster:
     """A forecaster that ``socialgraph export`` wrote.
 
-    :attr:`spec` says what it is for, as :attr:`socialgraph.forecaster.Forecaster.spec` does.
+    :attr:`spec` says what it is for, and :attr:`levels` which quantiles it tells besides the point
+    forecast, as those of :class:`socialgraph.forecaster.Forecaster` do.
 
     Args:
         path: file ``.onnx``.
@@ -50,8 +51,9 @@ class RuntimeForecaster:
             self._session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]
             )
-            kept = self._session.get_modelmeta().custom_metadata_map["socialgraph"]
-            self.spec = DataSpec.from_dict(json.loads(kept))
+            kept = self._session.get_modelmeta().custom_metadata_map
+            self.spec = DataSpec.from_dict(json.loads(kept["socialgraph"]))
+            self.levels = [float(level) for level in json.loads(kept.get("levels", "[]"))]
         except Exception as error:  # those of onnxruntime have no class in common
             raise ValueError(
                 f"'{path}' is no forecaster that 'socialgraph export' wrote ({error})."
@@ -67,7 +69,18 @@ class RuntimeForecaster:
         node: np.ndarray | None = None,
         graph: Mapping[str, np.ndarray] | None = None,
     ) -> np.ndarray:
-        """Forecasts of windows.
+        """Point forecasts ``[B, P, N, F']``; arguments and errors are those of :meth:`outputs`."""
+        return self.outputs(readings, issued, known, node, graph)["forecast"]
+
+    def outputs(
+        self,
+        readings: np.ndarray,
+        issued: np.ndarray,
+        known: np.ndarray | None = None,
+        node: np.ndarray | None = None,
+        graph: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Forecasts of windows, with their quantiles.
 
         Args:
             readings: in the units of :attr:`spec` ``[B, T, N, F]``, NaN where missing.
@@ -79,7 +92,8 @@ class RuntimeForecaster:
                 these detectors, in metres; None for the graph of the training.
 
         Returns:
-            Forecasts of the targets ``[B, P, N, F']``, float32.
+            ``forecast`` of the targets ``[B, P, N, F']``, and if there are :attr:`levels`,
+            ``quantiles`` ``[B, P, N, F', L]``; float32.
 
         Raises:
             ValueError: if something is of another shape, or is absent.
@@ -100,7 +114,7 @@ class RuntimeForecaster:
             **graph,
         }
         feed = {n: part for n, part in entries.items() if n in self._inputs and part is not None}
-        return self._session.run(None, feed)[0]
+        return dict(zip(("forecast", "quantiles"), self._session.run(None, feed), strict=False))
 
     def forecast(self, series: TrafficSeries) -> "pd.DataFrame":
         """Forecasts of the steps after the end of a series.
@@ -124,8 +138,8 @@ class RuntimeForecaster:
         issued = series.timestamps[-1:]
         values = series.values[-spec.window :]
         report_silent(values, series.vdids)
-        prediction = {"forecast": self.predict(values[None], issued), "issued": issued}
-        return forecast_table(prediction, spec, observed=False).to_pandas()
+        prediction = self.outputs(values[None], issued) | {"issued": issued}
+        return forecast_table(prediction, spec, False, self.levels).to_pandas()
 
     def _conform(self, series: TrafficSeries) -> TrafficSeries:
         """The series in the order of the specification, if it is of its form."""

@@ -61,6 +61,8 @@ class DataSpec:
         holidays: region whose public holidays count as Sundays, or None.
         earlier: detectors, positions and times of trainings before this one, from whose weights it
             started, each as a dictionary of the five.
+        null_values: numbers that mean missing in the source of the series, by feature.
+        ranges: lowest and highest plausible reading, by feature.
     """
 
     features: list[str]
@@ -90,6 +92,8 @@ class DataSpec:
     attribute_values: np.ndarray | None = None
     holidays: str | None = None
     earlier: tuple[dict, ...] = ()
+    null_values: dict[str, list[float]] = field(default_factory=dict)
+    ranges: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.attribute_values is None:
@@ -228,6 +232,8 @@ class DataSpec:
         Raises:
             SpecError: if an entry is absent, unknown, or cannot be one.
         """
+        if isinstance(kept, dict):  # of a version without them
+            kept = {"null_values": {}, "ranges": {}, **kept}
         names = set(cls.__dataclass_fields__)
         if not isinstance(kept, dict) or set(kept) != names:
             odd = sorted(map(str, names ^ set(kept))) if isinstance(kept, dict) else sorted(names)
@@ -292,6 +298,11 @@ class DataSpec:
             start, end = period["train_start"], period["train_end"]
             if start is not None and not start <= end:
                 raise ValueError("Expected times of a training in order")
+        for name, numbers in (*self.null_values.items(), *self.ranges.items()):
+            if name not in self.features or not all(isinstance(n, int | float) for n in numbers):
+                raise ValueError("Expected numbers for features as 'null_values' and 'ranges'")
+        if any(len(span) != 2 for span in self.ranges.values()):
+            raise ValueError("Expected a lowest and a highest reading as each of 'ranges'")
         check_zone(self.timezone)
         check_holidays(self.holidays)
 

@@ -8,23 +8,26 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from socialgraph.atomic import replacing
 from socialgraph.checkpoint import data_options, read_checkpoint
 from socialgraph.data import NetworksDataModule
 from socialgraph.data.section import DataSection
 from socialgraph.error_table import describe_errors, format_errors
 from socialgraph.forecaster import Forecaster
 from socialgraph.progress import Progress
+from socialgraph.protocol import hash_data
+from socialgraph.run_record import describe_run, run_folder
 from socialgraph.shell import split_names
 from socialgraph.writers import ErrorWriter, ForecastWriter
 
-__all__ = ["ForecastCLI", "main"]
+__all__ = ["ForecastCLI", "be_quiet", "main", "parse", "run"]
 
 _RENAMED = {
     "data.path": "data.series",
@@ -36,6 +39,8 @@ _RENAMED = {
     "data.batch_size": "data.loading.batch_size",
     "data.num_workers": "data.loading.num_workers",
     "data.max_radius": "data.graph.init_args.max_radius",
+    "model.loss": "model.objective.loss (after --model.objective=Point)",
+    "model.huber_delta": "model.objective.huber_delta (after --model.objective=Point)",
     "data.border": "data.split.init_args.border",
 }
 
@@ -59,14 +64,29 @@ class SuggestingParser(LightningArgumentParser):
 
 
 class ConfigBesideLogs(SaveConfigCallback):
-    """Saves the configuration of a training as ``config.yaml`` beside its logs."""
+    """Keeps with what a training was made, in its folder: ``config.yaml`` and ``run.json``.
+
+    The second holds the command line, versions, and checksums of the readings.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, save_to_log_dir=False, **kwargs)  # some loggers have none
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write it, in ``fit`` and if there are logs."""
+        """Write them, in ``fit`` and if there are logs."""
         if stage == "fit" and trainer.logger is not None:
-            self.config = self.config.clone()
-            self.config.overwrite = False  # was asked for this once
             super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the two files, on the first process."""
+        folder = run_folder(trainer)
+        config = self.config.clone()
+        config.overwrite = False  # was asked for this once
+        text = self.parser.dump(config, skip_none=False)
+        record = {**describe_run(), "data": hash_data(trainer.datamodule)}
+        for name, content in (("config.yaml", text), ("run.json", json.dumps(record, indent=1))):
+            with replacing(folder / name) as temporary:
+                temporary.write_text(content)
 
 
 class ForecastCLI(LightningCLI):
@@ -126,7 +146,7 @@ class ForecastCLI(LightningCLI):
             print(self.datamodule.summary())
 
     def _spare_earlier_run(self) -> None:
-        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
+        folder = run_folder(self.trainer)
         ckpt_path = self.config.fit.ckpt_path
         goes_on = ckpt_path is not None and Path(ckpt_path).resolve().is_relative_to(
             folder.resolve()
@@ -176,6 +196,25 @@ def main(words: list[str]) -> None:
         ValueError, KeyError, OSError, RuntimeError: for what a user can mend.
         KeyboardInterrupt: after Ctrl-C, when the Trainer has ended.
     """
+    run(words)
+
+
+def run(words: list[str]) -> ForecastCLI:
+    """As :func:`main`; gives what was run."""
+    be_quiet()
+    words = _with_checkpoint_last(words)
+    with tempfile.TemporaryDirectory() as folder:
+        return _open(words, **_defaults_from_checkpoint(words, Path(folder)))
+
+
+def parse(words: list[str]) -> ForecastCLI:
+    """What ``fit`` would train, made from its words, and nothing run; raises as :func:`main`."""
+    be_quiet()
+    return _open(words, run=False, prog="socialgraph fit")
+
+
+def be_quiet() -> None:
+    """Let Lightning tell no tips, and nothing twice."""
     for message in (
         ".*LeafSpec.*",
         "LightningCLI's args parameter",
@@ -184,34 +223,32 @@ def main(words: list[str]) -> None:
     ):
         warnings.filterwarnings("ignore", message=message)
     for name in ("pytorch_lightning", "lightning.fabric", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # no tips, and nothing told twice
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _open(words: list[str], run: bool = True, **parser_kwargs: Any) -> ForecastCLI:
     try:
-        _run(words)
+        return ForecastCLI(
+            Forecaster,
+            DataSection,
+            save_config_callback=ConfigBesideLogs if run else None,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={
+                "description": "Train and apply traffic forecasters.",
+                **parser_kwargs,
+            },
+            parser_class=SuggestingParser,
+            auto_configure_optimizers=False,
+            trainer_defaults=_trainer_defaults(),
+            args=words,
+            run=run,
+        )
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):  # how the Trainer ends after it
             raise KeyboardInterrupt from None
         raise
-
-
-def _run(words: list[str]) -> None:
-    words = _with_checkpoint_last(words)
-    with tempfile.TemporaryDirectory() as folder:
-        ForecastCLI(
-            Forecaster,
-            DataSection,
-            save_config_callback=ConfigBesideLogs,
-            save_config_kwargs={"overwrite": True},
-            parser_kwargs={
-                "description": "Train and apply traffic forecasters.",
-                **_defaults_from_checkpoint(words, Path(folder)),
-            },
-            parser_class=SuggestingParser,
-            auto_configure_optimizers=False,
-            trainer_defaults=_trainer_defaults(),
-            args=words,
-        )
 
 
 def _trainer_defaults() -> dict:

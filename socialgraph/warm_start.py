@@ -1,16 +1,81 @@
-"""A training that starts from the weights of another."""
+"""Where a training starts: a network of the sizes of the data, and the weights of another."""
 
+import inspect
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from socialgraph.checkpoint import network_of
+from socialgraph.pretrained.archive import read_start
 from socialgraph.spec import DataSpec, SpecError
 
-__all__ = ["adapt_weights", "check_start", "load_start", "tell_other_features"]
+__all__ = ["adapt_weights", "build_network", "check_again", "start_network"]
 
 
-def check_start(checkpoint: dict, path: str, given: DataSpec) -> DataSpec:
+def build_network(network: nn.Module, spec: DataSpec, width: int) -> None:
+    """Tell a network with a method ``build`` the sizes that this names."""
+    if not hasattr(network, "build"):
+        return
+    sizes = {
+        "in_channels": len(spec.features),
+        "out_channels": spec.num_targets,
+        "window": spec.window,
+        "horizon": spec.horizon,
+        "vdids": spec.vdids,
+        "max_radius": spec.max_radius,
+        "width": width,
+    }
+    named = inspect.signature(network.build).parameters
+    network.build(**{name: size for name, size in sizes.items() if name in named})
+
+
+def start_network(
+    path: str, given: DataSpec, network: nn.Module | None, trust: Sequence[str], width: int
+) -> tuple[nn.Module, DataSpec]:
+    """A network with the weights of a checkpoint, for the data of a new training.
+
+    Args:
+        path: checkpoint, or ``"pretrained"``.
+        given: the new data.
+        network: takes the weights; None for the network of the checkpoint.
+        trust: packages besides this one whose classes may be made from the checkpoint.
+        width: of the objective of the new training.
+
+    Returns:
+        The network, and what its weights were trained on.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if its weights do not fit the network or (as
+            :class:`socialgraph.spec.SpecError`) the data.
+    """
+    checkpoint = read_start(path)
+    trained = _check_start(checkpoint, path, given)
+    if network is None:
+        network = network_of(checkpoint, trust, num_nodes=len(given.vdids))
+    build_network(network, given, width)
+    _load_start(network, checkpoint, path, trained, given)
+    return network, trained
+
+
+def check_again(network: nn.Module, trained: DataSpec, given: DataSpec) -> None:
+    """Refuse to train a network once more on detectors that it has no weights for.
+
+    Raises:
+        SpecError: if it knows its detectors by weights of their own, and the data have others.
+    """
+    if trained.vdids != given.vdids and getattr(network, "knows_nodes", False):
+        raise SpecError(
+            f"The network knows {len(trained.vdids)} detectors by weights of its own, and "
+            f"the data have others ({len(given.vdids)}). Start a new forecaster with "
+            "init_from=<checkpoint of this one>: what is known of a detector then goes by id."
+        )
+    _tell_other_features(trained, given)
+
+
+def _check_start(checkpoint: dict, path: str, given: DataSpec) -> DataSpec:
     """What a checkpoint was trained on, if its weights can start a training on ``given``.
 
     Raises:
@@ -27,11 +92,11 @@ def check_start(checkpoint: dict, path: str, given: DataSpec) -> DataSpec:
             "features and targets and the same horizon only."
         )
     if trained.units != ["deviations"]:  # of any quantity
-        tell_other_features(trained, given)
+        _tell_other_features(trained, given)
     return trained
 
 
-def tell_other_features(trained: DataSpec, given: DataSpec) -> None:
+def _tell_other_features(trained: DataSpec, given: DataSpec) -> None:
     """Warn if a training goes on with other features, units or windows than those before."""
     own, other = (
         (spec.features, spec.targets, spec.units, spec.window) for spec in (trained, given)
@@ -44,7 +109,7 @@ def tell_other_features(trained: DataSpec, given: DataSpec) -> None:
         )
 
 
-def load_start(
+def _load_start(
     network: nn.Module, checkpoint: dict, path: str, trained: DataSpec, given: DataSpec
 ) -> None:
     """Give a network the weights of a checkpoint, rows of detectors by their ids.

@@ -16,7 +16,13 @@ from torch import Tensor
 
 from socialgraph.atomic import replacing
 from socialgraph.calendar import format_local
-from socialgraph.error_table import describe_errors, format_errors
+from socialgraph.error_table import (
+    describe_errors,
+    describe_intervals,
+    format_errors,
+    format_intervals,
+)
+from socialgraph.protocol import describe_protocol
 from socialgraph.spec import DataSpec
 from socialgraph.table import forecast_schema, forecast_table
 
@@ -28,9 +34,11 @@ class ErrorWriter(Callback):
 
     The file is ``<checkpoint>.test.json``, or ``test.json`` in the trainer's root folder if no
     checkpoint was given. Errors are per target and step, in the unit of the target, and as the two
-    averages in use (over all targets at once, and the mean of the steps). If some detectors were
-    not in training, their errors come again alone, as ``unseen``. A test that was limited to some
-    batches is not written.
+    averages in use (over all targets at once, and the mean of the steps), with the protocol by
+    which they were measured (:func:`socialgraph.protocol.describe_protocol`). If intervals are
+    told, their errors come by target as ``intervals``, by step, detector and hour. If some
+    detectors were not in training, their errors come again alone, as ``unseen``. A test that was
+    limited to some batches is not written.
 
     Args:
         path: another place for the file.
@@ -49,8 +57,13 @@ class ErrorWriter(Callback):
         windows = len(trainer.test_dataloaders.dataset)
         report = {
             "checkpoint": checkpoint,
+            "protocol": describe_protocol(trainer.datamodule),
             **_describe_test(pl_module.given, windows, pl_module.test_errors),
         }
+        if pl_module.test_intervals is not None:
+            told = pl_module.given, pl_module.test_intervals, pl_module.levels
+            for name, intervals in describe_intervals(*told).items():
+                report["targets"][name]["intervals"] = intervals
         if pl_module.unseen_errors is not None:
             report["unseen"] = {
                 "detectors": [pl_module.given.vdids[i] for i in pl_module.unseen.tolist()],
@@ -60,6 +73,8 @@ class ErrorWriter(Callback):
             temporary.write_text(json.dumps(report, indent=1) + "\n")
         minutes = report["horizon_minutes"]
         print(f"\n{format_errors(report['targets'], minutes)}")
+        if pl_module.test_intervals is not None:
+            print(f"\n{format_intervals(report['targets'])}")
         if "unseen" in report:
             print(
                 f"\nthe {len(report['unseen']['detectors'])} detectors that were not in training:"
@@ -100,7 +115,8 @@ class ForecastWriter(BasePredictionWriter):
         if ending in ("csv", "parquet"):
             self._stem = str(Path(self._stem).with_suffix(""))
             self._formats = self._formats and (ending,)
-        self._spec = pl_module.given
+        self._spec, self._levels = pl_module.given, pl_module.levels
+        self._schema = forecast_schema(self._spec, levels=self._levels)
         if trainer.is_global_zero:
             self._tables = [self._open(Path(f"{self._stem}.{name}")) for name in self._formats]
         else:
@@ -110,7 +126,7 @@ class ForecastWriter(BasePredictionWriter):
         self, trainer, pl_module, prediction, batch_indices, batch, batch_idx, dataloader_idx
     ) -> None:
         """Add the rows of a batch."""
-        table = forecast_table(prediction, self._spec)
+        table = forecast_table(prediction, self._spec, levels=self._levels)
         for write in self._tables:
             write(table)
 
@@ -122,7 +138,7 @@ class ForecastWriter(BasePredictionWriter):
         if not trainer.is_global_zero:
             return
         for rank in range(1, trainer.world_size) if self._formats else ():
-            for table in _read_part(self._part(rank), forecast_schema(self._spec)):
+            for table in _read_part(self._part(rank), self._schema):
                 for write in self._tables:
                     write(table)
         self._stack.close()
@@ -143,10 +159,9 @@ class ForecastWriter(BasePredictionWriter):
         """What adds a table to a file that appears when all is written."""
         temporary = self._stack.enter_context(replacing(path))
         if path.suffix != ".csv":
-            schema = forecast_schema(self._spec)
-            writer = pa.parquet.ParquetWriter(str(temporary), schema)
+            writer = pa.parquet.ParquetWriter(str(temporary), self._schema)
             return self._stack.enter_context(writer).write_table
-        schema = _with_texts(forecast_schema(self._spec).empty_table(), self._spec).schema
+        schema = _with_texts(self._schema.empty_table(), self._spec).schema
         writer = self._stack.enter_context(pa.csv.CSVWriter(str(temporary), schema))
         return lambda table: writer.write_table(_with_texts(table, self._spec))
 

@@ -133,7 +133,8 @@ def test_predict_forecasts_the_steps_after_the_end_of_the_file(traffic_file):
     csv = pyarrow.csv.read_csv(checkpoint.with_suffix(".forecast.csv"))
     parquet = pyarrow.parquet.read_table(checkpoint.with_suffix(".forecast.parquet"))
     assert csv.num_rows == parquet.num_rows == 6 * 4
-    names = ["issued", "time", "step", "detector", "speed", "speed_observed"]
+    names = ["issued", "time", "step", "detector", "speed", "speed_p05", "speed_p95"]
+    names.append("speed_observed")
     assert csv.column_names == parquet.column_names == names
     end = datetime.fromisoformat("2024-01-02T08:55:00+08:00")
     rows = parquet.to_pylist()
@@ -266,7 +267,10 @@ def test_a_value_of_the_wrong_type_is_refused(traffic_file, capsys, word, said):
         ("--model.weight_decay=-1", "'weight_decay' of 0 or more (got -1.0)"),
         ("--model.warmup_steps=-1", "'warmup_steps' of 0 or more (got -1)"),
         ("--model.learning_rate=-1", "'learning_rate' of 0 or more (got -1.0)"),
-        ("--model.huber_delta=0", "'huber_delta' above 0 (got 0.0)"),
+        (
+            "--model.objective={class_path: Point, init_args: {huber_delta: 0}}",
+            "'huber_delta' above 0 (got 0.0)",
+        ),
         (
             "--data.windows.stride=1000000",
             "below the number of training windows, 201",
@@ -450,10 +454,16 @@ def test_hyper_parameters_of_a_checkpoint_rule_nothing(traffic_file):
     torch.save(held, checkpoint)
     main(["test", f"--ckpt_path={checkpoint}", "--trainer.enable_progress_bar=false"])
     assert "this" not in sys.modules
-    words = [f"--ckpt_path={checkpoint}", "--model.loss=mse", "--model.learning_rate=0.5"]
+    words = [
+        f"--ckpt_path={checkpoint}",
+        "--model.objective=Point",
+        "--model.objective.loss=mse",
+        "--model.learning_rate=0.5",
+    ]
     fit(traffic_file, *words, "--trainer.max_epochs=2")
-    kept = torch.load("checkpoints/best.ckpt", weights_only=True)["hyper_parameters"]
-    assert (kept["loss"], kept["learning_rate"]) == ("mse", 0.5)
+    kept = torch.load("checkpoints/best.ckpt", weights_only=True)
+    assert kept["hyper_parameters"]["learning_rate"] == 0.5
+    assert kept["objective"]["init_args"]["loss"] == "mse"
 
 
 def test_a_network_without_pooling_and_graph_is_tested_from_its_checkpoint(traffic_file):

@@ -198,7 +198,7 @@ def test_codes_among_readings_are_bounded_as_in_training(series, tmp_path):
     times = spec.step * np.arange(-5, 5) + series.timestamps[-1]
     time_of_day, day_of_week = map(torch.from_numpy, clock(times, spec.timezone))
     with torch.no_grad():
-        forecast = plain(
+        forecast, _ = plain(
             torch.from_numpy(coded.values[None, -6:]),
             time_of_day[None],
             day_of_week[None],

@@ -27,6 +27,8 @@ from socialgraph.forecaster import Forecaster
 from socialgraph.graph import CombinedGraph, RadiusGraph, RoadGraph
 from socialgraph.logger import MetricsLogger
 from socialgraph.nn import DistributedEncoder, SocialPooling, XLSTMEncoder
+from socialgraph.objective import Point
+from socialgraph.reading import silence_part
 from socialgraph.schema import write
 from socialgraph.spec import SpecError
 from tests.conftest import ROOT, make_series
@@ -249,7 +251,7 @@ def test_the_rate_rises_to_its_peak_and_falls_as_a_cosine(traffic_file, tmp_path
 def test_the_loss_is_the_one_that_is_named(traffic_file, tmp_path):
     def first_loss(**options):
         losses = Losses()
-        forecaster = Forecaster(Persistence(3, 1), **options)
+        forecaster = Forecaster(Persistence(3, 1), objective=Point(**options))
         trainer = make_trainer(tmp_path, callbacks=[losses], limit_train_batches=1)
         trainer.fit(forecaster, make_data(traffic_file))
         return losses.values[0]
@@ -517,10 +519,11 @@ def test_numbers_of_numpy_make_a_checkpoint_that_can_be_read(traffic_file, tmp_p
         "learning_rate": np.float64(0.01),
         "weight_decay": np.float32(0.1),
         "warmup_steps": np.int64(3),
-        "loss": np.str_("mse"),
+        "objective": Point(np.str_("mse"), np.float32(2)),
     }
     _, _, path = train(tmp_path, make_data(traffic_file), make_forecaster(**options))
-    assert socialgraph.load(path).hparams["loss"] == "mse"
+    objective = socialgraph.load(path).objective
+    assert (objective.kind, objective.huber_delta) == ("mse", 2.0)
 
 
 def test_a_test_of_a_checkpoint_in_mid_epoch_leaves_the_next_training_whole(traffic_file, tmp_path):
@@ -748,7 +751,8 @@ def test_a_forecast_is_that_of_the_last_window(tmp_path):
     forecaster, *_ = train(tmp_path, make_data(make_series()))
     series = make_series(seed=5)
     table = forecaster.forecast(series)
-    assert list(table) == ["issued", "time", "step", "detector", "speed"]
+    keys = ["issued", "time", "step", "detector"]
+    assert list(table) == [*keys, "speed", "speed_p05", "speed_p95"]
     assert len(table) == 6 * 3
     assert table["issued"].unique().tolist() == [series.to_frame().index[-1]]
     data = make_data(series, targets=["speed"])
@@ -977,7 +981,7 @@ def test_a_training_takes_input_away_and_a_test_does_not(traffic_file, tmp_path)
     forecaster, _, path = train(tmp_path, make_data(traffic_file), make_forecaster(silence=0.6))
     mask = torch.ones(400, 6, 20, 2, dtype=torch.bool)
     batch = {"mask": mask, "features": torch.ones(400, 6, 20, 2), "targets": mask}
-    silenced = forecaster._silenced(batch)
+    silenced = silence_part(batch, forecaster.silence)
     heard = silenced["mask"]
     assert torch.equal(silenced["features"], heard.float())
     assert silenced["targets"] is mask
@@ -990,7 +994,7 @@ def test_a_training_takes_input_away_and_a_test_does_not(traffic_file, tmp_path)
     whole = forecaster.forecast(make_series())
     assert whole.equals(forecaster.forecast(make_series()))
     assert socialgraph.load(path).silence == 0.6
-    assert make_forecaster()._silenced(batch) is batch
+    assert silence_part(batch, make_forecaster().silence) is batch
     for silence in (-0.1, 1.1):
         with pytest.raises(ValueError, match="'silence' as a share"):
             make_forecaster(silence=silence)

@@ -2,10 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
+import scoringrules
 import torch
 
-from socialgraph.metrics import ForecastErrors, errors_from_sums, masked_loss
+from socialgraph.losses import masked_loss
+from socialgraph.metrics import INTERVAL_ERRORS, ForecastErrors, IntervalErrors, errors_from_sums
 
 
 def test_losses_are_sums_over_observed_targets_with_their_number():
@@ -100,3 +103,60 @@ def test_sums_do_not_lose_small_errors_beside_many():
     for _ in range(300):
         metric.update(error, torch.zeros_like(error), torch.ones_like(error, dtype=bool))
     assert errors_from_sums(metric.compute())["mae"].item() == pytest.approx(0.1, rel=1e-6)
+
+
+def test_errors_of_intervals_are_those_of_scoringrules_by_place_and_hour():
+    """Interval score and CRPS of quantiles against the package scoringrules."""
+    batch, horizon, nodes, targets, levels = 30, 2, 3, 2, [0.1, 0.3, 0.9]
+    shape = (batch, horizon, nodes, targets)
+    target, mask = torch.randn(shape), torch.rand(shape) > 0.2
+    forecast = torch.randn(shape)
+    quantiles = torch.randn(*shape, 3).sort(dim=-1).values
+    hours = torch.randint(0, 24, (batch, horizon))
+    errors = IntervalErrors((horizon, nodes, targets), levels)
+    for part in (slice(0, 11), slice(11, None)):
+        told = (forecast, quantiles, torch.where(mask, target, torch.nan), mask)
+        errors.update(*(entry[part] for entry in told), (hours[part] + 0.5) / 24)
+    observed, lower, upper = target.numpy(), quantiles[..., 0].numpy(), quantiles[..., 2].numpy()
+    told = np.concatenate([quantiles, forecast.unsqueeze(-1)], axis=-1)
+    expected = {
+        "coverage": (lower <= observed) & (observed <= upper),
+        "width": upper - lower,
+        "interval_score": scoringrules.interval_score(observed, lower, upper, 0.2),
+        "crps": scoringrules.crps_quantile(observed, told, np.array([*levels, 0.5])),
+    }
+    found = errors.compute()
+    for row, name in enumerate(INTERVAL_ERRORS):
+        values = np.where(mask, expected[name], np.nan)
+        for part, axes in (("all", (0, 1, 2)), ("step", (0, 2)), ("detector", (0, 1))):
+            mean = np.nanmean(values, axis=axes)
+            np.testing.assert_allclose(found[part][row], mean, rtol=1e-5)
+        late = values[hours.numpy() == 23]
+        np.testing.assert_allclose(found["hour"][row, 23], np.nanmean(late, axis=(0, 1)), rtol=1e-5)
+
+
+def test_the_interval_score_of_uneven_tails_is_that_of_their_quantiles():
+    """Of the levels 5 % and 80 %: 1 wide, 2 above the upper end, 2 / 0.2 = 10."""
+    errors = IntervalErrors((1, 1, 1), [0.05, 0.8])
+    one = torch.ones(1, 1, 1, 1)
+    quantiles = torch.tensor([0.5, 1.5]).expand(1, 1, 1, 1, 2)
+    known = torch.ones_like(one, dtype=bool)
+    errors.update(one, quantiles, 3.5 * one, known, torch.zeros(1, 1))
+    assert float(errors.compute()["all"][2]) == pytest.approx(1 + 2 / 0.2)
+    errors.reset()
+    errors.update(one, quantiles, -0.5 * one, known, torch.zeros(1, 1))
+    assert float(errors.compute()["all"][2]) == pytest.approx(1 + 1 / 0.05)
+    assert float(errors.compute()["all"][0]) == 0
+
+
+def test_what_was_never_observed_has_no_errors_of_intervals():
+    errors = IntervalErrors((1, 2, 1), [0.05, 0.95])
+    shape = (1, 1, 2, 1)
+    mask = torch.tensor([True, False]).view(shape)
+    errors.update(
+        torch.ones(shape), torch.ones(*shape, 2), torch.ones(shape), mask, torch.ones(1, 1)
+    )
+    found = errors.compute()
+    assert found["detector"][0, :, 0].isnan().tolist() == [False, True]
+    assert found["hour"][0, :, 0].isnan().sum() == 23  # the end of the day counts to its last hour
+    assert float(found["all"][0]) == 1

@@ -197,7 +197,7 @@ HOSTILE = [
     ("socialgraphs.nn.SocialPooling", {}),
     ("socialgraph.cli.main", {"args": ["fit"]}),
     ("socialgraph.training_cli.ForecastCLI", {"args": ["fit"]}),
-    ("socialgraph.stream_cli.ForecastLog", {"path": "{}"}),
+    ("socialgraph.stream.StreamStore", {"path": "{}"}),
     ("socialgraph.writers.ErrorWriter", {"path": "{}"}),
     ("socialgraph.__main__.main", {}),
     ("socialgraph.nn", {}),

@@ -81,8 +81,12 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/scaler.py": (set(), {"torch"}),
     "socialgraph/profile.py": (set(), {"torch"}),
-    "socialgraph/metrics.py": (set(), {"torch", "torchmetrics"}),
+    "socialgraph/adaptive.py": ({"socialgraph.conformal"}, {"torch"}),
+    "socialgraph/conformal.py": (set(), {"torch"}),
+    "socialgraph/losses.py": (set(), {"torch"}),
+    "socialgraph/metrics.py": ({"socialgraph.losses"}, {"torch", "torchmetrics"}),
     "socialgraph/optimizer.py": (set(), {"torch"}),
+    "socialgraph/objective.py": ({"socialgraph.losses", "socialgraph.recipe"}, {"torch"}),
     "socialgraph/table.py": ({"socialgraph.spec"}, {"torch"}),
     "socialgraph/averaging.py": (set(), {"torch", "pytorch_lightning"}),
     "socialgraph/runtime.py": (
@@ -99,6 +103,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/export.py": (
         {
             "socialgraph.atomic",
+            "socialgraph.conformal",
             "socialgraph.data",
             "socialgraph.forecaster",
             "socialgraph.profile",
@@ -131,10 +136,27 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"torch", "pytorch_lightning"},
     ),
     "socialgraph/checkpoint.py": (
-        {"socialgraph.profile", "socialgraph.recipe", "socialgraph.spec"},
+        {
+            "socialgraph.objective",
+            "socialgraph.profile",
+            "socialgraph.recipe",
+            "socialgraph.spec",
+        },
         {"torch"},
     ),
-    "socialgraph/warm_start.py": ({"socialgraph.spec"}, {"torch"}),
+    "socialgraph/warm_start.py": (
+        {"socialgraph.checkpoint", "socialgraph.pretrained", "socialgraph.spec"},
+        {"torch"},
+    ),
+    "socialgraph/checks.py": (
+        {"socialgraph.checkpoint", "socialgraph.forecaster", "socialgraph.spec"},
+        {"torch", "pytorch_lightning"},
+    ),
+    "socialgraph/reading.py": ({"socialgraph.forecaster", "socialgraph.spec"}, {"torch"}),
+    "socialgraph/resuming.py": (
+        {"socialgraph.forecaster", "socialgraph.optimizer"},
+        {"torch", "pytorch_lightning"},
+    ),
     "socialgraph/step_mean.py": (set(), {"torch", "pytorch_lightning"}),
     "socialgraph/forecasting.py": (
         {
@@ -149,15 +171,19 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {
             "socialgraph.checkpoint",
             "socialgraph.checkpoint_io",
+            "socialgraph.checks",
+            "socialgraph.conformal",
             "socialgraph.finite",
             "socialgraph.forecasting",
             "socialgraph.graph",
             "socialgraph.logger",
             "socialgraph.metrics",
+            "socialgraph.objective",
             "socialgraph.optimizer",
-            "socialgraph.pretrained",
             "socialgraph.profile",
+            "socialgraph.reading",
             "socialgraph.recipe",
+            "socialgraph.resuming",
             "socialgraph.scaler",
             "socialgraph.series",
             "socialgraph.spec",
@@ -171,29 +197,46 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.atomic",
             "socialgraph.calendar",
             "socialgraph.error_table",
+            "socialgraph.protocol",
             "socialgraph.spec",
             "socialgraph.table",
         },
         {"torch", "pytorch_lightning"},
     ),
-    "socialgraph/stream.py": (
+    "socialgraph/protocol.py": (
+        {"socialgraph.calendar", "socialgraph.data", "socialgraph.series"},
+        set(),
+    ),
+    "socialgraph/run_record.py": ({"socialgraph"}, {"pytorch_lightning"}),
+    "socialgraph/backtest": (
+        {
+            "socialgraph.atomic",
+            "socialgraph.backtest",
+            "socialgraph.calendar",
+            "socialgraph.data",
+            "socialgraph.error_table",
+            "socialgraph.forecaster",
+            "socialgraph.metrics",
+            "socialgraph.nn",
+            "socialgraph.protocol",
+            "socialgraph.run_record",
+            "socialgraph.scaler",
+            "socialgraph.series",
+            "socialgraph.shell",
+            "socialgraph.training_cli",
+        },
+        {"torch", "pytorch_lightning"},
+    ),
+    "socialgraph/compare.py": ({"socialgraph.error_table", "socialgraph.protocol"}, set()),
+    "socialgraph/stream": (
         {
             "socialgraph.atomic",
             "socialgraph.calendar",
-            "socialgraph.checkpoint",
             "socialgraph.data",
             "socialgraph.forecaster",
-            "socialgraph.memory",
-            "socialgraph.spec",
-        },
-        {"torch"},
-    ),
-    "socialgraph/memory.py": ({"socialgraph.forecaster", "socialgraph.nn"}, {"torch"}),
-    "socialgraph/stream_cli.py": (
-        {
-            "socialgraph.calendar",
-            "socialgraph.forecaster",
-            "socialgraph.memory",
+            "socialgraph.nn",
+            "socialgraph.profile",
+            "socialgraph.runtime",
             "socialgraph.shell",
             "socialgraph.spec",
             "socialgraph.stream",
@@ -207,16 +250,24 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"torch", "pytorch_lightning"},
     ),
     "socialgraph/progress.py": (
-        {"socialgraph.error_table", "socialgraph.metrics", "socialgraph.nn"},
+        {
+            "socialgraph.error_table",
+            "socialgraph.metrics",
+            "socialgraph.nn",
+            "socialgraph.run_record",
+        },
         {"torch", "pytorch_lightning"},
     ),
     "socialgraph/training_cli.py": (
         {
+            "socialgraph.atomic",
             "socialgraph.checkpoint",
             "socialgraph.data",
             "socialgraph.error_table",
             "socialgraph.forecaster",
             "socialgraph.progress",
+            "socialgraph.protocol",
+            "socialgraph.run_record",
             "socialgraph.shell",
             "socialgraph.writers",
         },
@@ -329,7 +380,8 @@ def test_a_forecast_loads_no_lightning():
 
 def test_the_root_and_data_prep_load_without_torch_and_pandas():
     code = (
-        "import sys, socialgraph, data_prep.__main__, socialgraph.graph, socialgraph.spec; "
+        "import sys, socialgraph, data_prep.__main__, socialgraph.graph, socialgraph.spec, "
+        "socialgraph.stream.command; "
         "assert not {'torch', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

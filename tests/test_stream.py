@@ -18,11 +18,11 @@ from socialgraph.calendar import clock
 from socialgraph.cli import main
 from socialgraph.data import TrafficDataModule, Windows, graph_tensors
 from socialgraph.forecaster import Forecaster
-from socialgraph.memory import KINDS
 from socialgraph.nn import XLSTMEncoder, map_state
 from socialgraph.schema import write
-from socialgraph.stream import StreamingForecaster
-from socialgraph.stream_cli import ReadingTable
+from socialgraph.stream import StoredStream, StreamingForecaster, StreamStore
+from socialgraph.stream.lines import ReadingTable
+from socialgraph.stream.memory import KINDS
 from tests.conftest import ROOT, make_series
 from tests.networks import plain_network
 
@@ -101,10 +101,16 @@ def whole(stream, values, timestamps):
         "mask": ~values.isnan()[None],
         "time_of_day": time_of_day[None],
         "day_of_week": day_of_week[None],
-        **stream.graph,
+        **stream.backend.graph,
     }
     with torch.no_grad():
-        return stream.forecaster(batch)[0]
+        forecaster = stream.forecaster
+        return columns(forecaster.outputs(forecaster.predict(batch)[0]))
+
+
+def columns(told):
+    """Of the one target: its forecast, then its quantiles, at the end."""
+    return torch.cat([told["forecast"], told["quantiles"].squeeze(-2)], dim=-1)
 
 
 def test_every_reading_gives_the_forecast_of_the_whole_history(stream, series):
@@ -112,7 +118,7 @@ def test_every_reading_gives_the_forecast_of_the_whole_history(stream, series):
         forecast = follow(stream, series, [step])
         past = slice(0, step + 1)
         expected = whole(stream, series.values[past], series.timestamps[past])
-        assert forecast.shape == (4, 6, 1)
+        assert forecast.shape == (4, 6, 3)
         torch.testing.assert_close(forecast, expected, rtol=1e-5, atol=1e-4)
 
 
@@ -124,11 +130,12 @@ def windows_of(checkpoint, series, starts):
     forecaster.follow(data.spec)
     with torch.no_grad():
         batch = data.collator(list(starts))
-        return forecaster({**batch, **graph_tensors(forecaster.build_graph(), data.spec)})
+        graph = graph_tensors(forecaster.build_graph(), data.spec)
+        return columns(forecaster.outputs(forecaster.predict({**batch, **graph})))
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_a_window_gives_the_forecasts_that_the_test_scores(stacked, tmp_path, broken):
+def test_a_window_gives_the_forecasts_that_the_test_scores(stacked, broken):
     # Cases from outside: stream-as-tested.
     checkpoint, series = stacked
     stream = make_stream(checkpoint, memory="window")
@@ -136,9 +143,9 @@ def test_a_window_gives_the_forecasts_that_the_test_scores(stacked, tmp_path, br
     found = []
     for step in range(700, 740):
         if broken and step == 737:  # in the middle of the windows
-            stream.save(tmp_path / "state.pt")
+            state = stream.state()
             stream = make_stream(checkpoint, memory="window")
-            stream.load(tmp_path / "state.pt")
+            stream.restore(state)
         found.append(follow(stream, series, [step]))
     torch.testing.assert_close(torch.stack(found[-5:]), truth, rtol=1e-5, atol=1e-4)
 
@@ -165,8 +172,8 @@ def test_a_window_goes_with_its_detector_and_a_stranger_has_none(stacked):
     places = (np.append(series.lat[order], 25.001), np.append(series.lon[order], 121.5))
     stream.set_detectors([*(series.vdids[i] for i in order), "VD-new"], *places)
     remembered = stream.memory.readings
-    assert torch.equal(remembered[:, :3].nan_to_num(), other.memory.readings[:, order].nan_to_num())
-    assert remembered[:, 3].isnan().all()
+    np.testing.assert_array_equal(remembered[:, :3], other.memory.readings[:, order])
+    assert np.isnan(remembered[:, 3]).all()
     values = np.concatenate([series.values[720][order], series.values[720][:1]])
     assert stream.update(series.timestamps[720], values).isfinite().all()
     stream.set_detectors(series.vdids[:2], series.lat[:2], series.lon[:2])
@@ -188,15 +195,15 @@ def test_two_streams_of_one_forecaster_with_profiles_do_not_mix(stacked):
 
 
 @pytest.mark.parametrize("memory", ["window", "state", "both"])
-def test_the_memory_is_one_that_the_network_can_have(stacked, checkpoint, tmp_path, memory):
+def test_the_memory_is_one_that_the_network_can_have(stacked, checkpoint, memory):
     if memory == "both":
         with pytest.raises(ValueError, match=r"'memory' as one of \['window', 'state'\]"):
             make_stream(checkpoint, memory=memory)
         return
-    make_stream(checkpoint, memory=memory).save(tmp_path / "state.pt")
+    state = make_stream(checkpoint, memory=memory).state()
     other = "window" if memory == "state" else "state"
     with pytest.raises(ValueError, match="another kind of memory"):
-        make_stream(checkpoint, memory=other).load(tmp_path / "state.pt")
+        make_stream(checkpoint, memory=other).restore(state)
     if memory == "state":
         with pytest.raises(ValueError, match=r"memory='state'.*memory='window'"):
             make_stream(stacked[0], memory=memory)
@@ -249,7 +256,7 @@ def test_detectors_leave_join_and_keep_their_memory_by_id(checkpoint, series):
     own, before = (s.memory.network_state.encoder for s in (stream, other))
     known = map_state(lambda part: part[order], before)
     torch.testing.assert_close(map_state(lambda part: part[:3], own), known)
-    fresh = stream.network.encoder.start(1)
+    fresh = stream.forecaster.network.encoder.start(1)
     torch.testing.assert_close(map_state(lambda part: part[3:], own), fresh)
     values = np.concatenate([series.values[10][order], np.full((1, 2), np.nan)])
     assert stream.update(series.timestamps[10], values.astype(np.float32)).isfinite().all()
@@ -267,27 +274,32 @@ def test_relabelling_of_detectors_changes_no_forecast(checkpoint, series):
     torch.testing.assert_close(forecast, follow(stream, series, [10])[:, order])
 
 
-def test_a_saved_state_goes_on_with_the_same_numbers(checkpoint, series, tmp_path):
-    stream = make_stream(checkpoint)
-    follow(stream, series, range(10))
-    stream.save(tmp_path / "state.pt", {"note": 3})
-    restored = make_stream(checkpoint)
-    assert restored.load(tmp_path / "state.pt") == {"note": 3}
+@pytest.mark.parametrize("memory", KINDS)
+def test_a_saved_state_goes_on_with_the_same_numbers(checkpoint, series, tmp_path, memory):
+    stream = make_stream(checkpoint, memory=memory)
+    with StreamStore(tmp_path / "state.db") as store:
+        stored = StoredStream(stream, store)
+        for step in range(10):
+            stored.read(series.timestamps[step], series.values[step])
+    restored = make_stream(checkpoint, memory=memory)
+    with StreamStore(tmp_path / "state.db") as store:
+        StoredStream(restored, store)
     assert restored.time == series.timestamps[9]
     expected = follow(stream, series, range(10, 14))
     assert torch.equal(follow(restored, series, range(10, 14)), expected)
 
 
-def test_a_state_of_other_weights_or_no_state_is_refused(checkpoint, series, tmp_path):
-    stream = make_stream(checkpoint)
-    stream.save(tmp_path / "state.pt")
-    with torch.no_grad():
-        stream.network.head.layers[0].bias.add_(1)
-    with pytest.raises(ValueError, match="other weights"):
-        stream.load(tmp_path / "state.pt")
-    (tmp_path / "text.pt").write_text("nothing")
-    with pytest.raises(ValueError, match=r"text.pt' is no state of a stream"):
-        stream.load(tmp_path / "text.pt")
+def test_a_state_of_other_weights_is_refused_and_a_window_is_not(checkpoint, series):
+    for memory in KINDS:
+        stream = make_stream(checkpoint, memory=memory)
+        state = stream.state()
+        with torch.no_grad():
+            stream.forecaster.network.head.layers[0].bias.add_(1)
+        if memory == "window":
+            stream.restore(state)
+            continue
+        with pytest.raises(ValueError, match="other weights"):
+            stream.restore(state)
 
 
 def lines_of(series, steps):
@@ -302,7 +314,7 @@ def command(checkpoint, folder, *words):
     return [
         *(sys.executable, "-m", "socialgraph", "stream", "--ckpt_path", str(checkpoint)),
         *("--memory", "state"),
-        *("--state", str(folder / "state.pt"), *map(str, words)),
+        *("--state", str(folder / "state.db"), *map(str, words)),
     ]
 
 
@@ -320,12 +332,13 @@ def test_the_command_reads_lines_and_writes_forecasts(checkpoint, series, tmp_pa
     done = run(checkpoint, tmp_path, "--input", tmp_path / "in.csv")
     assert done.returncode == 0, done.stderr
     rows = [line.split(",") for line in done.stdout.splitlines()]
-    assert rows[0] == ["issued", "time", "step", "detector", "speed"]
+    assert rows[0] == ["issued", "time", "step", "detector", "speed", "speed_p05", "speed_p95"]
     assert rows[1][:2] == ["2024-01-01T08:00:00+08:00", "2024-01-01T08:05:00+08:00"]
     assert len(rows) == 1 + 8 * 6 * 4
     expected = follow(make_stream(checkpoint), series, range(8))
-    last = torch.tensor([float(row[4]) for row in rows[-24:]]).view(6, 4).T
-    torch.testing.assert_close(last, expected[..., 0], rtol=1e-4, atol=1e-3)
+    last = torch.tensor([[float(cell) for cell in row[4:]] for row in rows[-24:]])
+    last = last.view(6, 4, 3).transpose(0, 1)
+    torch.testing.assert_close(last, expected, rtol=1e-4, atol=1e-3)
     again = run(checkpoint, tmp_path, "--input", tmp_path / "in.csv")
     assert "Lines read: 0." in again.stderr
     more = "\n".join(lines_of(series, range(8, 10))) + "\n"
@@ -352,12 +365,12 @@ def test_a_killed_command_goes_on_as_if_nothing_had_happened(
     process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, text=True)
     process.stdin.writelines(lines[:7])
     process.stdin.flush()
-    while not output.is_file() or len(output.read_text().splitlines()) < 6 * 24:
+    while not output.is_file() or len(output.read_text().splitlines()) < 1 + 5 * 24:
         assert process.poll() is None
     process.kill()
     process.wait()
-    with open(output, "a") as file:  # what a kill between forecast and state leaves behind
-        file.write("2024-01-01T08:30:00+08:00,2024")
+    held = output.read_bytes()
+    output.write_bytes(held[: len(held) - 20])  # what a kill in the middle of its lines leaves
     done = run(checkpoint, tmp_path, "--input", tmp_path / "all.csv", "--output", output)
     assert done.returncode == 0, done.stderr
     assert output.read_text() == (unbroken / "out.csv").read_text()
@@ -476,11 +489,12 @@ def test_two_streams_of_one_forecaster_know_their_own_detectors(tmp_path, series
     assert torch.equal(follow_part([0, 1]), follow_part([0, 1], others=(3, 5)))
 
 
-def test_readings_that_the_caller_changes_stay_as_they_were_read(stream, series):
+def test_readings_that_the_caller_changes_stay_as_they_were_read(checkpoint, series):
+    stream = make_stream(checkpoint, memory="window")
     readings = series.values[0].copy()
     stream.update(series.timestamps[0], readings)
     readings[:] = 7
-    np.testing.assert_array_equal(stream.readings, series.values[0])
+    np.testing.assert_array_equal(stream.memory.readings[-1], series.values[0])
 
 
 def test_lines_that_are_known_are_counted(checkpoint, series, tmp_path, capsys):
@@ -489,7 +503,8 @@ def test_lines_that_are_known_are_counted(checkpoint, series, tmp_path, capsys):
     main(words)
     capsys.readouterr()
     main(words)
-    assert "Lines left out: 2, of times before 2024-01-01T08:10:00+08:00" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Left out: 3 repeated. The state knows all until 2024-01-01T08:10:00+08:00." in said
 
 
 def test_a_line_that_is_sent_twice_is_ignored_and_with_other_readings_refused(
@@ -554,7 +569,7 @@ def test_an_output_that_others_have_written_to_is_left_alone(checkpoint, series,
         output.unlink()
         main(words)  # a file that is gone is begun anew
         output.unlink()
-        (tmp_path / "state.pt").unlink()
+        (tmp_path / "state.db").unlink()
         main(words)
 
 
@@ -641,7 +656,7 @@ def test_a_code_for_missing_gives_the_forecasts_of_empty_cells(
     ):
         (tmp_path / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n")
         words = command(checkpoint, tmp_path, "--input", tmp_path / f"{name}.csv")[3:]
-        main([*words, "--state", str(tmp_path / f"{name}.pt"), *more])
+        main([*words, "--state", str(tmp_path / f"{name}.db"), *more])
         said[name] = capsys.readouterr()
     assert said["coded"].out == said["empty"].out
     assert said["untold"].out != said["empty"].out

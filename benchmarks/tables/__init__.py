@@ -22,6 +22,7 @@ from benchmarks.tables.cost import (
 )
 from benchmarks.tables.faults import hostile, mutation
 from benchmarks.tables.feeds import feed_samples, feeds
+from benchmarks.tables.intervals import calibration
 from benchmarks.tables.layers import encoder, pooling, streaming
 
 __all__ = ["TABLES"]
@@ -46,5 +47,6 @@ TABLES: dict[str, Callable[[dict], str]] = {
         ),
         *(batch_size, pooling, encoder, streaming, hostile, mutation),
         *(feed_samples, feeds),
+        *(calibration,),
     )
 }

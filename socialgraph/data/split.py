@@ -102,10 +102,12 @@ class DateSplit:
         val: first time of the validation part, ISO 8601, on the local clock of the network if it
             has no offset.
         test: first time of the test part, not before ``val``; None for no test part.
+        end: first time after the test part, likewise; None for the end of the series.
     """
 
     val: str
     test: str | None = None
+    end: str | None = None
 
     def divide(
         self, starts: np.ndarray, timestamps: np.ndarray, timezone: str, window: int, horizon: int
@@ -113,16 +115,19 @@ class DateSplit:
         """Divide as :class:`Split` says.
 
         Raises:
-            ValueError: if a time cannot be read, or the two are out of order.
+            ValueError: if a time cannot be read, or they are out of order.
         """
-        borders = [parse_stamps([text], timezone)[0] for text in (self.val, self.test) if text]
-        first, last = (*np.searchsorted(timestamps, borders).tolist(), len(timestamps))[:2]
-        if last < first:
+        total = len(timestamps)
+        first, last, end = (
+            total if text is None else int(np.searchsorted(timestamps, _parse(text, timezone)))
+            for text in (self.val, self.test, self.end)
+        )
+        if not first <= last <= end:
             raise ValueError(
-                f"Expected the test part after the validation (got test = {self.test!r}, val = "
-                f"{self.val!r})."
+                "Expected validation, test and its end in order (got val = "
+                f"{self.val!r}, test = {self.test!r}, end = {self.end!r})."
             )
-        return _inside(starts, window + horizon, first, last, len(timestamps)), first
+        return _inside(starts, window + horizon, first, last, end), first
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,10 @@ class DaySplit:
         ends = [*present, present[-1] + 1]
         first, end = np.searchsorted(days, [ends[last - self.val], ends[last]]).tolist()
         return _inside(starts, window + horizon, first, end, len(timestamps)), first
+
+
+def _parse(text: str, timezone: str) -> np.datetime64:
+    return parse_stamps([text], timezone)[0]
 
 
 def _inside(starts: np.ndarray, length: int, first: int, last: int, total: int) -> Parts:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from socialgraph.nn.block import SocialBlock
@@ -89,6 +90,8 @@ class SocialGraphNet(nn.Module):
         head_channels: width inside the head; None for one linear map.
         mask_silent: take detectors without a reading in the window out of the pooling.
         max_radius: longest edge of the graph in metres, told to the pooling if it is not known.
+        width: numbers for each predicted step and feature, as the objective wants them
+            (:class:`socialgraph.objective.Objective`); anchors are added to the first.
 
     Shapes:
         - **features:** scaled readings :math:`(B, T, N, F)`, 0 where missing
@@ -102,7 +105,8 @@ class SocialGraphNet(nn.Module):
           :math:`(E, D)`
         - **node:** rows of the detectors among those of training :math:`(N)`, -1 for a stranger;
           None for all in order
-        - **output:** scaled forecasts :math:`(B, P, N, F)`
+        - **output:** scaled forecasts :math:`(B, P, N, F)`; with ``width`` above 1 these and then
+          the other numbers of all features :math:`(B, P, N, W \cdot F)`
 
     Raises:
         ValueError: if a size is out of range or does not fit the encoder, only some are given, or
@@ -129,6 +133,7 @@ class SocialGraphNet(nn.Module):
         head_channels: int | None = None,
         mask_silent: bool = False,
         max_radius: float | None = None,
+        width: int = 1,
     ) -> None:
         super().__init__()
         if num_blocks < 1 or node_channels < 0:
@@ -144,6 +149,7 @@ class SocialGraphNet(nn.Module):
         self.node_channels = node_channels
         self.head_channels = head_channels
         self.mask_silent = mask_silent
+        self.width = width
         self.in_channels = None
         check_given(in_channels, out_channels, window, horizon, num_nodes)
         if in_channels is not None:
@@ -158,6 +164,7 @@ class SocialGraphNet(nn.Module):
         horizon: int,
         vdids: Sequence[str],
         max_radius: float | None = None,
+        width: int = 1,
     ) -> None:
         """Make the layers, if the sizes were left out; otherwise compare the sizes.
 
@@ -165,6 +172,7 @@ class SocialGraphNet(nn.Module):
             in_channels, out_channels, window, horizon: as in the class.
             vdids: ids of the detectors in training.
             max_radius: longest edge of the graph in metres, for a pooling that takes it.
+            width: as in the class.
 
         Raises:
             ValueError: if the network was made for other sizes, for another number of detectors and
@@ -175,9 +183,11 @@ class SocialGraphNet(nn.Module):
             zip(names, (in_channels, out_channels, window, horizon, len(vdids)), strict=True)
         )
         if self.in_channels is None:
+            self.width = width
             self._build(*sizes.values(), max_radius)
-            keep_sizes(self, sizes | {"max_radius": max_radius})
-        compared = names if self.knows_nodes else names[:-1]
+            keep_sizes(self, sizes | {"max_radius": max_radius, "width": width})
+        sizes["width"] = width
+        compared = [n for n in sizes if n != "num_nodes" or self.knows_nodes]
         own, given = ({name: part[name] for name in compared} for part in (vars(self), sizes))
         if self.window is None:
             own["window"] = given["window"]
@@ -226,7 +236,7 @@ class SocialGraphNet(nn.Module):
         )
         self.block = list(self.blocks)
         width = 2 * channels if self.poolings else channels
-        self.head = RegressionHead(width, out_channels, horizon, self.head_channels)
+        self.head = RegressionHead(width, self.width * out_channels, horizon, self.head_channels)
         usual = any(isinstance(part, Profile) for part in self.inputs)
         self.last_weight = _anchor(0.3 if usual else 1.0, horizon, out_channels)
         self.register_parameter(
@@ -401,7 +411,10 @@ class SocialGraphNet(nn.Module):
             contexts += [] if context is None else [context]
         if contexts:
             h = torch.cat([h, sum(contexts)], dim=-1)
-        return self.head(h) + self._anchors(last, batch)
+        anchors = self._anchors(last, batch)
+        if self.width > 1:  # those of the first number alone
+            anchors = F.pad(anchors, (0, (self.width - 1) * self.out_channels))
+        return self.head(h) + anchors
 
     def _anchors(self, last: Tensor, batch: dict[str, Tensor]) -> Tensor:
         channels, window = slice(self.out_channels), batch["features"].size(1)

@@ -8,7 +8,14 @@ import numpy as np
 from torch import nn
 
 from socialgraph.atomic import replacing
-from socialgraph.checkpoint import check_entries, network_of, read_archive, recipe_of, save_archive
+from socialgraph.checkpoint import (
+    check_entries,
+    network_of,
+    objective_of,
+    read_archive,
+    recipe_of,
+    save_archive,
+)
 from socialgraph.graph import GraphBuilder, RadiusGraph
 from socialgraph.recipe import describe, make
 from socialgraph.spec import DataSpec
@@ -118,6 +125,11 @@ def _parts_of_checkpoint(held: dict, path: str | Path) -> Parts:
             f"'{path}' was trained on one series, in its units ({', '.join(spec.features)}). "
             "'socialgraph predict --ckpt_path' applies it. To serve any network, train on "
             "'data.networks'."
+        )
+    if objective_of(held, None).width > 1:
+        raise ValueError(
+            f"'{path}' was trained for quantiles, and a network that serves any is one of points. "
+            "Train it without 'model.objective'."
         )
     network = network_of(held)
     own = {n: w for n, w in held["state_dict"].items() if n.startswith("network.")}

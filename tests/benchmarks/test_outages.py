@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from benchmarks.baselines import LastValue, TimeOfDayMean
 from benchmarks.environment import write_result
 from benchmarks.outages import Outage, measure
 from benchmarks.report import make_tables
+from socialgraph.backtest.rivals import LastValue, TimeOfDayMean
 from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster
 from tests.conftest import make_series

@@ -76,8 +76,19 @@ def test_dates_are_on_the_local_clock_or_have_an_offset():
 
 
 def test_dates_out_of_order_are_refused():
-    with pytest.raises(ValueError, match="test part after the validation"):
-        divide(DateSplit("2024-03-11", "2024-03-10"), 1000)
+    for dates in (("2024-03-11", "2024-03-10"), ("2024-03-10", "2024-03-11", "2024-03-10T12:00")):
+        with pytest.raises(ValueError, match="in order"):
+            divide(DateSplit(*dates), 1000)
+
+
+def test_a_test_part_may_end_before_the_series():
+    parts, *_ = divide(DateSplit("2024-03-10T08:00", "2024-03-11", "2024-03-11T06:00"), 1000)
+    whole, *_ = divide(DateSplit("2024-03-10T08:00", "2024-03-11"), 1000)
+    times = BEGIN + np.arange(1000) * FIVE
+    last = times[max(steps_of(parts)["test"])]
+    assert last == np.datetime64("2024-03-11T05:55:00")
+    assert min(steps_of(parts)["test"]) == min(steps_of(whole)["test"])
+    np.testing.assert_array_equal(parts["val"], whole["val"])
 
 
 @pytest.mark.parametrize("zone", ["Asia/Taipei", "America/Los_Angeles"])

@@ -12,7 +12,7 @@ import pytest
 
 from data_prep.__main__ import main
 from socialgraph import schema
-from socialgraph.stream_cli import ReadingTable
+from socialgraph.stream.lines import ReadingTable
 from tests.conftest import ROOT
 from tests.data_prep.formats.test_tdx import lane, listed, live, vd
 

@@ -7,6 +7,7 @@ import random
 import resource
 import shutil
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,8 @@ class Command(NamedTuple):
 
 
 def _state(path: Path) -> None:
-    torch.load(path, weights_only=True)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 _TABLES = {"t.parquet": pyarrow.parquet.read_table, "t.csv": pyarrow.csv.read_csv}
@@ -97,8 +99,8 @@ COMMANDS = {
     "plot": Command(cli.main, "plot {forecast} {good} {out}/p.png", {"p.png": Image.open}),
     "stream": Command(
         cli.main,
-        "stream --ckpt_path={ckpt} --input={stream} --output={out}/out.csv --state={out}/state.pt",
-        {"state.pt": _state},
+        "stream --ckpt_path={ckpt} --input={stream} --output={out}/out.csv --state={out}/state.db",
+        {"state.db": _state},
     ),
 }
 

@@ -17,7 +17,8 @@ import torch
 
 import data_prep.__main__
 import socialgraph
-from socialgraph import schema, shell, stream_cli, training_cli
+from socialgraph import schema, shell, training_cli
+from socialgraph.stream import command as stream_command
 from tests.conftest import ROOT, make_series
 from tests.hostile.damage import damaged
 from tests.hostile.faults import FAULTS
@@ -373,7 +374,7 @@ def streams(room: Room, seed: int) -> Outcome:
     """Readings that are followed; no forecast may be without a finite number."""
     rng = random.Random(seed)
     path = room.path("stream.csv", _spoiled_table(room.table, rng))
-    for name in ("out.csv", "state.pt"):
+    for name in ("out.csv", "state.db"):
         (room.folder / name).unlink(missing_ok=True)
     words = [
         f"--ckpt_path={room.checkpoint}",
@@ -382,7 +383,7 @@ def streams(room: Room, seed: int) -> Outcome:
     ]
 
     def run() -> tuple[int, None]:
-        status = shell.run(stream_cli.main, [*words, f"--state={room.folder / 'state.pt'}"])
+        status = shell.run(stream_command.main, [*words, f"--state={room.folder / 'state.db'}"])
         out = room.folder / "out.csv"
         for row in csv.DictReader(out.open()) if out.exists() else ():
             if not np.isfinite(float(row["speed"])):
@@ -411,9 +412,13 @@ OPTIONS = {
     "model.learning_rate": (0, -1e-3, "nan", "inf", 1e9),
     "model.weight_decay": (-1, "nan", "inf"),
     "model.warmup_steps": (-1, 10**9),
-    "model.huber_delta": (0, -1, "nan"),
+    "model.objective": (
+        "torch.nn.Linear",
+        "{class_path: Point, init_args: {huber_delta: nan}}",
+        "{class_path: Point, init_args: {loss: rmse}}",
+        "{class_path: Quantile, init_args: {levels: [0.5, 0.1]}}",
+    ),
     "model.silence": (-0.1, 1.5, "nan"),
-    "model.loss": ("rmse",),
     "model.init_from": ("none.ckpt", "good.h5"),
     "model.network.init_args.num_blocks": (0, -1),
     "model.network.init_args.node_channels": (-1,),

@@ -1,4 +1,4 @@
-"""Naive rivals with the call of a network, so that they pass through the same loss and metrics."""
+"""Rivals with the call of a network, so that they pass through the same errors."""
 
 import math
 
@@ -6,12 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from socialgraph.calendar import clock
+from socialgraph.calendar import to_local
 from socialgraph.data import TrafficDataModule
 from socialgraph.nn.inputs import last_observed
 from socialgraph.scaler import Scaler
 
-__all__ = ["LastValue", "Ridge", "TimeOfDayMean", "fitted_scaler"]
+__all__ = ["LastValue", "LastWeek", "Ridge", "TimeOfDayMean", "fitted_scaler", "scaled_targets"]
+
+_WEEK = np.timedelta64(7 * 86400, "s")
+_WEEKS_BACK = 4
 
 
 def fitted_scaler(datamodule: TrafficDataModule) -> Scaler:
@@ -42,39 +45,68 @@ class LastValue(nn.Module):
         return last[:, None, :, : self.num_targets].expand(-1, self.horizon, -1, -1)
 
 
-class TimeOfDayMean(nn.Module):
-    """Mean of the training readings of a detector at the same time of day.
+class LastWeek(nn.Module):
+    """The reading at the same local time a week before, holiday or not.
 
-    Working days and weekends have a mean each. A slot without a reading takes the detector's mean,
-    and a detector without any the mean of all.
+    If it is missing, that of two, three or four weeks before is taken; if these are too, the mean
+    of all. With a horizon of more than a week, the latest week that is known counts.
 
     Args:
-        datamodule: data module after ``setup``, whose training part is averaged.
+        datamodule: data module after ``setup``; all readings before a forecast are known to it, as
+            they would be in use.
 
     Shapes:
-        - **time_of_day, day_of_week:** of the input steps :math:`(B, T)`
+        - **issued:** seconds since 1970 (UTC) of the last reading that is known :math:`(B)`
         - **output:** :math:`(B, P, N, F)`, scaled
     """
 
     def __init__(self, datamodule: TrafficDataModule) -> None:
         super().__init__()
-        series, train = datamodule.series, slice(datamodule.train_steps)
-        self.horizon = datamodule.windows.horizon
-        self.slots = round(1440 / series.interval_minutes)
-        day, week = clock(series.timestamps[train], series.timezone)
-        scaler = fitted_scaler(datamodule)
-        channels = slice(datamodule.num_targets)
-        values = series.values[train, :, channels]
-        scaled = (values - scaler.loc[channels].numpy()) / scaler.scale[channels].numpy()
-        slot = (day * self.slots).round().astype(np.int64) % self.slots
-        profile = _profile(scaled, slot, week >= 5, self.slots)
+        series, self.horizon = datamodule.series, datamodule.windows.horizon
+        self.step = round(60 * series.interval_minutes)
+        first = -(-self.horizon * self.step // (7 * 86400))
+        scaled = scaled_targets(datamodule)
+        found = np.full_like(scaled, np.nan)
+        for weeks in range(first, first + _WEEKS_BACK):
+            rows = _rows_before(series.timestamps, series.timezone, weeks * _WEEK)
+            before = np.where((rows >= 0)[:, None, None], scaled[rows], np.nan)
+            found = np.where(np.isnan(found), before, found)
+        self.register_buffer("seconds", torch.from_numpy(series.timestamps.astype(np.int64)))
+        self.register_buffer("found", torch.from_numpy(np.nan_to_num(found)))
+
+    def forward(self, issued: Tensor) -> Tensor:
+        ahead = self.step * torch.arange(1, self.horizon + 1, device=issued.device)
+        return self.found[torch.searchsorted(self.seconds, issued[:, None] + ahead)]
+
+
+class TimeOfDayMean(nn.Module):
+    """Mean of the training readings of a detector at the same time of day.
+
+    Working days and weekends (with public holidays, if the data name some) have a mean each. A slot
+    without a reading takes the detector's mean, and a detector without any the mean of all.
+
+    Args:
+        datamodule: data module after ``setup``, whose training part is averaged.
+
+    Shapes:
+        - **target_time_of_day, target_day_of_week:** of the target steps :math:`(B, P)`
+        - **output:** :math:`(B, P, N, F)`, scaled
+    """
+
+    def __init__(self, datamodule: TrafficDataModule) -> None:
+        super().__init__()
+        self.slots = round(1440 / datamodule.series.interval_minutes)
+        train = slice(datamodule.train_steps)
+        clocks = datamodule.collator.time_of_day[train], datamodule.collator.day_of_week[train]
+        weekend, slot = (part.numpy() for part in self._place(*clocks))
+        profile = _profile(scaled_targets(datamodule)[train], slot, weekend, self.slots)
         self.register_buffer("profile", torch.from_numpy(profile).float())
 
-    def forward(self, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
-        now = (time_of_day[:, -1:] * self.slots).round().long() + day_of_week[:, -1:] * self.slots
-        ahead = now + torch.arange(1, self.horizon + 1, device=now.device)  # [B, P]
-        weekend = (ahead // self.slots) % 7 >= 5
-        return self.profile[weekend.long(), ahead % self.slots]
+    def forward(self, target_time_of_day: Tensor, target_day_of_week: Tensor) -> Tensor:
+        return self.profile[self._place(target_time_of_day, target_day_of_week)]
+
+    def _place(self, time_of_day: Tensor, day_of_week: Tensor) -> tuple[Tensor, Tensor]:
+        return (day_of_week >= 5).long(), (time_of_day * self.slots).round().long() % self.slots
 
 
 class Ridge(nn.Module):
@@ -119,6 +151,21 @@ class Ridge(nn.Module):
         return torch.einsum("bnk,npfk->bpnf", x, self.weight)
 
 
+def scaled_targets(datamodule: TrafficDataModule) -> np.ndarray:
+    """All readings of the targets ``[T, N, F]``, scaled, float32, NaN where missing."""
+    scaler, channels = fitted_scaler(datamodule), slice(datamodule.num_targets)
+    loc, scale = (part[channels].numpy() for part in (scaler.loc, scaler.scale))
+    return (datamodule.series.values[..., channels] - loc) / scale
+
+
+def _rows_before(times: np.ndarray, zone: str, ago: np.timedelta64) -> np.ndarray:
+    """Row ``[T]`` of the same local clock so long ago; -1 where the series has none."""
+    offset, before = (to_local(t, zone) - t for t in (times, times - ago))
+    wanted = times - ago + offset - before  # whose clock is right unless it changes just there
+    rows = np.minimum(np.searchsorted(times, wanted), len(times) - 1)
+    return np.where(times[rows] == wanted, rows, -1)
+
+
 def _regressors(features: Tensor, mask: Tensor, time_of_day: Tensor) -> Tensor:
     """Regressors of each detector ``[B, N, K]``."""
     own = torch.cat([features, mask.to(features.dtype)], dim=-1)  # [B, T, N, 2 * F]
@@ -132,7 +179,7 @@ def _profile(values: np.ndarray, slot: np.ndarray, weekend: np.ndarray, slots: i
     """Means ``[2, slots, N, F]``."""
     total = np.zeros((2, slots, *values.shape[1:]))
     count = np.zeros_like(total)
-    np.add.at(total, (weekend.astype(int), slot), np.nan_to_num(values))
-    np.add.at(count, (weekend.astype(int), slot), ~np.isnan(values))
+    np.add.at(total, (weekend, slot), np.nan_to_num(values))
+    np.add.at(count, (weekend, slot), ~np.isnan(values))
     own = total.sum((0, 1)) / np.maximum(1, count.sum((0, 1)))  # [N, F]; 0 is the scaled mean
     return np.where(count > 0, total / np.maximum(1, count), own)

@@ -1,0 +1,1 @@
+"""Rolling-origin backtests: folds in time, rivals, paired tests, and their tables."""

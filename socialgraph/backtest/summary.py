@@ -1,0 +1,174 @@
+"""The summary of a backtest, made from the sums and counts of its folds."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+import torch
+
+from socialgraph.backtest.cells import SUMS
+from socialgraph.backtest.conditions import DEFINITIONS
+from socialgraph.backtest.fold import NETWORK, TABLES
+from socialgraph.backtest.paired import METHOD, block_length, compare_sums, day_weights
+from socialgraph.error_table import errors_of_target
+from socialgraph.metrics import errors_from_sums
+
+__all__ = ["GROUPS", "summarise"]
+
+GROUPS = ("step", "detector", "fold", "weekday", "hour", "state", "outage")
+_BY_CONDITION = ("hour", "state", "outage")
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+class _Cube(NamedTuple):
+    """Sums of one forecaster and target ``[5, D, G]`` by day and the values of a group."""
+
+    values: list
+    sums: np.ndarray
+
+
+def summarise(folder: str | Path) -> dict:
+    """The summary of all folds of a run that are whole.
+
+    Args:
+        folder: of the run, with ``plan.json`` and the folds.
+
+    Returns:
+        ``protocol``, ``horizon_minutes``, ``options``, ``run``, ``folds``; ``models``: for each
+        forecaster its errors by target, as ``socialgraph test`` gives them, and ``by`` group; and
+        ``tests``: for each rival and target the difference of the network's MAE from its own with
+        an interval (:func:`socialgraph.backtest.paired.compare_sums`), over ``all`` and ``by``
+        group. A rival that forecasts a sample of the detectors is compared on these.
+
+    Raises:
+        FileNotFoundError: if there is no such run, or no fold is whole.
+    """
+    folder = Path(folder)
+    plan = json.loads((folder / "plan.json").read_text())
+    parts = sorted(path.parent for path in folder.glob("fold_*/fold.json"))
+    if not parts:
+        raise FileNotFoundError(f"No whole fold in '{folder}'.")
+    folds = [json.loads((part / "fold.json").read_text()) for part in parts]
+    (data,) = plan["protocol"]["data"]
+    sample = folds[0]["sample"]
+    whole = _read(parts, folds, sampled=False)
+    fair = whole if sample is None else _read(parts, folds, sampled=True)
+    models = [NETWORK, *plan["options"]["rivals"]]
+    return {
+        "protocol": plan["protocol"],
+        "horizon_minutes": plan["horizon_minutes"],
+        "options": plan["options"],
+        "definitions": DEFINITIONS,
+        "run": plan["run"],
+        "folds": folds,
+        "models": {
+            model: _describe(whole, model, data["targets"], sample if model == "ets" else None)
+            for model in models
+        },
+        "tests": _test(whole, fair, models[1:], list(data["targets"])),
+    }
+
+
+def _read(parts: list[Path], folds: list[dict], sampled: bool) -> dict[str, pa.Table]:
+    """Sums by forecaster, target, day and the values of each group, of all folds."""
+    found: dict[str, list[pa.Table]] = {group: [] for group in GROUPS}
+    for part, fold in zip(parts, folds, strict=True):
+        by_detector, by_condition = (pa.parquet.read_table(part / name) for name in TABLES)
+        if sampled:
+            names = pa.array(fold["sample"], pa.string())
+            chosen = pc.is_in(by_detector["detector"].cast(pa.string()), value_set=names)
+            by_detector = by_detector.filter(chosen)
+            by_condition = by_condition.filter(by_condition["sampled"])
+        number = pa.array(np.full(len(by_detector), fold["number"] + 1))
+        day = pc.day_of_week(by_detector["day"])
+        by_detector = by_detector.append_column("fold", number).append_column("weekday", day)
+        for group in GROUPS:
+            table = by_condition if group in _BY_CONDITION else by_detector
+            for name in ("model", "target", group):
+                if pa.types.is_dictionary(table.schema.field(name).type):
+                    place = table.schema.get_field_index(name)
+                    table = table.set_column(place, name, table[name].cast(pa.string()))
+            keys = ["model", "target", "day", group]
+            sums = table.group_by(keys).aggregate([(name, "sum") for name in SUMS])
+            found[group].append(sums)
+    return {group: pa.concat_tables(tables) for group, tables in found.items()}
+
+
+def _cube(table: pa.Table, group: str, model: str, target: str, days: np.ndarray) -> _Cube:
+    of_target = table.filter(pc.equal(table["target"], target))
+    values, place = np.unique(of_target[group].to_numpy(), return_inverse=True)
+    own = pc.equal(of_target["model"], model).to_numpy()
+    day = np.searchsorted(days, of_target["day"].to_numpy()[own].astype("datetime64[D]"))
+    sums = np.zeros((len(SUMS), len(days), len(values)))
+    for row, name in enumerate(SUMS):
+        numbers = of_target[f"{name}_sum"].to_numpy()[own].astype(float)
+        np.add.at(sums[row], (day, place[own]), numbers)
+    return _Cube([_name(group, value) for value in values.tolist()], sums)
+
+
+def _name(group: str, value: object) -> str:
+    return _WEEKDAYS[int(str(value))] if group == "weekday" else str(value)
+
+
+def _days(tables: dict[str, pa.Table]) -> np.ndarray:
+    return np.unique(tables["step"]["day"].to_numpy().astype("datetime64[D]"))
+
+
+def _describe(tables: dict, model: str, units: dict[str, str], sample: list[str] | None) -> dict:
+    """Errors of a forecaster by target."""
+    days, targets = _days(tables), {}
+    for target, unit in units.items():
+        steps = _cube(tables["step"], "step", model, target, days).sums.sum(1)  # [5, P]
+        errors = errors_from_sums(torch.from_numpy(steps)[..., None])
+        by = {}
+        for group in GROUPS[1:]:
+            cube = _cube(tables[group], group, model, target, days)
+            errors_by = zip(cube.values, _errors_of(cube.sums.sum(1)), strict=True)
+            by[group] = {value: part for value, part in errors_by if part["count"]}
+        targets[target] = {"unit": unit, **errors_of_target(errors, 0), "by": by}
+    return {"sample": sample, "targets": targets}
+
+
+def _errors_of(sums: np.ndarray) -> Iterator[dict]:
+    absolute, square, _, count, _ = sums
+    for a, s, n in zip(absolute, square, count, strict=True):
+        mae, rmse = (float(a / n), float(np.sqrt(s / n))) if n else (None, None)
+        yield {"mae": mae, "rmse": rmse, "count": int(n)}
+
+
+def _test(whole: dict, fair: dict, rivals: list[str], targets: list[str]) -> dict:
+    days = _days(whole)
+
+    def cube(tables: dict, group: str, model: str, target: str) -> _Cube:
+        return _cube(tables[group], group, model, target, days)
+
+    def tables_of(rival: str) -> dict:
+        return fair if rival == "ets" else whole
+
+    daily = []
+    for rival in rivals:
+        for target in targets:
+            own, other = (cube(tables_of(rival), "step", m, target) for m in (NETWORK, rival))
+            with np.errstate(invalid="ignore"):
+                daily.append((own.sums[0] - other.sums[0]).sum(1) / own.sums[3].sum(1))
+    block = block_length(daily)
+    weights = day_weights(len(days), block)
+    found: dict[str, dict] = {rival: {} for rival in rivals}
+    for rival in rivals:
+        for target in targets:
+            by = {}
+            for group in GROUPS:
+                own, other = (cube(tables_of(rival), group, m, target) for m in (NETWORK, rival))
+                results = compare_sums(own.sums[0], other.sums[0], own.sums[3], weights)
+                pairs = zip(own.values, results, strict=True)
+                by[group] = {value: result for value, result in pairs if result["days"]}
+                if group == "step":
+                    a, b = (part.sums.sum(2, keepdims=True) for part in (own, other))
+                    (overall,) = compare_sums(a[0], b[0], a[3], weights)
+            found[rival][target] = {"all": overall, "by": by}
+    return {"method": METHOD, "block_days": round(block, 2), "days": len(days), "rivals": found}

@@ -1,0 +1,1 @@
+"""A small service: readings in, forecasts out, over HTTP (the extra ``serve``)."""

@@ -1,0 +1,163 @@
+"""What the service does, without HTTP: one writer, and a reader for each thread."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from socialgraph.calendar import format_local
+from socialgraph.stream.forecaster import StreamingForecaster
+from socialgraph.stream.reader import Detectors, StoreReader
+from socialgraph.stream.screen import Screen
+from socialgraph.stream.store import StreamStore
+from socialgraph.stream.stored import StoredStream
+
+__all__ = ["Busy", "Refused", "Service"]
+
+_AHEAD = np.timedelta64(1, "D")  # a reading from later than that is a mistake of a clock
+_MOST_WAITING = 16
+_LATE = 3  # intervals without a reading
+
+
+class Refused(ValueError):
+    """Readings that were not taken; ``taken`` tells what was before them."""
+
+    def __init__(self, text: str, taken: dict[str, Any]) -> None:
+        super().__init__(text)
+        self.taken = taken
+
+
+class Busy(RuntimeError):
+    """Too many requests wait to be written."""
+
+
+class Service:
+    """Takes readings one request after the other, and gives what the file holds to any thread.
+
+    Args:
+        stream: at its start.
+        store: its file.
+        restart: as of :class:`socialgraph.stream.StoredStream`.
+        null_values: numbers that mean missing, besides those that the forecaster knows.
+    """
+
+    def __init__(
+        self,
+        stream: StreamingForecaster,
+        store: StreamStore,
+        restart: bool = False,
+        null_values: Iterable[float] = (),
+    ) -> None:
+        self.stored = StoredStream(stream, store, restart)
+        self.screen = Screen(stream.spec, list(null_values))
+        self.seconds = [0.0, 0]  # spent on readings, and how many
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._waiting = 0
+        self._own = threading.local()
+        self._readers: list[StoreReader] = []
+        self.form = self.reader.get("form")
+
+    @property
+    def path(self) -> Path:
+        """The file of the stream."""
+        return self.stored.store.path
+
+    @property
+    def reader(self) -> StoreReader:
+        """The reader of this thread."""
+        if not hasattr(self._own, "reader"):
+            self._own.reader = StoreReader(self.path)
+            self._readers.append(self._own.reader)
+        return self._own.reader
+
+    async def take(
+        self, read: Callable[[], Iterable[tuple[np.datetime64, np.ndarray]]]
+    ) -> dict[str, Any]:
+        """Take times and readings, in order; what was taken when this returns is on the disk.
+
+        Args:
+            read: gives them, in the thread of the writer.
+
+        Returns:
+            How many times were ``read``, ``old`` and ``repeated``, and the ``last`` that is known.
+
+        Raises:
+            Refused: for readings that cannot be right; those before them are kept.
+            Busy: if too many requests wait.
+            OSError: if the file cannot be written.
+        """
+        if self._waiting >= _MOST_WAITING:
+            raise Busy("Too many requests with readings wait; send this one again later.")
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            job = loop.run_in_executor(self._writer, self.take_now, read)
+            return await asyncio.shield(job)  # a client that goes away stops nothing halfway
+        finally:
+            self._waiting -= 1
+
+    def take_now(
+        self, read: Callable[[], Iterable[tuple[np.datetime64, np.ndarray]]]
+    ) -> dict[str, Any]:
+        """As :meth:`take`, in the thread of the writer."""
+        counts = {"read": 0, "old": 0, "repeated": 0}
+        try:
+            for moment, readings in read():
+                if moment > np.datetime64("now", "s") + _AHEAD:
+                    raise ValueError(f"{self._tell(moment)} is more than a day ahead of the clock.")
+                start = time.perf_counter()
+                counts[self.stored.read(moment, self.screen.apply(readings))] += 1
+                self.seconds[0] += time.perf_counter() - start
+                self.seconds[1] += 1
+        except ValueError as error:
+            raise Refused(str(error), {**counts, "last": self.last}) from error
+        return {**counts, "last": self.last}
+
+    @property
+    def last(self) -> str | None:
+        """Time of the last reading, on the local clock."""
+        last = self.stored.stream.time
+        return None if last is None else self._tell(last)
+
+    def followed(self) -> Detectors:
+        """The detectors that are followed."""
+        spec = self.stored.stream.spec
+        return Detectors(spec.vdids, spec.lat.tolist(), spec.lon.tolist())
+
+    def health(self) -> dict[str, Any]:
+        """Age of the last reading, and the share of detectors without a last one."""
+        last = self.stored.stream.time
+        age = None
+        if last is not None:
+            age = float((np.datetime64("now", "s") - last) / np.timedelta64(1, "s"))
+        late = age is not None and age > _LATE * 60 * self.form["interval_minutes"]
+        return {
+            "status": "empty" if age is None else "late" if late else "ok",
+            "last_reading": self.last,
+            "age_seconds": age,
+            "detectors": len(self.stored.stream.vdids),
+            "share_silent": self.share_silent(),
+            "readings": dict(self.stored.total),
+        }
+
+    def share_silent(self) -> float | None:
+        """Share of the detectors without a reading at the last time; None before the first."""
+        last = self.stored.stream.time
+        found = None if last is None else self.reader.reading(last)
+        return None if found is None else float(np.isnan(found[1]).all(axis=1).mean())
+
+    def close(self) -> None:
+        """Wait for what is being written, and close the file."""
+        self._writer.shutdown(wait=True)
+        self.stored.save()
+        for reader in self._readers:
+            reader.close()
+        self.stored.store.close()
+
+    def _tell(self, moment: np.datetime64) -> str:
+        return format_local(np.array([moment]), self.stored.stream.spec.timezone)[0]

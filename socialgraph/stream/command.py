@@ -1,0 +1,262 @@
+"""The command ``socialgraph stream``: readings in as they come, forecasts out."""
+
+import argparse
+import contextlib
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import numpy as np
+import pyarrow.csv
+
+from socialgraph.calendar import format_local, parse_stamps
+from socialgraph.shell import split_names
+from socialgraph.stream.durations import parse_keep, seconds_of_text
+from socialgraph.stream.lines import ReadingTable
+from socialgraph.stream.outputs import CsvFile, StandardOutput
+from socialgraph.stream.reader import StoreReader
+from socialgraph.stream.screen import Screen
+from socialgraph.stream.store import StreamStore
+from socialgraph.stream.stored import StoredStream
+from socialgraph.stream.tables import export
+
+if TYPE_CHECKING:  # what computes is imported when the options are read, so that --help is quick
+    from socialgraph.stream.forecaster import StreamingForecaster
+
+__all__ = ["add_stream_options", "main", "open_stream", "read_detectors"]
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Follow readings from a file or the standard input, until it ends."""
+    options = _parse(args)
+    if options.export:
+        _export(options)
+    else:
+        _run(options)
+
+
+def open_stream(options: argparse.Namespace) -> "StreamingForecaster":
+    """The stream that the options of :func:`add_stream_options` tell."""
+    from socialgraph.stream.forecaster import StreamingForecaster
+
+    if options.ckpt_path.suffix == ".onnx":
+        from socialgraph.runtime import RuntimeForecaster
+
+        return StreamingForecaster(RuntimeForecaster(options.ckpt_path), options.max_gap)
+    import torch
+
+    from socialgraph.forecaster import load
+
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    days = options.profile_half_life
+    return StreamingForecaster(
+        load(options.ckpt_path, device, split_names(options.trust)),
+        options.max_gap,
+        options.memory,
+        None if days is None else seconds_of_text(days) / 86400,
+    )
+
+
+def add_stream_options(parser: argparse.ArgumentParser) -> None:
+    """Options of a stream that is kept in a file."""
+    add = parser.add_argument
+    add("--ckpt_path", type=Path, help="checkpoint of 'socialgraph fit', or an exported .onnx")
+    add("--trust", default="", help="packages whose classes the checkpoint may name, with commas")
+    add("--state", type=Path, help="SQLite file of state, readings and forecasts")
+    add("--keep", default="30d", help="how long it keeps readings and forecasts, or 'all' (30d)")
+    add("--null_value", type=float, nargs="+", default=[], help="further numbers that mean missing")
+    add("--detectors", type=Path, help="CSV with vdid, lat, lon of those to follow from now on")
+    add(
+        "--memory",
+        choices=["window", "state"],
+        default="window",
+        help="the last window, read again; or the state of an encoder that carries one",
+    )
+    add("--profile_half_life", help="let the usual day go on, such as 14d (default: as trained)")
+    add(
+        "--max_gap", type=int, default=288, help="most missing steps in a row that are read as such"
+    )
+    add("--restart_after_gap", action="store_true", help="start anew after more missing steps")
+    add("--device", help="'cpu' or 'cuda' (default: 'cuda' where there is one)")
+
+
+def _run(options: argparse.Namespace) -> None:
+    output = None if options.output in ("-", "none") else Path(options.output)
+    if output is not None and output.resolve() == options.input.resolve():
+        raise ValueError(f"--output is the file that is read, '{options.input}'.")
+    path = options.state or _default_state(options.ckpt_path, options.input, output)
+    stream = open_stream(options)
+    with StreamStore(path, parse_keep(options.keep)) as store:
+        stored = StoredStream(stream, store, options.restart_after_gap, options.save_every)
+        if options.detectors:
+            stream.set_detectors(*read_detectors(options.detectors))
+        with _open_input(options.input) as lines, contextlib.ExitStack() as stack:
+            spec = stream.spec
+            table = ReadingTable(lines, spec.vdids, spec.features, spec.timezone, stream.time)
+            if table.silent:
+                _say(f"{len(table.silent)} detectors have no column, among them {table.silent[:5]}")
+            out = _open_output(options.output, output, store)
+            if out is not None:
+                stack.enter_context(contextlib.closing(out))
+            screen = Screen(spec, options.null_value)
+            try:
+                _follow(stored, table, screen, out, options.skip_refused)
+            except ValueError:
+                _tell_counts(stored, screen)
+                raise
+            _tell_counts(stored, screen)
+        if output is not None and output.suffix == ".parquet":
+            _export_to(path, output)
+    _say(f"State: {path}")
+
+
+def _follow(
+    stored: StoredStream,
+    table: ReadingTable,
+    screen: Screen,
+    out: CsvFile | StandardOutput | None,
+    skip_refused: bool,
+) -> None:
+    """Forecast after every line that is new, and keep what comes of it."""
+
+    def give(unsaved: list[np.datetime64]) -> None:
+        if out is not None and unsaved and not stored.unsaved:
+            out.write(unsaved)
+
+    def save() -> None:
+        unsaved = stored.unsaved
+        stored.save()
+        give(unsaved)
+        stored.store.commit()  # of what the output has marked
+
+    while True:
+        try:
+            line = next(table, None)
+            if line is None:
+                break
+            time, readings = line
+            unsaved = [*stored.unsaved, time]
+            if _read(stored, table.line_num, time, screen.apply(readings)) == "read":
+                give(unsaved)
+        except ValueError as error:
+            if not skip_refused:
+                save()  # what was before it is kept
+                raise
+            _say(f"Left out: {error}")
+    save()
+
+
+def _read(stored: StoredStream, line: int, time: np.datetime64, readings: np.ndarray) -> str:
+    try:
+        return stored.read(time, readings)
+    except ValueError as error:
+        raise ValueError(f"Line {line}: {error}") from error
+
+
+def _tell_counts(stored: StoredStream, screen: Screen) -> None:
+    counts = stored.counts
+    left = [f"{counts[name]} {name}" for name in ("old", "repeated", "refused") if counts[name]]
+    said = f"Lines read: {counts['read']}."
+    if left:
+        said += f" Left out: {', '.join(left)}."
+    if stored.stream.time is not None and (counts["old"] or counts["repeated"]):
+        last = format_local(np.array([stored.stream.time]), stored.stream.spec.timezone)[0]
+        said += f" The state knows all until {last}."
+    if screen.num_null:
+        said += f" Null values read as missing: {screen.num_null}."
+    if screen.num_outside:
+        said += f" Implausible readings read as missing: {screen.num_outside}."
+    _say(said)
+
+
+def _export(options: argparse.Namespace) -> None:
+    if options.state is None:
+        raise ValueError("--export writes what a file of a stream holds: name it with --state.")
+    with StoreReader(options.state) as reader:
+        zone = reader.get("form", {}).get("timezone", "UTC")
+        since, until = (
+            None if text is None else parse_stamps([text], zone, "first")[0]
+            for text in (options.since, options.until)
+        )
+        count = export(reader, options.export, since, until)
+    _say(f"Forecasts of {count} times: {options.export}")
+
+
+def _export_to(state: Path, path: Path) -> None:
+    with StoreReader(state) as reader:
+        if reader.last() is not None:
+            export(reader, path)
+
+
+def _open_output(
+    text: str, path: Path | None, store: StreamStore
+) -> CsvFile | StandardOutput | None:
+    if text == "-":
+        return StandardOutput(store)
+    if path is None or path.suffix == ".parquet":
+        return None
+    return CsvFile(path, store)
+
+
+def _default_state(checkpoint: Path, source: Path, output: Path | None) -> Path:
+    """A file of its own for each output, or for each input and checkpoint if there is none."""
+    if output is not None:
+        return output.with_name(f"{output.name}.stream.db")
+    if str(source) == "-":
+        return checkpoint.with_suffix(".stdin.stream.db")
+    place = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:8]
+    return checkpoint.with_suffix(f".{source.stem}-{place}.stream.db")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _open_input(path: Path) -> contextlib.AbstractContextManager[TextIO]:
+    if str(path) == "-":
+        return contextlib.nullcontext(sys.stdin)
+    return open(path, newline="", encoding="utf-8-sig")
+
+
+def read_detectors(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Ids, latitudes and longitudes of a CSV with ``vdid``, ``lat`` and ``lon``."""
+    options = pyarrow.csv.ConvertOptions(column_types={"vdid": "string"})
+    table = pyarrow.csv.read_csv(path, convert_options=options)
+    if missing := {"vdid", "lat", "lon"} - set(table.column_names):
+        raise ValueError(
+            f"'{path}' has no column {sorted(missing)}; it holds {table.column_names}."
+        )
+    lat, lon = (table[name].to_numpy().astype(np.float64) for name in ("lat", "lon"))
+    return table["vdid"].to_pylist(), lat, lon
+
+
+def _parse(args: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "socialgraph stream",
+        description="Read readings as they come, one line per time, and forecast after each. State "
+        "and forecasts are kept in one SQLite file; a command that was killed goes on where it "
+        "stood.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--input", type=Path, help="CSV with 'timestamp' and a column per detector; '-': stdin")
+    add(
+        "--output",
+        default="-",
+        help="CSV to append forecasts to, .parquet to write in the end, '-': stdout, or 'none'",
+    )
+    add("--save_every", type=int, default=1, help="lines that are kept at once")
+    add("--skip_refused", action="store_true", help="tell of a line that is refused, and go on")
+    add("--export", type=Path, help="write what --state holds as .csv or .parquet, and end")
+    add("--since", help="first time of issue to export")
+    add("--until", help="last time of issue to export")
+    add_stream_options(parser)
+    options = parser.parse_args(args)
+    needed = () if options.export else ("ckpt_path", "input")
+    if missing := [f"--{name}" for name in needed if getattr(options, name) is None]:
+        parser.error(f"expected {' and '.join(missing)}.")
+    if options.save_every < 1 or options.max_gap < 0:
+        parser.error("expected --save_every of 1 or more and --max_gap of 0 or more.")
+    return options

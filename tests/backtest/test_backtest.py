@@ -1,0 +1,281 @@
+"""A backtest as it is typed: two folds of one tiny network, shared by the tests."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet
+import pytest
+import torch
+import yaml
+
+from socialgraph import schema
+from socialgraph.backtest import ets
+from socialgraph.backtest.fold import TABLES
+from socialgraph.cli import main
+from tests.conftest import ROOT, make_series
+
+pytest.importorskip("arch", reason="needs the package arch (extra backtest)")
+pytestmark = pytest.mark.slow
+
+STEPS = 288 * 5 + 10
+RIVALS = ["last_value", "last_week", "daily_profile", "ridge"]
+DAY = np.timedelta64(1, "D")
+
+
+def words(file, folder, *more, rivals=RIVALS):
+    encoder = "--model.network.init_args.encoder.init_args.hidden_channels=8"
+    return [
+        *("backtest", f"--config={ROOT / 'configs' / 'simulated.yaml'}", "--folds", "2"),
+        *("--step", "1d", "--val", "6h", "--rivals", *rivals, f"--folder={folder}"),
+        *(f"--model={ROOT / 'configs' / 'model' / 'mean.yaml'}", f"--data.series={file}", encoder),
+        *("--data.features=[speed,flow]", "--data.windows={window: 6, horizon: 4}"),
+        *("--trainer.max_epochs=1", "--trainer.limit_train_batches=10", *more),
+    ]
+
+
+def series(wild=slice(0, 0)):
+    made = make_series(steps=STEPS)
+    made.values[wild] = 5000.0
+    return made
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Folder of a whole backtest, with its data."""
+    folder = tmp_path_factory.mktemp("backtest")
+    schema.write(folder / "a.h5", series())
+    main(words(folder / "a.h5", folder / "run"))
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def report(run):
+    return json.loads((run / "backtest.json").read_text())
+
+
+def weights(fold):
+    checkpoint = torch.load(fold / "checkpoints" / "best.ckpt", weights_only=True)
+    held = {**checkpoint["state_dict"], "loc": torch.tensor(checkpoint["spec"]["loc"])}
+    return {name: value for name, value in held.items() if isinstance(value, torch.Tensor)}
+
+
+def equal(one, other):
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def tables(run):
+    return [pyarrow.parquet.read_table(f / n) for f in sorted(run.glob("fold_*")) for n in TABLES]
+
+
+def test_the_errors_of_a_fold_are_those_of_socialgraph_test(run, report, tmp_path):
+    path = tmp_path / "test.json"
+    checkpoint = run / "fold_01" / "checkpoints" / "best.ckpt"
+    main(["test", f"--ckpt_path={checkpoint}", f"--errors.path={path}"])
+    tested = json.loads(path.read_text())
+    speed = tested["targets"]["speed"]
+    assert tested["windows"] == report["folds"][1]["test_windows"] == 288 - 4 + 1
+    own = report["models"]["network"]["targets"]["speed"]["by"]["fold"]["2"]
+    assert own["mae"] == pytest.approx(speed["mae_all"], rel=1e-6)
+    assert own["rmse"] == pytest.approx(speed["rmse_all"], rel=1e-6)
+    assert own["count"] == sum(speed["count"])
+    table = pyarrow.parquet.read_table(run / "fold_01" / TABLES[0])
+    table = table.filter(pc.equal(table["model"].cast("string"), "network"))
+    sums = table.group_by("step").aggregate([(n, "sum") for n in ("absolute", "count")])
+    sums = sums.sort_by("step")
+    mae = sums["absolute_sum"].to_numpy() / sums["count_sum"].to_numpy()
+    np.testing.assert_allclose(mae, speed["mae"], rtol=1e-6)
+    assert tested["protocol"]["data"][0]["sha256"] == report["protocol"]["data"][0]["sha256"]
+
+
+def test_the_errors_of_the_last_value_are_those_by_hand(report):
+    values = series().values[..., 0].astype(float)
+    last = values.copy()
+    for row in range(1, STEPS):
+        last[row] = np.where(np.isnan(last[row]), last[row - 1], last[row])
+    # The last reading of the window of 6; the series begins at 8:00 in Taipei.
+    origin = STEPS - (STEPS + 96) % 288 - 2 * 288
+    issued = [row - 1 for day in (0, 1) for row in origin + 288 * day + np.arange(285)]
+    wrong = np.stack([np.abs(values[i + 1 : i + 5] - last[i]) for i in issued])  # [W, P, N]
+    found = report["models"]["last_value"]["targets"]["speed"]
+    np.testing.assert_allclose(found["mae"], np.nanmean(wrong, axis=(0, 2)), rtol=1e-4)
+    by_detector = list(found["by"]["detector"].values())
+    np.testing.assert_allclose(
+        [d["mae"] for d in by_detector], np.nanmean(wrong, axis=(0, 1)), rtol=1e-4
+    )
+    hour = ((np.array(issued)[:, None] + 1 + np.arange(4) + 96) % 288) // 12
+    for name, part in found["by"]["hour"].items():
+        assert part["mae"] == pytest.approx(np.nanmean(wrong[hour == int(name)]), rel=1e-4)
+    assert set(found["by"]["weekday"]) == {"Thursday", "Friday"}  # 4 and 5 January 2024
+
+
+def test_every_group_sums_to_all_of_it(report):
+    for model in report["models"].values():
+        for target in model["targets"].values():
+            total = sum(target["count"])
+            for group, parts in target["by"].items():
+                assert sum(part["count"] for part in parts.values()) == total, group
+                mae = sum(p["mae"] * p["count"] for p in parts.values()) / total
+                assert mae == pytest.approx(target["mae_all"], rel=1e-9)
+    tests = report["tests"]["rivals"]["ridge"]["speed"]
+    own, rival = (report["models"][m]["targets"]["speed"] for m in ("network", "ridge"))
+    assert tests["all"]["difference"] == pytest.approx(own["mae_all"] - rival["mae_all"])
+    assert tests["all"]["interval"] is None  # of two days
+    for hour, test in tests["by"]["hour"].items():
+        own_hour, rival_hour = (m["by"]["hour"][hour]["mae"] for m in (own, rival))
+        assert test["difference"] == pytest.approx(own_hour - rival_hour)
+
+
+def test_no_training_knows_what_comes_after_its_fold(run, tmp_path):
+    """What is planted behind the training part of the first fold reaches the second alone."""
+    origin = STEPS - (STEPS + 96) % 288 - 2 * 288
+    for name, first in (("a", origin - 6), ("b", origin + 288 - 6)):
+        schema.write(tmp_path / f"{name}.h5", series(slice(first, first + 200)))
+        main(words(tmp_path / f"{name}.h5", tmp_path / name, rivals=[]))
+    plain, early, late = run, tmp_path / "a", tmp_path / "b"
+    assert equal(weights(plain / "fold_00"), weights(early / "fold_00"))
+    assert not equal(weights(plain / "fold_01"), weights(early / "fold_01"))
+    assert equal(weights(plain / "fold_01"), weights(late / "fold_01"))
+    wrong = [json.loads((r / "backtest.json").read_text()) for r in (plain, late)]
+    maes = [r["models"]["network"]["targets"]["speed"]["by"]["fold"]["2"]["mae"] for r in wrong]
+    assert maes[1] > 10 * maes[0]
+
+
+def test_a_run_that_is_killed_goes_on_and_ends_the_same(run, tmp_path, capsys):
+    shutil.copy(run.parent / "a.h5", tmp_path / "a.h5")
+    command = [sys.executable, "-m", "socialgraph", *words(run.parent / "a.h5", tmp_path / "run")]
+    # Started with the first fold whole, so that it is killed in the second one.
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fold_01", "back*"))
+    record = tmp_path / "run" / "fold_00" / "fold.json"
+    written = record.stat().st_mtime_ns
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    second = tmp_path / "run" / "fold_01"
+    end = time.monotonic() + 120
+    while not any(second.glob("checkpoints/*.ckpt")) and time.monotonic() < end:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (second / "fold.json").exists()
+    assert not (tmp_path / "run" / "backtest.json").exists()
+    (second / "left.txt").write_text("by half a fold")
+    capsys.readouterr()
+    main(words(run.parent / "a.h5", tmp_path / "run"))
+    said = capsys.readouterr()
+    assert "(kept)" in said.out.splitlines()[1]
+    assert "(kept)" not in said.out.splitlines()[2]
+    assert "\r" not in said.out + said.err
+    assert record.stat().st_mtime_ns == written
+    assert not (second / "left.txt").exists()
+    assert equal(weights(second), weights(run / "fold_01"))
+    for ours, whole in zip(tables(tmp_path / "run"), tables(run), strict=True):
+        assert ours.equals(whole)
+
+
+def test_other_options_do_not_go_on_with_a_run(run, capsys):
+    for more, told in (
+        (["--refit", "never"], "options.refit: every | never"),
+        (["--trainer.max_epochs=2"], "config.trainer.max_epochs: 1 | 2"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main([*words(run.parent / "a.h5", run), *more])
+        assert end.value.code == 2
+        assert told in capsys.readouterr().err
+    assert len(tables(run)) == 4
+    with pytest.raises(SystemExit):
+        main(words(run.parent / "a.h5", run.parent))
+    assert "holds something else" in capsys.readouterr().err
+
+
+def test_a_warm_refit_starts_from_the_fold_before(run, tmp_path):
+    more = ("--refit", "warm", "--refit_epochs", "2", "--trainer.limit_train_batches=2")
+    main(words(run.parent / "a.h5", tmp_path, *more, rivals=[]))
+    first, second = (
+        yaml.safe_load((tmp_path / f / "config.yaml").read_text()) for f in ("fold_00", "fold_01")
+    )
+    assert (first["model"]["init_from"], first["trainer"]["max_epochs"]) == (None, 1)
+    assert Path(second["model"]["init_from"]) == tmp_path / "fold_00" / "checkpoints" / "best.ckpt"
+    assert second["trainer"]["max_epochs"] == 2
+
+
+def test_without_a_refit_the_first_forecaster_stays(run, tmp_path, monkeypatch, capsys):
+    """And a rival that forecasts some detectors is compared on these."""
+    rivals = ["last_value", *(["ets"] if ets.is_installed() else [])]
+    monkeypatch.setattr(ets, "_MOST_DETECTORS", 3)
+    main(words(run.parent / "a.h5", tmp_path, "--refit", "never", rivals=rivals))
+    said = capsys.readouterr().out
+    report = json.loads((tmp_path / "backtest.json").read_text())
+    assert [f["checkpoint"] for f in report["folds"]] == ["fold_00/checkpoints/best.ckpt"] * 2
+    assert equal(weights(tmp_path / "fold_00"), weights(run / "fold_00"))
+    assert not (tmp_path / "fold_01" / "checkpoints").exists()
+    if "ets" not in rivals:
+        pytest.skip("the rest needs statsforecast (extra backtest)")
+    found = report["models"]["ets"]
+    assert (
+        found["sample"]
+        == ["VD-0", "VD-2", "VD-5"]
+        == list(found["targets"]["speed"]["by"]["detector"])
+    )
+    assert "on 3 detectors" in said
+    own = report["models"]["network"]["targets"]["speed"]["by"]["detector"]
+    parts = [own[vdid] for vdid in found["sample"]]
+    mae = sum(p["mae"] * p["count"] for p in parts) / sum(p["count"] for p in parts)
+    tests = report["tests"]["rivals"]["ets"]["speed"]
+    assert tests["all"]["mae"] == pytest.approx(mae)
+    assert tests["all"]["rival_mae"] == pytest.approx(found["targets"]["speed"]["mae_all"])
+    hours = tests["by"]["hour"]
+    for hour, part in found["targets"]["speed"]["by"]["hour"].items():
+        assert hours[hour]["rival_mae"] == pytest.approx(part["mae"])
+    assert tests["by"]["state"]["free"]["mae"] != pytest.approx(
+        report["models"]["network"]["targets"]["speed"]["by"]["state"]["free"]["mae"]
+    )
+
+
+def test_two_backtests_of_one_protocol_compare(run, tmp_path, capsys):
+    shutil.copy(run / "backtest.json", tmp_path / "a.json")
+    changed = json.loads((run / "backtest.json").read_text())
+    (tmp_path / "b.json").write_text(json.dumps(changed))
+    capsys.readouterr()
+    main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    said = capsys.readouterr().out
+    assert said.count("a.json: ridge") == 3  # mae, rmse, mape
+    changed["protocol"]["folds"][0]["tested_from"] = "2024-01-01T00:00:00+08:00"
+    (tmp_path / "b.json").write_text(json.dumps(changed))
+    with pytest.raises(SystemExit):
+        main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    assert "folds[0].tested_from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--step", "1 fortnight"], "such as 6h, 1d"),
+        (["--folds", "9"], "to train on before the first of 9 folds"),
+        (["--data.windows={windw: 6}"], "windw"),
+        (["--ckpt_path=a.ckpt"], "ckpt_path"),
+        (["--trainer.devices=2"], "one process"),
+    ],
+)
+def test_a_slip_of_the_pen_ends_before_anything_is_trained(run, tmp_path, capsys, more, told):
+    with pytest.raises(SystemExit) as end:
+        main([*words(run.parent / "a.h5", tmp_path / "run"), *more])
+    assert end.value.code == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_package_is_named(run, tmp_path, capsys, monkeypatch):
+    for package, rivals in (("arch", []), ("statsforecast", ["ets"])):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, package, None)
+            with pytest.raises(SystemExit):
+                main(words(run.parent / "a.h5", tmp_path / "run", rivals=rivals))
+        said = capsys.readouterr().err
+        assert package in said
+        assert "socialgraph[backtest]" in said
