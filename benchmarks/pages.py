@@ -36,9 +36,9 @@ def measure(nodes: int, days: int, folder: Path) -> dict:
             "--trainer.limit_val_batches=2",
             f"--trainer.logger.init_args.save_dir={folder}",
         ),
-        *(f"--trainer.logger.init_args.version={nodes}", "--overwrite"),
+        *(f"--trainer.logger.init_args.version=nodes_{nodes}", "--overwrite"),
     )
-    checkpoint = folder / "default" / str(nodes) / "checkpoints" / "best.ckpt"
+    checkpoint = folder / "default" / f"nodes_{nodes}" / "checkpoints" / "best.ckpt"
     start = time.perf_counter()
     process = subprocess.Popen(
         _words("-m", "socialgraph", "report", "--ckpt_path", checkpoint, "-o", page),

@@ -21,6 +21,7 @@ def page_data(content: dict) -> dict:
         "unit": content["unit"],
         "vdids": content["vdids"],
         "nominal": content["nominal"],
+        "every": content["every"],
         "figures": _figures(content),
         "colours": _colours(content),
         "rival": numbers(detectors["rival"], 6),

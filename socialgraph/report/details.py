@@ -54,7 +54,9 @@ def choose(mae: np.ndarray, most: int) -> list[int]:
 def day_lines(
     scores: Scores, values: np.ndarray, usual: np.ndarray, data: TrafficDataModule, steps: list[int]
 ) -> dict[str, np.ndarray]:
-    """The local day of the test part on which readings vary most.
+    """The local day of the test part on which readings vary most, of those that are whole.
+
+    A day is whole if at least half as much of it was tested as of any other.
 
     Args:
         scores: of the target.
@@ -69,8 +71,10 @@ def day_lines(
     series = data.series
     day = to_local(series.timestamps, series.timezone).astype("datetime64[D]")
     tested = np.isin(series.timestamps, scores.times)
-    spread = {d: _spread(values[(day == d) & tested]) for d in np.unique(day[tested])}
-    shown = np.flatnonzero((day == max(spread, key=lambda d: spread[d])) & tested)
+    days, count = np.unique(day[tested], return_counts=True)
+    whole = days[2 * count >= count.max()]
+    liveliest = max(whole, key=lambda d: _spread(values[(day == d) & tested]))
+    shown = np.flatnonzero((day == liveliest) & tested)
     times = series.timestamps[shown]
     lines = {
         "time": to_local(times, series.timezone),

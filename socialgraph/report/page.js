@@ -34,7 +34,7 @@ for (const [id, figure] of Object.entries(report.figures)) draw(id, figure.data,
 function drawDay(detail) {
   const day = report.day, lines = [];
   const line = (y, name, color, width, dash) => ({ type: "scatter", mode: "lines", x: day.time, y, name,
-    line: { color, width, dash }, hovertemplate: "%{y}" });
+    line: { color, width, dash }, hovertemplate: "%{y}", connectgaps: report.every > 1 });
   if (detail.low) {
     lines.push({ ...line(detail.low, "", BLUE, 0), showlegend: false, hoverinfo: "skip", hovertemplate: null });
     lines.push({ ...line(detail.high, `${Math.round(100 * report.nominal)} % interval`, BLUE, 0), fill: "tonexty",
@@ -112,7 +112,7 @@ function drawMap(name) {
   const points = { type: "scatter", mode: "markers", x: nodes.map((n) => map.x[n]), y: nodes.map((n) => map.y[n]), customdata: nodes,
     text: nodes.map((n) => `${plain(report.vdids[n])}<br>${plain(colour.title)}`), showlegend: false,
     marker: { size: nodes.map((n) => (report.details[n] ? dot : 0.6 * dot)), color: nodes.map((n) => colour.values[n]), colorscale: colour.scale,
-      cmin: colour.min, cmax: colour.max, line: { color: "#3c444d", width: 0.7 },
+      cmin: colour.min, cmax: colour.max, line: { color: "#3c444d", width: nodes.length > 500 ? 0 : 0.7 },
       colorbar: { ...BAR, title: { ...BAR.title, text: plain(colour.title), side: "bottom" }, tickformat: colour.format,
         orientation: "h", y: -0.09, yanchor: "top" } },
     hovertemplate: `%{text} %{marker.color:${colour.format}}<extra></extra>` };

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from socialgraph.report import write_report
 from tests.report.conftest import EVIL_ID, EVIL_NAME
 
 pytest.importorskip("selenium", reason="pages are driven by selenium")
@@ -169,3 +170,19 @@ def test_on_paper_no_figure_is_cut(browser, page):
     told = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
     pdf = base64.b64decode(told["data"])
     assert 3 <= pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") <= 12
+
+
+def test_lines_of_a_sample_are_drawn_and_other_gaps_stay(browser, run, page):
+    sampled = run.folder / "sampled.html"
+    write_report(sampled, run.ckpt_path, every=3)
+    lines = (
+        "[...document.querySelectorAll('#day .scatterlayer .js-line')]"
+        ".map((p) => p.getAttribute('d'))"
+    )
+    for shown, connected in ((sampled, True), (page, False)):
+        show(browser, shown, 1440)
+        drawn = browser.execute_script(f"return {lines}")
+        assert len(drawn) == 4
+        assert all("L" in line for line in drawn)
+        gaps = browser.execute_script("return document.getElementById('day').data[1].connectgaps")
+        assert gaps is connected
