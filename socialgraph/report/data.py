@@ -58,6 +58,8 @@ def _figures(content: dict) -> dict:
     }
     if pooled := [name for name in POOLED if name in content["errors"]]:
         found["pooling"] = figures.gain_figure(content, pooled)
+    if content["backtest"] is not None:
+        found["backtest"] = figures.backtest_figure(content)
     if content["coverage"] is not None:
         found["coverage"] = figures.coverage_figure(content)
     if any(not name.startswith("radius/") for name in content["training"]):

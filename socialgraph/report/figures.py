@@ -11,6 +11,7 @@ from socialgraph.report.scoring import NETWORK, RIVALS
 
 __all__ = [
     "COLOURS",
+    "backtest_figure",
     "coverage_figure",
     "detector_figure",
     "error_figure",
@@ -28,6 +29,9 @@ COLOURS = {
     "last value": (RED, "dot"),
     "pooling off": (PURPLE, "dash"),
     "trained without pooling": (GREEN, "dot"),
+    "daily profile": (ORANGE, "dashdot"),  # as a backtest calls the usual day
+    "last week": (PURPLE, "dash"),
+    "ets": (SKY, "dot"),
 }
 
 
@@ -77,6 +81,19 @@ def coverage_figure(content: dict) -> dict:
         _line(minutes, wanted, "as it should be", 1.8, (GREY, "dash"), " %"),
     ]
     return _figure(lines, "minutes ahead", "coverage [%]", minutes)
+
+
+def backtest_figure(content: dict) -> dict:
+    """MAE of every forecaster in each fold of a backtest."""
+    found = content["backtest"]
+    lines = []
+    for model in found["models"]:
+        width = 3 if model["name"] == NETWORK else 1.8
+        line = _line([], model["folds"], model["name"], width)
+        lines.append({**line, "x": found["folds"], "mode": "lines+markers"})
+    figure = _figure(lines, "first day of the fold", f"MAE{_in_unit(content)}", zero=True)
+    figure["layout"]["xaxis"]["type"] = "date"
+    return figure
 
 
 def week_figure(content: dict) -> dict:

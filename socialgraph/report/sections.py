@@ -9,6 +9,7 @@ from socialgraph.report.errors import gain, percent
 from socialgraph.report.health import RULES
 from socialgraph.report.scoring import NETWORK, POOLED, RIVALS
 from socialgraph.report.tables import (
+    backtest_table,
     error_table,
     facts,
     gain_table,
@@ -193,6 +194,21 @@ def _pooling(content: dict) -> str:
     )  # fmt: skip
 
 
+def _backtest(content: dict) -> str:
+    found = content["backtest"]
+    if found is None:
+        return ""
+    return _section(
+        "Would it have done so before?",
+        f"A backtest of {len(found['folds'])} folds of {escape(str(found['step']))}, each trained "
+        f"on what came before (refit: {escape(str(found['refit']))}), and rivals that are fitted "
+        f"anew. Differences are in percent, with intervals of 95 % from {found['days']} days.",
+        _figure("backtest", "Error in each fold.", "Mean absolute error of all horizons; where the "
+                "lines cross, another forecaster was better at that time."),
+        f"<figure>{backtest_table(content)}</figure>",
+    )  # fmt: skip
+
+
 def _training(content: dict) -> str:
     curves = content["training"]
     if not curves:
@@ -248,4 +264,4 @@ def _part(content: dict) -> str:
 
 
 #: In the order of the page. A section takes the content and gives its HTML.
-SECTIONS = (_head, _horizon, _where, _worst, _when, _pooling, _training, _protocol)
+SECTIONS = (_head, _horizon, _where, _worst, _when, _pooling, _backtest, _training, _protocol)
