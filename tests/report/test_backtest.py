@@ -13,6 +13,7 @@ from tests.report.test_command import content_of, refused, visible
 
 @pytest.fixture(scope="module")
 def backtest(run, tmp_path_factory):
+    pytest.importorskip("arch", reason="needs the package arch (extra backtest)")
     folder = tmp_path_factory.mktemp("backtest") / "run"
     main([
         "backtest",
