@@ -62,6 +62,7 @@ def _figures(content: dict) -> dict:
         found["backtest"] = figures.backtest_figure(content)
     if content["coverage"] is not None:
         found["coverage"] = figures.coverage_figure(content)
+        found["width"] = figures.width_figure(content)
     if any(not name.startswith("radius/") for name in content["training"]):
         found["training"] = figures.training_figure(content)
     if any(name.startswith("radius/") for name in content["training"]):

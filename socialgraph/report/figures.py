@@ -20,6 +20,7 @@ __all__ = [
     "radius_figure",
     "training_figure",
     "week_figure",
+    "width_figure",
 ]
 
 COLOURS = {
@@ -81,6 +82,15 @@ def coverage_figure(content: dict) -> dict:
         _line(minutes, wanted, "as it should be", 1.8, (GREY, "dash"), " %"),
     ]
     return _figure(lines, "minutes ahead", "coverage [%]", minutes)
+
+
+def width_figure(content: dict) -> dict:
+    """Mean width of the interval, by horizon."""
+    minutes = content["minutes"]
+    name, colour = "width of the interval", (BLUE, "solid")
+    lines = [_line(minutes, content["coverage"]["width"], name, 3, colour)]
+    label = f"mean width{_in_unit(content)}"
+    return _figure(lines, "minutes ahead", label, minutes, zero=True)
 
 
 def backtest_figure(content: dict) -> dict:

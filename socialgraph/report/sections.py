@@ -51,11 +51,17 @@ def _head(content: dict) -> str:
 
 
 def _horizon(content: dict) -> str:
-    covered = content["coverage"] is not None and _figure(
-        "coverage",
-        "How often the truth is inside the interval.",
-        "Below the dashed line the interval is too narrow, above it is too wide.",
-    )
+    covered = ""
+    if content["coverage"] is not None:
+        covered = _figure(
+            "coverage",
+            "How often the truth is inside the interval.",
+            "Below the dashed line the interval is too narrow, above it is too wide.",
+        ) + _figure(
+            "width",
+            "How wide the interval is.",
+            "The narrower, the more is said, if the truth is inside as often as it should be.",
+        )
     return _section(
         "How far off are the forecasts?",
         "Errors grow with the horizon. The numbers are those of <code>socialgraph test</code>"
@@ -65,7 +71,7 @@ def _horizon(content: dict) -> str:
                 "Mean absolute error of forecasts made so many minutes before; lower is better."),
         _figure("gains", "Gain over each rival.",
                 "How many percent the network's error is below theirs; below zero it is worse."),
-        covered or "",
+        covered,
         "</div>",
         f'<div class="pair"><figure>{error_table(content)}</figure>'
         f"<figure>{gain_table(content, RIVALS)}</figure></div>",

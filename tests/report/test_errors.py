@@ -47,6 +47,7 @@ def test_the_numbers_are_those_of_the_command_test(run):
     covered = errors.coverage(run.scores)
     assert covered["all"] == pytest.approx(intervals["coverage_all"], rel=1e-9)
     assert covered["steps"] == pytest.approx(intervals["by_step"]["coverage"], rel=1e-9)
+    assert covered["width"] == pytest.approx(intervals["by_step"]["width"], rel=1e-6)
 
 
 def test_errors_by_detector_are_the_means_over_its_targets():
