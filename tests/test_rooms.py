@@ -60,6 +60,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "data_prep",
             "socialgraph",
             "socialgraph.atomic",
+            "socialgraph.backtest",
             "socialgraph.calendar",
             "socialgraph.checkpoint",
             "socialgraph.data",

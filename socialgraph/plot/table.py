@@ -88,10 +88,10 @@ def with_truth(table: pa.Table) -> pa.Table:
     truth = table[f"{target}_observed"] if known else pa.nulls(table.num_rows, pa.float32())
     columns = {name: table[name] for name in _KEYS}
     columns |= {"forecast": table[target], "observed": truth}
-    pattern = re.compile(re.escape(target) + r"_p(\d+)")
+    pattern = re.compile(re.escape(target) + r"_p(\d+(?:\.\d+)?)")
     found = [match for name in table.column_names if (match := pattern.fullmatch(name))]
     if len(found) > 1:
-        ends = sorted(found, key=lambda match: float(f"0.{match[1]}"))
+        ends = sorted(found, key=lambda match: float(match[1]))
         columns |= {"low": table[ends[0][0]], "high": table[ends[-1][0]]}
     return pa.table(columns)
 

@@ -20,6 +20,7 @@ def write_report(
     series: str | Path | None = None,
     target: str | None = None,
     without_pooling: str | Path | None = None,
+    backtest: str | Path | None = None,
     every: int | None = None,
     most_details: int = 300,
     trust: Sequence[str] = (),
@@ -33,6 +34,7 @@ def write_report(
         series: HDF5 file to test on; None for the one of the training.
         target: the target that is told of; None for the first.
         without_pooling: checkpoint of a training without pooling, to compare with.
+        backtest: folder of ``socialgraph backtest``, whose results are told too.
         every: score each so many-th test window; None for all, up to 500,000 forecasts of a
             detector.
         most_details: detectors whose day and neighbours are shown.
@@ -47,6 +49,7 @@ def write_report(
         OSError: if a file cannot be read or written.
     """
     from socialgraph.atomic import replacing
+    from socialgraph.report.backtest import read_backtest
     from socialgraph.report.content import collect
     from socialgraph.report.page import plotly_script, render
     from socialgraph.report.scoring import score
@@ -59,8 +62,9 @@ def write_report(
     others = {}
     if without_pooling is not None:
         others["trained without pooling"] = _other(without_pooling, forecaster, data, trust)
+    told = None if backtest is None else read_backtest(backtest, target, forecaster.given)
     scores = score(forecaster, data, target, others, every)
-    content = collect(forecaster, data, scores, target, ckpt_path, most_details, list(words))
+    content = collect(forecaster, data, scores, target, ckpt_path, most_details, list(words), told)
     with replacing(page) as temporary:
         temporary.write_text(render(content, script), encoding="utf-8")
 
@@ -132,6 +136,7 @@ def main(args: Sequence[str] | None = None) -> None:
         options.series,
         options.target,
         options.without_pooling,
+        options.backtest,
         options.every,
         options.details,
         split_names(options.trust),
@@ -154,6 +159,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--data.series", dest="series", type=Path, help="other readings than those of the training")
     add("--target", help="the target that is told of (default: the first)")
     add("--without_pooling", type=Path, help="checkpoint of a training without pooling")
+    add("--backtest", type=Path, help="folder of 'socialgraph backtest', to be told too")
     add("--every", type=int, help="score only every N-th test window (default: all, up to 500,000 "
         "forecasts of a detector)")  # fmt: skip
     add("--details", type=int, default=300, help="detectors that can be opened (default: 300)")

@@ -39,6 +39,7 @@ def collect(
     ckpt_path: str | Path,
     most_details: int = 300,
     words: list[str] | None = None,
+    backtest: dict | None = None,
 ) -> dict:
     """What the page tells of scored forecasts.
 
@@ -50,6 +51,7 @@ def collect(
         ckpt_path: the checkpoint of the forecaster, beside whose run its curves are looked for.
         most_details: detectors that are shown in full.
         words: the words of the command line of the report.
+        backtest: of :func:`socialgraph.report.backtest.read_backtest`; None for none.
 
     Returns:
         Arrays, numbers and texts by topic; see the functions that make them.
@@ -95,6 +97,7 @@ def collect(
         "neighbours": [] if found is None else [neighbours_of(n, found, pos) for n in chosen],
         "influences": None if found is None else {"hours": found.hours, "steps": found.steps},
         "gradients": 0 if found is None else len(found.receivers),
+        "backtest": backtest,
         "training": {} if metrics is None else read_training(metrics),
         "windows": len(scores.issued),
         "all_windows": len(data.starts["test"]),

@@ -58,8 +58,11 @@ def _figures(content: dict) -> dict:
     }
     if pooled := [name for name in POOLED if name in content["errors"]]:
         found["pooling"] = figures.gain_figure(content, pooled)
+    if content["backtest"] is not None:
+        found["backtest"] = figures.backtest_figure(content)
     if content["coverage"] is not None:
         found["coverage"] = figures.coverage_figure(content)
+        found["width"] = figures.width_figure(content)
     if any(not name.startswith("radius/") for name in content["training"]):
         found["training"] = figures.training_figure(content)
     if any(name.startswith("radius/") for name in content["training"]):

@@ -83,12 +83,17 @@ def by_detector(scores: Scores) -> dict[str, np.ndarray]:
 def coverage(scores: Scores) -> dict | None:
     """Share of the truth inside the interval, over ``all`` and of the ``steps`` ``[P]``.
 
-    None without an interval.
+    Also its mean ``width`` ``[P]`` where the truth is known. None without an interval.
     """
     if scores.low is None:
         return None
     inside = _inside(scores)
-    return {"all": float(_mean(inside, None)), "steps": _mean(inside, (0, 2))}
+    width = np.where(np.isnan(inside), np.nan, scores.high - scores.low)
+    return {
+        "all": float(_mean(inside, None)),
+        "steps": _mean(inside, (0, 2)),
+        "width": _mean(width, (0, 2)),
+    }
 
 
 def by_hour_of_week(scores: Scores, timezone: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from socialgraph.report.scoring import NETWORK, RIVALS
 
 __all__ = [
     "COLOURS",
+    "backtest_figure",
     "coverage_figure",
     "detector_figure",
     "error_figure",
@@ -19,6 +20,7 @@ __all__ = [
     "radius_figure",
     "training_figure",
     "week_figure",
+    "width_figure",
 ]
 
 COLOURS = {
@@ -28,6 +30,9 @@ COLOURS = {
     "last value": (RED, "dot"),
     "pooling off": (PURPLE, "dash"),
     "trained without pooling": (GREEN, "dot"),
+    "daily profile": (ORANGE, "dashdot"),  # as a backtest calls the usual day
+    "last week": (PURPLE, "dash"),
+    "ets": (SKY, "dot"),
 }
 
 
@@ -77,6 +82,28 @@ def coverage_figure(content: dict) -> dict:
         _line(minutes, wanted, "as it should be", 1.8, (GREY, "dash"), " %"),
     ]
     return _figure(lines, "minutes ahead", "coverage [%]", minutes)
+
+
+def width_figure(content: dict) -> dict:
+    """Mean width of the interval, by horizon."""
+    minutes = content["minutes"]
+    name, colour = "width of the interval", (BLUE, "solid")
+    lines = [_line(minutes, content["coverage"]["width"], name, 3, colour)]
+    label = f"mean width{_in_unit(content)}"
+    return _figure(lines, "minutes ahead", label, minutes, zero=True)
+
+
+def backtest_figure(content: dict) -> dict:
+    """MAE of every forecaster in each fold of a backtest."""
+    found = content["backtest"]
+    lines = []
+    for model in found["models"]:
+        width = 3 if model["name"] == NETWORK else 1.8
+        line = _line([], model["folds"], model["name"], width)
+        lines.append({**line, "x": found["folds"], "mode": "lines+markers"})
+    figure = _figure(lines, "first day of the fold", f"MAE{_in_unit(content)}", zero=True)
+    figure["layout"]["xaxis"]["type"] = "date"
+    return figure
 
 
 def week_figure(content: dict) -> dict:

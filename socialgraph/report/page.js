@@ -9,14 +9,14 @@ const byId = (id) => document.getElementById(id);
 // Texts of plotly may hold a few tags; names from files are to stay what they are.
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const unit = report.unit ? " " + report.unit : "";
-const shown = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−"));
+const shown = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits).replace(/^-(?=0\.?0*$)/, "").replace("-", "−"));
 const percent = (value) => (value === null || value === undefined ? "–" : (100 * value).toFixed(value < 0.1 ? 1 : 0) + "\u00a0%");
 
 function layout(own) {
   const axis = { gridcolor: LINE, linecolor: LINE, zerolinecolor: "#c9cfd6", automargin: true, fixedrange: true,
     title: { standoff: 8, font: { size: 13, color: SOFT } }, tickfont: { size: 12 } };
   const merged = { font: { family: FONT, size: 13, color: INK }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 54, r: 12, t: 30, b: 44 }, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: SOFT } },
+    margin: { l: 54, r: 12, t: 30, b: 44 }, legend: { orientation: "h", traceorder: "normal", x: 0, y: 1.02, yanchor: "bottom", font: { color: SOFT } },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: "#aab2bb", activecolor: INK }, hoverlabel: { bgcolor: "#fff", bordercolor: LINE, font: { color: INK, family: FONT } }, autosize: true, dragmode: false, ...own };
   merged.margin = { l: 54, r: 12, t: 30, b: 44, ...own.margin };
   for (const name of ["xaxis", "yaxis"])

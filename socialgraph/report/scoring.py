@@ -24,7 +24,7 @@ NETWORK, POOLING_OFF = "network", "pooling off"
 RIVALS = ("ridge", "usual day", "last value")
 POOLED = (POOLING_OFF, "trained without pooling")
 _MOST_FORECASTS = 500_000  # detectors × windows
-_QUANTILE = re.compile(r"p\d+")
+_QUANTILE = re.compile(r"p\d+(\.\d+)?")  # percent
 _AT_ONCE = 6_000  # detectors × windows in a batch: faster than fewer and more
 
 
@@ -108,10 +108,9 @@ def cells_of(table: pa.Table, target: str, nodes: int, horizon: int) -> dict[str
         quantile as ``p05``, ``p95``, ... if the table has columns ``<target>_p05``, ...
     """
     names = {target: NETWORK, f"{target}_observed": "truth"}
-    pattern = re.compile(re.escape(target) + r"_(p\d+)")
     for column in table.column_names:
-        if found := pattern.fullmatch(column):
-            names[column] = found[1]
+        if _QUANTILE.fullmatch(column.removeprefix(f"{target}_")):
+            names[column] = column.removeprefix(f"{target}_")
     return {
         name: table[column].to_numpy().reshape(-1, nodes, horizon).swapaxes(1, 2)
         for column, name in names.items()
@@ -149,10 +148,9 @@ def _forecast(
 def _cells(forecaster: "Forecaster", batch: dict[str, Tensor], target: str) -> dict:
     """What the forecast table says of a batch, see :func:`cells_of`."""
     spec = forecaster.given
-    table = forecast_table(forecaster.predict_step(batch, 0), spec)
+    table = forecast_table(forecaster.predict_step(batch, 0), spec, levels=forecaster.levels)
     return cells_of(table, target, len(spec.vdids), spec.horizon)
 
 
 def _percent(name: str) -> float:
-    digits = name[1:]
-    return float(digits) / 10 ** max(0, len(digits) - 2)
+    return float(name[1:])

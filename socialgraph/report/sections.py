@@ -9,6 +9,7 @@ from socialgraph.report.errors import gain, percent
 from socialgraph.report.health import RULES
 from socialgraph.report.scoring import NETWORK, POOLED, RIVALS
 from socialgraph.report.tables import (
+    backtest_table,
     error_table,
     facts,
     gain_table,
@@ -50,11 +51,17 @@ def _head(content: dict) -> str:
 
 
 def _horizon(content: dict) -> str:
-    covered = content["coverage"] is not None and _figure(
-        "coverage",
-        "How often the truth is inside the interval.",
-        "Below the dashed line the interval is too narrow, above it is too wide.",
-    )
+    covered = ""
+    if content["coverage"] is not None:
+        covered = _figure(
+            "coverage",
+            "How often the truth is inside the interval.",
+            "Below the dashed line the interval is too narrow, above it is too wide.",
+        ) + _figure(
+            "width",
+            "How wide the interval is.",
+            "The narrower, the more is said, if the truth is inside as often as it should be.",
+        )
     return _section(
         "How far off are the forecasts?",
         "Errors grow with the horizon. The numbers are those of <code>socialgraph test</code>"
@@ -64,7 +71,7 @@ def _horizon(content: dict) -> str:
                 "Mean absolute error of forecasts made so many minutes before; lower is better."),
         _figure("gains", "Gain over each rival.",
                 "How many percent the network's error is below theirs; below zero it is worse."),
-        covered or "",
+        covered,
         "</div>",
         f'<div class="pair"><figure>{error_table(content)}</figure>'
         f"<figure>{gain_table(content, RIVALS)}</figure></div>",
@@ -193,6 +200,21 @@ def _pooling(content: dict) -> str:
     )  # fmt: skip
 
 
+def _backtest(content: dict) -> str:
+    found = content["backtest"]
+    if found is None:
+        return ""
+    return _section(
+        "Would it have done so before?",
+        f"A backtest of {len(found['folds'])} folds of {escape(str(found['step']))}, each trained "
+        f"on what came before (refit: {escape(str(found['refit']))}), and rivals that are fitted "
+        f"anew. Differences are in percent, with intervals of 95 % from {found['days']} days.",
+        _figure("backtest", "Error in each fold.", "Mean absolute error of all horizons; where the "
+                "lines cross, another forecaster was better at that time."),
+        f"<figure>{backtest_table(content)}</figure>",
+    )  # fmt: skip
+
+
 def _training(content: dict) -> str:
     curves = content["training"]
     if not curves:
@@ -248,4 +270,4 @@ def _part(content: dict) -> str:
 
 
 #: In the order of the page. A section takes the content and gives its HTML.
-SECTIONS = (_head, _horizon, _where, _worst, _when, _pooling, _training, _protocol)
+SECTIONS = (_head, _horizon, _where, _worst, _when, _pooling, _backtest, _training, _protocol)

@@ -9,7 +9,16 @@ from socialgraph.error_table import name_quarters, quarters
 from socialgraph.report.errors import gain, percent
 from socialgraph.report.scoring import NETWORK, RIVALS
 
-__all__ = ["error_table", "facts", "gain_table", "number", "state_table", "tile", "worst_table"]
+__all__ = [
+    "backtest_table",
+    "error_table",
+    "facts",
+    "gain_table",
+    "number",
+    "state_table",
+    "tile",
+    "worst_table",
+]
 
 
 def tile(number: str, caption: str) -> str:
@@ -42,6 +51,16 @@ def gain_table(content: dict, names: Sequence[str]) -> str:
         cells = quarters(other["mae"], other["mae_all"])
         rows.append((name, [*cells, "–" if share is None else _signed(100 * share)]))
     return _table("MAE", [*name_quarters(content["minutes"]), "gain %"], rows)
+
+
+def backtest_table(content: dict) -> str:
+    """MAE of every forecaster over all folds, and how the network differs from each rival."""
+    rows = [
+        (model["name"], [*quarters(model["mae"], model["mae_all"]), model["test"]])
+        for model in content["backtest"]["models"]
+    ]
+    heads = [*name_quarters(content["minutes"]), "the network differs by"]
+    return _table("MAE", heads, rows)
 
 
 def state_table(content: dict) -> str:

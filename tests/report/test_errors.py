@@ -40,8 +40,14 @@ def test_the_numbers_are_those_of_the_command_test(run):
     told = json.loads(run.ckpt_path.with_suffix(".test.json").read_text())
     assert told["windows"] == len(run.scores.issued)
     assert found["unit"] == told["targets"]["speed"]["unit"]
-    for name in set(found) - {"unit"}:
-        assert found[name] == pytest.approx(told["targets"]["speed"][name], rel=1e-9), name
+    for name in ("mae", "rmse", "mape"):
+        for part in (name, f"{name}_all"):
+            assert found[part] == pytest.approx(told["targets"]["speed"][part], rel=1e-9), part
+    intervals = told["targets"]["speed"]["intervals"]
+    covered = errors.coverage(run.scores)
+    assert covered["all"] == pytest.approx(intervals["coverage_all"], rel=1e-9)
+    assert covered["steps"] == pytest.approx(intervals["by_step"]["coverage"], rel=1e-9)
+    assert covered["width"] == pytest.approx(intervals["by_step"]["width"], rel=1e-6)
 
 
 def test_errors_by_detector_are_the_means_over_its_targets():

@@ -26,8 +26,9 @@ def test_columns_of_a_table_become_windows():
     table = forecast_table({"forecast": forecast, **known}, data.spec)
     low = pa.array(-table["speed"].to_numpy())
     table = table.append_column("speed_p05", low).append_column("speedy_p95", low)
+    table = table.append_column("speed_p97.5", low)
     found = cells_of(table, "speed", 6, 3)
-    assert set(found) == {NETWORK, "truth", "p05"}
+    assert set(found) == {NETWORK, "truth", "p05", "p97.5"}
     np.testing.assert_array_equal(found[NETWORK], forecast[..., 0])
     np.testing.assert_array_equal(found["p05"], -forecast[..., 0])
     truth = torch.where(batch["target_mask"], batch["targets"], torch.nan)[..., 0]
@@ -41,7 +42,17 @@ def test_all_test_windows_are_scored_with_their_truth(run):
     place = np.searchsorted(series.timestamps, scores.times)
     np.testing.assert_array_equal(scores.truth, series.values[place, :, 0])
     assert scores.times.min() == series.timestamps[TEST + 6]
-    assert scores.low is None
+
+
+def test_the_interval_is_that_of_the_forecast_table(run):
+    scores, (low, high) = run.scores, run.forecaster.levels
+    assert scores.nominal == pytest.approx(high - low) == pytest.approx(0.9)
+    batch = run.data.collator(run.data.starts["test"][:5].tolist())
+    with torch.inference_mode():
+        quantiles = run.forecaster.predict_step(batch, 0)["quantiles"][..., 0, :]
+    np.testing.assert_allclose(scores.low[:5], quantiles[..., 0], rtol=1e-4)
+    np.testing.assert_allclose(scores.high[:5], quantiles[..., 1], rtol=1e-4)
+    assert (scores.low < scores.high).all()
 
 
 def test_every_third_window_is_scored_if_so_asked(run):
