@@ -66,6 +66,20 @@ def test_the_better_of_both_gets_the_share(good):
     assert (Mixture(history, starts, apply, [], adapt=False).share == 1).all()
 
 
+def test_what_is_usual_takes_the_place_of_both_if_it_is_better():
+    history, starts = history_of(missing=0.0)
+    series = history.series
+    batch = next(history.training_batches(starts[:2]))
+    bad = Mixture(history, starts, lambda found: ((b["targets"] + 100, b) for b in found), [])
+    usual = bad(batch["targets"] + 100, batch)
+    assert (bad.share == 0).all()
+    assert (bad.share_of_both < 1).any()
+    assert usual.shape == (2, 4, len(series.vdids), 1)
+    ridge, profile = LocalRidge(history, starts)(batch), batch["profile"][:, 6:]
+    expected = bad.share_of_both * ridge + (1 - bad.share_of_both) * profile
+    torch.testing.assert_close(usual, expected)
+
+
 def test_the_windows_that_are_compared_share_no_step_with_those_that_are_fitted(monkeypatch):
     history, starts = history_of()
     seen, fitted = [], []
@@ -100,9 +114,9 @@ def test_intervals_are_quantiles_of_what_the_mixture_was_wrong_by():
     size = (999, 2, 3, 1)
     targets = torch.randn(size, generator=draw) * torch.tensor([1.0, 2.0, 5.0]).view(3, 1)
     network, ridge = torch.full(size, 4.0), torch.full(size, -2.0)
-    found = Compared(network, ridge, targets, torch.ones(size, dtype=torch.bool))
+    found = Compared(network, ridge, ridge, targets, torch.ones(size, dtype=torch.bool))
     share = torch.tensor([1.0, 0.5]).view(2, 1, 1)
-    made = intervals_of(found, share, [0.05, 0.95])
+    made = intervals_of(found, torch.lerp(ridge, network, share), [0.05, 0.95])
     point = torch.tensor([4.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 3, 1)
     lower, upper = made.correct(point[..., None].expand(1, 2, 3, 1, 2), point).unbind(-1)
     # The truth does not know what was forecast, but an interval holds its forecast.

@@ -39,10 +39,10 @@ class PretrainedForecaster:
     history that is given: some days of it are needed. Detectors without a position are forecast
     without neighbours.
 
-    Where the history tells it, the network's forecasts are mixed with those of a linear map that is
-    fitted to the history (:mod:`socialgraph.pretrained.local`), in a fraction of a second. How
-    wrong both were in the last fifth of the history gives intervals, by split conformal prediction
-    (:class:`socialgraph.conformal.Conformal`).
+    If the history tells it, the network's forecasts are mixed with those of a linear map that is
+    fitted to the history, and with what is usual (:class:`socialgraph.pretrained.local.Mixture`),
+    in a fraction of a second. How wrong the mixture was in the last fifth of the history gives
+    intervals, by split conformal prediction (:class:`socialgraph.conformal.Conformal`).
 
     Args:
         network: a :class:`socialgraph.nn.SocialGraphNet` of one feature that knows no detector by

@@ -10,7 +10,7 @@ from torch import Tensor
 from socialgraph.conformal import Conformal, Residuals
 from socialgraph.pretrained.history import History
 
-__all__ = ["Compared", "LocalRidge", "Mixture", "compare", "intervals_of", "network_share"]
+__all__ = ["Compared", "LocalRidge", "Mixture", "best_share", "compare", "intervals_of"]
 
 Apply = Callable[[Iterable[dict]], Iterable[tuple[Tensor, dict]]]
 
@@ -55,12 +55,13 @@ class Compared(NamedTuple):
 
     network: Tensor
     ridge: Tensor
+    usual: Tensor
     targets: Tensor
     mask: Tensor
 
 
 def compare(history: History, starts: np.ndarray, apply: Apply) -> Compared | None:
-    """Forecasts of the last fifth of the windows, by the network and by a map fitted before them.
+    """Forecasts of the last fifth of the windows by the network, and by a map fitted before them.
 
     Args:
         history: the series.
@@ -77,32 +78,37 @@ def compare(history: History, starts: np.ndarray, apply: Apply) -> Compared | No
     ridge = LocalRidge(history, starts[: max(1, border - history.windows.length)])
     batches = history.training_batches(_some(starts[border:], _MOST_COMPARED))
     parts = [
-        (forecast, ridge(batch), batch["targets"], batch["target_mask"])
+        (forecast, ridge(batch), _usual(batch), batch["targets"], batch["target_mask"])
         for forecast, batch in apply(batches)
     ]
     return Compared(*map(torch.cat, zip(*parts, strict=True)))
 
 
-def network_share(found: Compared, scale: Tensor) -> Tensor:
-    """Share of the network in its mixture with the map, for each step ``[P, 1, 1]``.
+def best_share(first: Tensor, second: Tensor, found: Compared, scale: Tensor) -> Tensor:
+    """Share of a forecast in its mixture with another, for each step ``[P, 1, 1]``.
 
-    It is the one with the smallest absolute error.
+    It is the one of 0, 0.1, ..., 1 with the smallest absolute error.
 
     Args:
-        found: what was compared.
+        first: forecasts ``[W, P, N, 1]``.
+        second: the others.
+        found: the truth.
         scale: deviation of each detector ``[N]``, by which its errors count.
     """
     shares = torch.linspace(0, 1, 11)
-    wrong = torch.stack([_wrong(found, share, scale) for share in shares])
-    return shares[wrong.argmin(dim=0)].view(-1, 1, 1)
+    wrong = []
+    for share in shares:
+        error = (torch.lerp(second, first, share) - found.targets).abs().double()
+        error *= scale.view(1, 1, -1, 1)
+        wrong.append(torch.where(found.mask, error, 0.0).sum(dim=(0, 2, 3)))
+    return shares[torch.stack(wrong).argmin(dim=0)].view(-1, 1, 1)
 
 
-def intervals_of(found: Compared, share: Tensor, levels: list[float]) -> Conformal | None:
-    """Quantiles of what the mixture was wrong by, in deviations; None if a step had no reading.
+def intervals_of(found: Compared, mixed: Tensor, levels: list[float]) -> Conformal | None:
+    """Quantiles of what a mixture was wrong by, in deviations; None if a step had no reading.
 
-    The share was chosen on the same windows, which makes intervals a little too narrow.
+    Its shares were chosen on the same windows, which makes intervals a little too narrow.
     """
-    mixed = share * found.network + (1 - share) * found.ridge
     residuals = Residuals(levels)
     quantiles = mixed.unsqueeze(-1).expand(*mixed.shape, len(levels))
     residuals.add(quantiles, found.targets, found.mask)
@@ -110,7 +116,10 @@ def intervals_of(found: Compared, share: Tensor, levels: list[float]) -> Conform
 
 
 class Mixture:
-    """Forecasts of the network, mixed with those of a map where the history says that it helps.
+    """Forecasts of the network, mixed with those of a map, and both with what is usual.
+
+    Each step has its own shares, those with which the last fifth of the history would have been
+    forecast best: first of network and map, then of their mixture and the usual day.
 
     Args:
         history: the series.
@@ -130,20 +139,23 @@ class Mixture:
         adapt: bool = True,
     ) -> None:
         found = compare(history, starts, apply)
-        self.share = torch.ones(history.windows.horizon, 1, 1)
+        self.share = self.share_of_both = torch.ones(history.windows.horizon, 1, 1)
         if found is not None and adapt:
-            self.share = network_share(found, torch.from_numpy(history.standard.scale))
+            scale = torch.from_numpy(history.standard.scale)
+            self.share = best_share(found.network, found.ridge, found, scale)
+            both = torch.lerp(found.ridge, found.network, self.share)
+            self.share_of_both = best_share(both, found.usual, found, scale)
         alone = bool((self.share == 1).all())
         self.ridge = None if alone else LocalRidge(history, starts)
         self.conformal = None
         if found is not None and levels:
-            self.conformal = intervals_of(found, self.share, levels)
+            mixed = self._mix(found.network, found.ridge, found.usual)
+            self.conformal = intervals_of(found, mixed, levels)
 
     def __call__(self, network: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Forecasts ``[B, P, N, 1]`` in deviations."""
-        if self.ridge is None:
-            return network
-        return self.share * network + (1 - self.share) * self.ridge(batch)
+        ridge = network if self.ridge is None else self.ridge(batch)
+        return self._mix(network, ridge, _usual(batch))
 
     def quantiles(self, forecast: Tensor) -> Tensor | None:
         """Quantiles ``[B, P, N, 1, L]`` around a forecast of this mixture, None without."""
@@ -153,12 +165,14 @@ class Mixture:
         same = forecast.unsqueeze(-1).expand(*forecast.shape, levels)
         return self.conformal.correct(same, forecast)
 
+    def _mix(self, network: Tensor, ridge: Tensor, usual: Tensor) -> Tensor:
+        both = torch.lerp(ridge, network, self.share)
+        return torch.lerp(usual, both, self.share_of_both)
 
-def _wrong(found: Compared, share: Tensor, scale: Tensor) -> Tensor:
-    """Sum of absolute errors of each step ``[P]``."""
-    mixed = share * found.network + (1 - share) * found.ridge
-    error = (mixed - found.targets).abs().double() * scale.view(1, 1, -1, 1)
-    return torch.where(found.mask, error, 0.0).sum(dim=(0, 2, 3))
+
+def _usual(batch: dict[str, Tensor]) -> Tensor:
+    """What is usual at the targets ``[B, P, N, 1]``."""
+    return batch["profile"][:, batch["features"].size(1) :]
 
 
 def _some(starts: np.ndarray, most: int) -> np.ndarray:
