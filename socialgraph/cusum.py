@@ -6,7 +6,8 @@ import numpy as np
 
 __all__ = ["Charts", "fit_charts"]
 
-_FEWEST = 20  # excursions from whose heights a tail is told
+_HEIGHTS = np.geomspace(1.0, 400.0, 32)  # at which alarms on quiet readings are counted
+_FEWEST = 10  # alarms from which a rate is told
 _SHRINKAGE = 100  # steps by whose number a detector's own share counts as much as that of all
 _LEAST_SHARE = 1e-3
 
@@ -27,39 +28,44 @@ class Charts:
     of binary data Reynolds and Stoumbos, `A CUSUM Chart for Monitoring a Proportion
     <https://doi.org/10.1080/00224065.1999.11979900>`_.
 
-    Readings that leave their interval come in runs, so :math:`h` is no value of a table but is told
-    by what quiet readings do: heights of the excursions of :math:`S` from 0 above a start
-    :math:`u` fall off exponentially (peaks over threshold), and
-
-    .. math:: h = u + \frac{1}{\theta} \log \frac{r_u}{r}
-
-    is passed at the rate :math:`r` that is set, if :math:`u` is at :math:`r_u`. Without enough
-    excursions :math:`u = 0, r_u = \theta = 1`, which is never passed more often (Lorden, 1971).
+    Readings that leave their interval come in runs, and some runs are long, so :math:`h` is no
+    value of a table: alarms are counted on quiet readings for a grid of heights, and :math:`h` is
+    read off at the rate that is set. Beyond the height with ten alarms the rate is taken to fall
+    on as it did before, exponentially. Without so many it is :math:`e^{-h}`, which is never passed
+    more often if readings are independent (Lorden, 1971).
 
     Args:
         normal: :math:`p_0` of each detector ``[K, N]``.
         shared: :math:`p_0` of a detector that is not known ``[K]``.
         suspect: least :math:`p_1` ``[K]``; it is at least half way from :math:`p_0` to 1.
-        tail: :math:`u`, :math:`r_u` (by step) and :math:`\theta` ``[K, 3]``.
+        log_rates: logarithm of the rate of alarms by step at each height of a grid ``[K, G]``.
 
     Raises:
-        ValueError: for shares that are none, or a tail that does not fall.
+        ValueError: for shares that are none, or rates that rise with the height.
     """
 
     normal: np.ndarray
     shared: np.ndarray
     suspect: np.ndarray
-    tail: np.ndarray
+    log_rates: np.ndarray
 
     def __post_init__(self) -> None:
         kinds = len(self.suspect)
         shapes = self.normal.shape[:1] == self.shared.shape == (kinds,)
-        if not shapes or self.normal.ndim != 2 or self.tail.shape != (kinds, 3):
+        if (
+            not shapes
+            or self.normal.ndim != 2
+            or self.log_rates.shape
+            != (
+                kinds,
+                len(_HEIGHTS),
+            )
+        ):
             raise ValueError("Expected charts of as many kinds in all their parts.")
         shares = np.concatenate([part.ravel() for part in (self.normal, self.shared, self.suspect)])
-        falls = np.isfinite(self.tail).all() and (self.tail[:, 1:] > 0).all()
+        falls = np.isfinite(self.log_rates).all() and (np.diff(self.log_rates) <= 0).all()
         if not ((shares > 0) & (shares < 1)).all() or not falls:
-            raise ValueError("Expected shares between 0 and 1, and tails that fall, in charts.")
+            raise ValueError("Expected shares between 0 and 1, and rates that fall, in charts.")
 
     @property
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
@@ -69,8 +75,8 @@ class Charts:
 
     def thresholds(self, rates: np.ndarray) -> np.ndarray:
         """The height of each chart that is passed at these rates by step ``[K]``."""
-        start, rate, decay = self.tail.T
-        return start + np.log(np.maximum(rate / rates, 1.0)) / decay
+        pairs = zip(np.log(rates), self.log_rates, strict=True)
+        return np.array([np.interp(-rate, -own, _HEIGHTS) for rate, own in pairs])
 
     def advance(self, statistic: np.ndarray, indicators: np.ndarray) -> np.ndarray:
         """The statistics ``[K, N]`` after a step; NaN among the indicators leaves one as it is."""
@@ -82,7 +88,7 @@ class Charts:
         """The charts of other detectors: by place, and -1 for one that is not known."""
         own = self.normal[:, np.maximum(rows, 0)]
         normal = np.where(rows >= 0, own, self.shared[:, None])
-        return Charts(normal, self.shared, self.suspect, self.tail)
+        return Charts(normal, self.shared, self.suspect, self.log_rates)
 
 
 def fit_charts(indicators: np.ndarray, suspect: np.ndarray) -> Charts:
@@ -96,38 +102,40 @@ def fit_charts(indicators: np.ndarray, suspect: np.ndarray) -> Charts:
     counts, steps = np.nansum(indicators, axis=0), known.sum(axis=0)  # [K, N]
     shared = _as_share(counts.sum(axis=1) / np.maximum(steps.sum(axis=1), 1))
     normal = (counts + _SHRINKAGE * shared[:, None]) / (steps + _SHRINKAGE)
-    tail = np.tile([0.0, 1.0, 1.0], (len(suspect), 1))
-    charts = Charts(_as_share(normal), shared, suspect, tail)
-    heights = _excursions(charts, indicators)
-    tails = [_tail(own, total) for own, total in zip(heights, steps.sum(axis=1), strict=True)]
-    return Charts(charts.normal, shared, suspect, np.array(tails))
+    charts = Charts(_as_share(normal), shared, suspect, np.tile(-_HEIGHTS, (len(suspect), 1)))
+    begun = _count_begins(charts, indicators)
+    rates = [_falling(own, total) for own, total in zip(begun, steps.sum(axis=1), strict=True)]
+    return Charts(charts.normal, shared, suspect, np.array(rates))
 
 
 def _as_share(share: np.ndarray) -> np.ndarray:
     return np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE)
 
 
-def _excursions(charts: Charts, indicators: np.ndarray) -> list[np.ndarray]:
-    """Heights of the excursions of each chart from 0."""
-    statistic = np.zeros(indicators.shape[1:])
-    height = np.zeros_like(statistic)
-    found: list[list[np.ndarray]] = [[] for _ in statistic]
-    for step in [*indicators, None]:
-        statistic = statistic * 0 if step is None else charts.advance(statistic, step)
-        ended = (statistic == 0) & (height > 0)
-        for kind, own in enumerate(ended):
-            found[kind].append(height[kind, own])
-        height = np.where(ended, 0.0, np.maximum(height, statistic))
-    return [np.concatenate(own) for own in found]
+def _count_begins(charts: Charts, indicators: np.ndarray) -> np.ndarray:
+    """How many alarms begin at each height ``[K, G]``."""
+    height = _HEIGHTS[:, None, None]
+    statistic = np.zeros((len(_HEIGHTS), *indicators.shape[1:]))
+    on = np.zeros(statistic.shape, dtype=bool)
+    count = np.zeros(statistic.shape[:2], dtype=np.int64)
+    for step in indicators:
+        statistic = np.minimum(charts.advance(statistic, step), height)
+        begins = (statistic >= height) & ~on
+        count += begins.sum(axis=2)
+        on = (on | begins) & (statistic > 0)
+    return count.T
 
 
-def _tail(heights: np.ndarray, steps: int) -> tuple[float, float, float]:
-    """Start, rate and decay of the tail of the heights."""
-    count = max(_FEWEST, len(heights) // 10)
-    if len(heights) < 2 * count:
-        return 0.0, 1.0, 1.0
-    ascending = np.sort(heights)
-    start = ascending[-count - 1]
-    excess = (ascending[-count:] - start).mean()
-    decay = 1.0 if excess <= 1.0 else 1 / excess  # no faster than for independent readings
-    return float(start), count / steps, float(decay)
+def _falling(begun: np.ndarray, steps: int) -> np.ndarray:
+    """Logarithm of the rate at each height, extrapolated where too few alarms begin."""
+    known = int((begun >= _FEWEST).cumprod().sum())
+    if known == 0:
+        return -_HEIGHTS
+    rates = np.minimum.accumulate(np.log(begun[:known] / steps))
+    higher = np.flatnonzero(rates >= rates[-1] + np.log(4))  # from there it fell to a quarter
+    if not len(higher):
+        return -_HEIGHTS
+    span = _HEIGHTS[known - 1] - _HEIGHTS[higher[-1]]
+    decay = min((rates[higher[-1]] - rates[-1]) / span, 1.0)
+    beyond = rates[-1] - decay * (_HEIGHTS[known:] - _HEIGHTS[known - 1])
+    return np.concatenate([rates, beyond])

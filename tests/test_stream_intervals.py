@@ -102,7 +102,7 @@ def test_the_command_writes_alarms_that_the_other_lists(trained, tmp_path, monke
         cells = ["" if np.isnan(v) else f"{v:.4g}" for v in series.values[k, :, 0]]
         lines.append(",".join([f"{series.timestamps[k]}+00:00", *cells]))
     (tmp_path / "in.csv").write_text("\n".join(lines) + "\n")
-    words = ["stream", f"--ckpt_path={path}", "--input=in.csv", "--adapt", "--alarm_rate=0.05"]
+    words = ["stream", f"--ckpt_path={path}", "--input=in.csv", "--adapt", "--alarm_rate=0.005"]
     main([*words, "--output=out.csv"])
     main([*words, "--output=out.parquet", "--state=other.db"])
     table = pq.read_table("out.parquet")
