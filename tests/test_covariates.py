@@ -87,7 +87,7 @@ def test_batches_profiles_and_checkpoints_obey_the_holidays(tmp_path):
     loaded = socialgraph.load(tmp_path / "a.ckpt")
     assert loaded.spec.holidays == "TW"
     stream = StreamingForecaster(loaded)
-    batch = stream._make_batch(series.timestamps[189:193], torch.zeros(4, 6, 2))
+    batch = stream.backend.make_batch(series.timestamps[189:193], np.zeros((4, 6, 2), np.float32))
     assert batch["day_of_week"].tolist() == [[6, 6, 6, 1]]
     with pytest.raises(ValueError, match=r"holidays = TW.*holidays = None.*data.holidays"):
         trainer.test(loaded, make_data(series, known=None))
