@@ -20,8 +20,8 @@ REFITS = ("every", "warm", "never")
 
 
 def shorten(report: dict) -> dict:
-    """What the tables need of a ``backtest.json``: no group but quarters, states and outages."""
-    kept = ("fold", "state", "outage", "weekday")
+    """What the tables need of a ``backtest.json``: no group but folds, states and outages."""
+    kept = ("fold", "state", "outage")
     models = {
         model: {
             target: {**own, "by": {group: own["by"][group] for group in kept}}
@@ -33,8 +33,8 @@ def shorten(report: dict) -> dict:
     for rival, targets in report["tests"]["rivals"].items():
         tests[rival] = {}
         for target, test in targets.items():
-            by = {group: test["by"][group] for group in (*kept, "detector")}
-            tests[rival][target] = {"all": test["all"], "by": by}
+            by = {group: test["by"][group] for group in kept}
+            tests[rival][target] = {**test, "by": by}
     return {
         "protocol": report["protocol"],
         "folds": report["folds"],
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         own += ["--refit_epochs", str(args.refit_epochs)] if refit == "warm" else []
         if args.quick:
             own += ["--trainer.limit_train_batches=2", "--overwrite"]
-        seconds, _ = run_command(
+        run_command(
             [
                 *("backtest", "--config", str(args.config), "--folds", str(args.folds)),
                 *("--step", args.step, "--val", args.val, "--refit", refit),
@@ -62,7 +62,8 @@ def main(argv: list[str] | None = None) -> None:
             ]
         )
         report = json.loads((folder / "backtest.json").read_text())
-        results.append({"refit": refit, "seconds": seconds, **shorten(report)})
+        spent = [fold["fit_seconds"] + fold["score_seconds"] for fold in report["folds"]]
+        results.append({"refit": refit, "seconds": sum(spent), **shorten(report)})
         if refit != "every":
             results[-1]["than_every"] = compare_runs(folder, folders["every"])
         print(f"{args.config.stem}: {refit}", flush=True)

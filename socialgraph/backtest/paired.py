@@ -38,6 +38,8 @@ def day_weights(days: int, block: float, draws: int = 2000, seed: int = 0) -> np
         draws: how many draws.
         seed: of the draws.
     """
+    if days == 0:
+        return np.zeros((draws, 0))
     from arch.bootstrap import StationaryBootstrap
 
     bootstrap = StationaryBootstrap(block, np.arange(days), seed=seed)

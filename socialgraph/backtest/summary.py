@@ -185,10 +185,23 @@ def _test_rival(tables: dict, rival: str, target: str, days: np.ndarray) -> dict
     by = {}
     for group in GROUPS:
         mine, its = (_cube(tables[group], group, m, target, days) for m in (NETWORK, rival))
-        results = compare_sums(mine.sums[0], its.sums[0], mine.sums[3], weights)
+        if group == "fold":
+            results = _test_folds(mine.sums, its.sums)
+        else:
+            results = compare_sums(mine.sums[0], its.sums[0], mine.sums[3], weights)
         pairs = zip(mine.values, results, strict=True)
         by[group] = {value: result for value, result in pairs if result["days"]}
     return {"block_days": round(block, 2), "all": overall, "by": by}
+
+
+def _test_folds(own: np.ndarray, other: np.ndarray) -> list[dict]:
+    """Test of each fold by itself: its days alone tell how long its blocks have to be."""
+    results = []
+    for fold in range(own.shape[2]):
+        days = own[3, :, fold] > 0
+        overall, block, _ = _test_all(*(sums[:, days, fold : fold + 1] for sums in (own, other)))
+        results.append({**overall, "block_days": round(block, 2)})
+    return results
 
 
 def _test_all(own: np.ndarray, other: np.ndarray) -> tuple[dict, float, np.ndarray]:
