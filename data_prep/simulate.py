@@ -69,7 +69,7 @@ def simulate(
     network = build_network(num_detectors, num_freeways, roads)
     cells = place_detectors(num_detectors, network.road)
     weather = conditions(network, days, begin, traffic)
-    progress = tqdm(weather, total=days, unit="day", disable=not show_progress)
+    progress = tqdm(weather, total=days, unit="day", disable=None if show_progress else True)
     counts = run(network, cells, fill(network, begin), progress, interval_minutes)
     values = observe(network, cells, *counts, devices)
     values[outages(*values.shape[:2], interval_minutes, devices)] = np.nan

@@ -149,7 +149,8 @@ def _text_frames(
     table_format: TableFormat,
 ) -> Iterator[pd.DataFrame]:
     wanted = [*texts, *numbers]
-    places = {name: list(header).index(name) for name in wanted}
+    # Names as texts: pandas takes whole numbers for places among those that are used.
+    places = {name: str(list(header).index(name)) for name in wanted}
     with TableText(path, table_format, len(header)) as text, _told(path, table_format):
         reader = pd.read_csv(
             cast("TextIOBase", text),
@@ -157,9 +158,9 @@ def _text_frames(
             decimal=table_format.decimal or ".",
             thousands=table_format.thousands or None,
             header=None,
-            names=list(range(len(header))),
+            names=[str(place) for place in range(len(header))],
             index_col=False,
-            usecols=sorted(places.values()),
+            usecols=sorted(places.values(), key=int),
             dtype={places[name]: str for name in texts},
             keep_default_na=False,
             na_values=cast("dict", {places[name]: _NULL_TEXTS for name in numbers}),

@@ -1,12 +1,9 @@
 """Intervals of a stream that follow drift."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-
-from socialgraph.conformal import ordered
 
 __all__ = ["AdaptiveIntervals"]
 
@@ -39,11 +36,13 @@ class AdaptiveIntervals:
 
     def __init__(self, levels: Sequence[float], step: np.timedelta64) -> None:
         self.levels, self.step = list(levels), step
-        self.shift: Tensor | None = None  # [P, N, F, L]
-        self.width: Tensor | None = None  # [P, N, F], mean
-        self._told: dict[np.datetime64, Tensor] = {}  # by the time at which it was told
+        self.shift: np.ndarray | None = None  # [P, N, F, L]
+        self.width: np.ndarray | None = None  # [P, N, F], mean
+        self._told: dict[str, np.ndarray] = {}  # by the time at which it was told
 
-    def update(self, issued: np.datetime64, forecast: dict[str, Tensor], truth: Tensor) -> Tensor:
+    def update(
+        self, issued: np.datetime64, forecast: Mapping[str, np.ndarray], truth: np.ndarray
+    ) -> np.ndarray:
         """Learn from the readings of a time, and correct what is forecast then.
 
         Args:
@@ -55,36 +54,40 @@ class AdaptiveIntervals:
         Returns:
             The quantiles to tell ``[P, N, F, L]``.
         """
-        quantiles = forecast["quantiles"].detach().cpu()
+        quantiles, point = (np.asarray(forecast[name]) for name in ("quantiles", "forecast"))
         width = quantiles[..., -1] - quantiles[..., 0]
         if self.shift is None or self.width is None:
-            self.shift, self.width = torch.zeros_like(quantiles), width.clone()
-        self._learn(np.datetime64(issued, "s"), truth.detach().cpu())
-        self.width += _MEMORY * (width - self.width)
-        point = forecast["forecast"].detach().cpu()
-        told = ordered(quantiles + self.shift, point, self.levels)
-        self._told[np.datetime64(issued, "s")] = told
-        return told.to(forecast["quantiles"].device)
+            self.shift, self.width = np.zeros_like(quantiles), width
+        now = issued.astype("datetime64[s]")
+        self.shift = self._learn(now, self.shift, self.width, np.asarray(truth))
+        self.width = self.width + _MEMORY * (width - self.width)
+        told = _ordered(quantiles + self.shift, point, self.levels)
+        oldest = now - len(told) * self.step
+        kept = {name: part for name, part in self._told.items() if np.datetime64(name) > oldest}
+        self._told = kept | {str(now): told}
+        return told
 
-    def take(self, rows: Tensor) -> None:
+    def take(self, rows: np.ndarray) -> None:
         """Follow other detectors: by place, and -1 for one that was not followed.
 
-        A new detector begins without a shift, and what was told before is forgotten.
+        A new detector begins without a shift, and what was told before is forgotten if there is
+        one, or another order.
         """
-        self._told = {}
         if self.shift is None or self.width is None:
             return
-        known, place = rows >= 0, rows.clamp(min=0)
-        self.shift = torch.where(known.view(1, -1, 1, 1), self.shift[:, place], 0.0)
-        mean = self.width.mean(dim=1, keepdim=True)
-        self.width = torch.where(known.view(1, -1, 1), self.width[:, place], mean)
+        if np.array_equal(rows, np.arange(self.shift.shape[1])):
+            return
+        self._told = {}
+        mean = self.width.mean(axis=1, keepdims=True)
+        self.shift = np.where((rows >= 0)[:, None, None], self.shift[:, rows], 0.0)
+        self.width = np.where((rows >= 0)[:, None], self.width[:, rows], mean)
 
-    def state(self) -> dict:
-        """Plain values and tensors to save."""
-        told = {str(time): part for time, part in self._told.items()}
-        return {"levels": self.levels, "shift": self.shift, "width": self.width, "told": told}
+    def state(self) -> dict[str, Any]:
+        """Arrays and plain values by name, to save."""
+        told = {f"told/{time}": part for time, part in self._told.items()}
+        return {"levels": self.levels, "shift": self.shift, "width": self.width, **told}
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Take what :meth:`state` gave.
 
         Raises:
@@ -96,19 +99,28 @@ class AdaptiveIntervals:
                 f"{state['levels']}). Start the stream anew."
             )
         self.shift, self.width = state["shift"], state["width"]
-        self._told = {np.datetime64(time, "s"): part for time, part in state["told"].items()}
+        told = {name.removeprefix("told/"): part for name, part in state.items() if "/" in name}
+        self._told = told
 
-    def _learn(self, now: np.datetime64, truth: Tensor) -> None:
-        """Move the shifts by what was told for this time, and forget what is too old."""
-        level = torch.tensor(self.levels)
-        horizon = len(self.shift)
-        for ahead in range(1, 1 + horizon):
-            told = self._told.get(now - ahead * self.step)
+    def _learn(
+        self, now: np.datetime64, shift: np.ndarray, width: np.ndarray, truth: np.ndarray
+    ) -> np.ndarray:
+        """The shifts, moved by what was told for this time."""
+        shift, level = shift.copy(), np.array(self.levels)
+        for ahead in range(1, 1 + len(shift)):
+            told = self._told.get(str(now - ahead * self.step))
             if told is None:
                 continue
-            known = ~truth.isnan().unsqueeze(-1)
-            below = (truth.unsqueeze(-1) <= told[ahead - 1]).float()
-            move = _RATE * self.width[ahead - 1].unsqueeze(-1) * (level - below)
-            self.shift[ahead - 1] += torch.where(known, move, 0.0)
-        oldest = now - horizon * self.step
-        self._told = {time: part for time, part in self._told.items() if time > oldest}
+            below = truth[..., None] <= told[ahead - 1]
+            move = _RATE * width[ahead - 1, ..., None] * (level - below)
+            shift[ahead - 1] += np.where(np.isnan(truth)[..., None], 0.0, move)
+        return shift
+
+
+def _ordered(quantiles: np.ndarray, point: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """As :func:`socialgraph.conformal.ordered`, of arrays."""
+    below = sum(level < 0.5 for level in levels)
+    lower = np.minimum(quantiles[..., :below], point[..., None])[..., ::-1]
+    upper = np.maximum(quantiles[..., below:], point[..., None])
+    parts = np.minimum.accumulate(lower, axis=-1)[..., ::-1], np.maximum.accumulate(upper, axis=-1)
+    return np.concatenate(parts, axis=-1)

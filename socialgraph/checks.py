@@ -2,12 +2,14 @@
 
 import math
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from socialgraph.checkpoint import recipe_of
+from socialgraph.objective import Objective
+from socialgraph.scaler import Scaling
 from socialgraph.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_graph",
+    "check_objective",
     "check_options",
     "check_trainer",
     "poolings_of",
@@ -54,6 +57,19 @@ def check_trainer(trainer: pl.Trainer) -> None:
         raise ValueError(
             "Expected a precision that keeps readings and errors exact (got "
             f"'{trainer.precision}'). Use 'bf16-mixed' or '16-mixed'."
+        )
+
+
+def check_objective(objective: Objective | None, given: DataSpec) -> None:
+    """Refuse quantiles of deviations: what serves any network forecasts points.
+
+    Raises:
+        ValueError: for a training on several networks with another objective than a point.
+    """
+    if objective is not None and objective.width > 1 and given.scaling not in get_args(Scaling):
+        raise ValueError(
+            "A training on several networks ('data.networks') is for points (got the objective "
+            f"{type(objective).__name__}). Leave 'model.objective' out, or train on one series."
         )
 
 

@@ -25,6 +25,7 @@ _COMMANDS = {
     "compare": ("compare", "Put results of one protocol into one table."),
     "stream": ("stream.command", "Follow readings as they come, and forecast after each."),
     "serve": ("serve.command", "Take readings and give forecasts over HTTP."),
+    "alarms": ("alarms_cli", "List the alarms of a table of forecasts."),
     "export": ("export", "Write a checkpoint as ONNX or as a torch program."),
     "report": ("report", "Write what a checkpoint can do as one page, to look at."),
     "plot": ("plot", "Draw a table of forecasts."),

@@ -31,6 +31,8 @@ class Result(NamedTuple):
 def read_results(path: str | Path) -> list[Result]:
     """The results of a file of ``socialgraph test`` (one) or ``backtest`` (one per forecaster).
 
+    Rivals that forecast a sample of the detectors are left out: their errors are of other readings.
+
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is none of these, or was written before they had a protocol.
@@ -51,6 +53,7 @@ def read_results(path: str | Path) -> list[Result]:
                 model["targets"],
             )
             for name, model in models.items()
+            if not model.get("sample")
         ]
     except (KeyError, AttributeError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(

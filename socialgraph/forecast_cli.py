@@ -45,6 +45,8 @@ def main(args: Sequence[str] | None = None) -> None:
     with replacing(stem.with_suffix(".csv")) as temporary:
         _with_texts(table).to_csv(temporary, index=False, float_format="%.6g")
     print(f"forecast    {stem.with_suffix('.csv')} {stem.with_suffix('.parquet')}")
+    if len(table.columns) == 4 + len(series.feature_names):
+        print("note        no intervals: the history has fewer than 64 whole windows.")
     if importlib.util.find_spec("matplotlib") is None:
         print("picture     none: pip install 'socialgraph[plot]'")
         return
@@ -163,6 +165,8 @@ def _print_scores(scores: dict[str, dict[str, float]], series: TrafficSeries) ->
         cells = "".join(f"{'-' if np.isnan(n) else format(n, '.2f'):>12}" for n in numbers)
         print(f"{label:<22}{cells}")
         print(f"{'':<22}  {_verdict(errors)}")
+        if np.isfinite(errors["coverage"]):
+            print(f"{'':<22}  {errors['coverage']:.0%} of the readings in the interval of 90%")
     print()
 
 

@@ -5,13 +5,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
+from socialgraph.calibration import Calibration, begin_calibration
 from socialgraph.checkpoint import (
     check_entries,
     check_resumable,
@@ -19,23 +20,25 @@ from socialgraph.checkpoint import (
     check_unfinished,
     network_of,
     objective_of,
-    profile_of,
     read_checkpoint,
     recipe_of,
 )
 from socialgraph.checkpoint_io import WholeCheckpoints
 from socialgraph.checks import (
     check_graph,
+    check_objective,
     check_options,
     check_trainer,
     poolings_of,
     tell_types_of_edges,
     tell_unwritable,
 )
-from socialgraph.conformal import Conformal, Residuals, calibrated_levels
+from socialgraph.conformal import Conformal
+from socialgraph.cusum import Charts
 from socialgraph.finite import check_finite, check_weights
 from socialgraph.forecasting import forecast_series
 from socialgraph.graph import GraphBuilder
+from socialgraph.kept import keep_parts, take_parts
 from socialgraph.logger import MetricsLogger
 from socialgraph.metrics import ForecastErrors, IntervalErrors, errors_from_sums
 from socialgraph.objective import Objective, Point
@@ -44,7 +47,7 @@ from socialgraph.profile import DailyProfile
 from socialgraph.reading import read_batch, reads_profile, rows_of, scale_attributes, silence_part
 from socialgraph.recipe import make
 from socialgraph.resuming import StoppedTraining, random_state, take_average, tell_of_average
-from socialgraph.scaler import Scaler, Scaling
+from socialgraph.scaler import Scaler
 from socialgraph.series import TrafficSeries
 from socialgraph.spec import DataSpec
 from socialgraph.step_mean import StepMean
@@ -139,7 +142,8 @@ class Forecaster(pl.LightningModule):
         self.usual: DailyProfile | None = None  # of the given ones
         self.conformal: Conformal | None = None  # of the trained detectors
         self.bounds: Conformal | None = None  # of the given ones
-        self._residuals: Residuals | None = None
+        self.charts: Charts | None = None  # of alarms, of the trained detectors
+        self._calibration: Calibration | None = None  # of the validation that runs
         self.unseen: Tensor | None = None  # places of given detectors that were not in training
         self.graph: GraphBuilder | None = None
         self.attributes: Tensor | None = None  # of the given detectors, scaled
@@ -172,6 +176,7 @@ class Forecaster(pl.LightningModule):
             if not self.training:  # as one that was loaded
                 self.train()
             self.graph = datamodule.graph
+            check_objective(self.objective, self.given)
             self._begin(datamodule.fitted_spec())
             self._freeze()
             if self.wants_profile:
@@ -338,31 +343,27 @@ class Forecaster(pl.LightningModule):
         return self.given.horizon * self.given.num_targets * len(self.given.vdids)
 
     def on_validation_epoch_start(self) -> None:
-        """Begin to calibrate intervals, in a training on one series."""
-        training = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
-        units = self.given.scaling in get_args(Scaling)  # not deviations of several networks
-        if training and units and self.coverage is not None:
-            self._residuals = Residuals(calibrated_levels(self.objective.levels, self.coverage))
+        """Begin to calibrate intervals and alarms, in a training."""
+        self._calibration = begin_calibration(self)
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        """Add a batch to the validation errors, and to what calibrates intervals."""
+        """Add a batch to the validation errors, and to what is calibrated."""
         prediction = self.predict(batch)
-        known = batch["targets"], batch["target_mask"]
-        self.errors["val"].update(self.objective.point(prediction), *known)
-        if self._residuals is not None:
-            quantiles = self.objective.quantiles(prediction, self._residuals.levels)
-            self._residuals.add(quantiles, *known)
+        point = self.objective.point(prediction)
+        self.errors["val"].update(point, batch["targets"], batch["target_mask"])
+        if self._calibration is not None:
+            self._calibration.add(batch, prediction)
 
     def on_validation_epoch_end(self) -> None:
         """Log the errors over all validation windows, and keep them in :attr:`val_errors`.
 
-        Intervals are calibrated for the weights that were validated, so that each checkpoint holds
-        its own; with several processes, by the windows of this one.
+        Intervals and alarms are calibrated for the weights that were validated, so that each
+        checkpoint holds its own.
         """
         self.val_errors = self._log_errors("val")
-        if self._residuals is not None:
-            self.conformal = self.bounds = self._residuals.calibrate()
-            self._residuals = None
+        if self._calibration is not None:
+            self.conformal, self.charts = self._calibration.result()
+            self.bounds, self._calibration = self.conformal, None
 
     def test_step(self, batch: dict, batch_idx: int) -> None:
         """Add a batch to the test errors."""
@@ -417,13 +418,7 @@ class Forecaster(pl.LightningModule):
         check_weights(self.named_parameters())
         if "callbacks" not in checkpoint and self._trainer is not None:
             take_average(self, checkpoint)
-        checkpoint["spec"] = self.spec.to_dict()
-        checkpoint["network"] = recipe_of(self.network)
-        checkpoint["objective"] = recipe_of(self.objective)
-        if self.profile is not None:
-            checkpoint["profile"] = {n: part.cpu() for n, part in self.profile.named_buffers()}
-        if self.conformal is not None:
-            checkpoint["conformal"] = self.conformal.entries()
+        keep_parts(self, checkpoint)
         if self._trainer is not None and self.trainer.datamodule is not None:
             checkpoint["data"] = self.trainer.datamodule.describe()
         checkpoint["total_steps"] = self._total_steps
@@ -452,16 +447,7 @@ class Forecaster(pl.LightningModule):
         self._adopt(spec)
         if self._trainer is not None and self.trainer.training:
             self._freeze()
-        self.profile = profile_of(checkpoint, spec)
-        if self.wants_profile and self.profile is None:
-            raise ValueError(
-                "The checkpoint has no 'profile', which its network reads. It was changed, or "
-                "written for another network: train again."
-            )
-        if self.profile is not None:
-            self.profile.to(self.device)
-        sizes = spec.horizon, len(spec.vdids), spec.num_targets
-        self.conformal = Conformal.of(checkpoint.get("conformal"), sizes)
+        take_parts(self, checkpoint, spec)
         check_same_network(recipe_of(self.network), checkpoint["network"])
         if self._trainer is None or self.trainer.training:
             self.follow(self.given if self._trainer is not None else spec)
@@ -557,7 +543,7 @@ class Forecaster(pl.LightningModule):
         build_network(self.network, spec, self.objective.width)
         self.spec = spec
         self.scaler = Scaler(spec.loc, spec.scale, spec.limit).to(self.device)
-        self.conformal = self.bounds = None  # of other weights or data
+        self.conformal = self.bounds = self.charts = None  # of other weights or data
 
     def _target_weight(self) -> Tensor:
         scale = self.scaler.scale[: self.spec.num_targets]

@@ -14,7 +14,9 @@
 root attributes                        MAY: ``schema_version``, ``dataset_name``,
                                        ``interval_minutes``, ``timezone`` (IANA name, else UTC),
                                        ``units`` (one per feature), ``missing`` (how the source
-                                       coded it), ``source``, ``created_by``
+                                       coded it), ``null_values`` and ``ranges`` (JSON: the
+                                       numbers that mean missing, and the lowest and highest
+                                       plausible reading, by feature), ``source``, ``created_by``
 =====================================  ============================================================
 
 A file without the MAY entries is read with what can be inferred. Files of version 1 have times on
@@ -112,6 +114,8 @@ def write_parts(path: str | Path, series: TrafficSeries, parts: Iterable[np.ndar
         file.attrs["units"] = _fixed(series.units)
         for name in ("dataset_name", "timezone", "source", "missing"):
             file.attrs[name] = _fixed(getattr(series, name))
+        for name in ("null_values", "ranges"):
+            file.attrs[name] = _fixed(json.dumps(getattr(series, name)))
 
 
 def _create_features(file: h5py.File, shape: tuple[int, ...]) -> h5py.Dataset:
@@ -400,8 +404,25 @@ def _make_series(
         interval_minutes=_interval(file),
         vd_info=_read_info(file, vdids),
         edges=_read_edges(file),
+        null_values=_rules(file, "null_values"),
+        ranges=_rules(file, "ranges"),
         **text,
     )
+
+
+def _rules(file: h5py.File, name: str) -> dict[str, list[float]]:
+    """Finite numbers by feature; none if the file does not tell."""
+    try:
+        found = json.loads(_text(file.attrs.get(name, "")) or "{}")
+        rules = {str(feature): [float(n) for n in numbers] for feature, numbers in found.items()}
+        whole = name != "ranges" or all(len(span) == 2 for span in rules.values())
+        finite = all(np.isfinite(numbers).all() for numbers in rules.values())
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        text = f"'{file.filename}': the attribute '{name}' is damaged ({error})."
+        raise SchemaError(text) from error
+    if not (whole and finite):
+        raise SchemaError(f"'{file.filename}': the attribute '{name}' holds {rules}.")
+    return rules
 
 
 def _open(path: str | Path) -> h5py.File:

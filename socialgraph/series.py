@@ -47,6 +47,8 @@ class TrafficSeries:
         timezone: zone of the network (IANA name), for the calendar and for people.
         dataset_name, source: what the data are, and where they came from.
         missing: how the source coded a missing reading.
+        null_values: numbers by which the source says it, by feature.
+        ranges: lowest and highest plausible reading, by feature.
         vd_info: further attributes of detectors, by id.
         edges: lengths of ways between the detectors, if they are known.
 
@@ -70,6 +72,8 @@ class TrafficSeries:
     missing: str = ""
     vd_info: dict[str, dict] = field(default_factory=dict)
     edges: RoadDistances | None = None
+    null_values: dict[str, list[float]] = field(default_factory=dict)
+    ranges: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.vdids = [as_id(vdid) for vdid in self.vdids]

@@ -116,6 +116,8 @@ class DataSpec:
             lon=series.lon,
             edges=series.edges,
             dataset_name=series.dataset_name,
+            null_values=_of(series.feature_names, series.null_values),
+            ranges=_of(series.feature_names, series.ranges),
         )
 
     @property
@@ -313,6 +315,10 @@ class DataSpec:
         rows = self.rows(vdids)
         values = np.where((rows >= 0)[:, None], self.attribute_values[rows], np.nan)
         return replace(self, vdids=vdids, lat=lat, lon=lon, edges=edges, attribute_values=values)
+
+
+def _of(features: Sequence[str], rules: dict[str, list[float]]) -> dict[str, list[float]]:
+    return {name: list(rules[name]) for name in features if name in rules}
 
 
 def _shared(period: dict, given: DataSpec) -> bool:

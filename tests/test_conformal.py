@@ -155,7 +155,7 @@ def test_intervals_of_a_trained_network_hold_what_they_promise(trained, tmp_path
     said = capsys.readouterr().out
     told = json.loads((tmp_path / "e.json").read_text())["targets"]["speed"]["intervals"]
     assert told["nominal"] == 0.9
-    assert told["coverage_all"] == pytest.approx(0.9, abs=0.02)
+    assert told["coverage_all"] == pytest.approx(0.9, abs=0.03)
     assert f"{100 * told['coverage_all']:.1f} % of the readings are between" in said
     widths = [told["by_detector"][f"VD-{i}"]["width"] for i in range(6)]
     assert widths[5] > 1.4 * widths[0]

@@ -7,7 +7,7 @@ import torch
 from socialgraph.data import Windows, window_starts
 from socialgraph.pretrained import local
 from socialgraph.pretrained.history import History
-from socialgraph.pretrained.local import LocalRidge, network_share
+from socialgraph.pretrained.local import Compared, LocalRidge, Mixture, compare, intervals_of
 from tests.conftest import make_series
 
 WINDOWS = Windows(6, 4)
@@ -61,8 +61,9 @@ def test_the_better_of_both_gets_the_share(good):
             wrong = 100.0 * (steps if good else 1 - steps).view(1, 4, 1, 1)
             yield batch["targets"] + wrong, batch
 
-    share = network_share(history, starts, apply)
+    share = Mixture(history, starts, apply, []).share
     assert share.flatten().tolist() == [float(s) for s in (1 - steps if good else steps)]
+    assert (Mixture(history, starts, apply, [], adapt=False).share == 1).all()
 
 
 def test_the_windows_that_are_compared_share_no_step_with_those_that_are_fitted(monkeypatch):
@@ -79,7 +80,7 @@ def test_the_windows_that_are_compared_share_no_step_with_those_that_are_fitted(
         return LocalRidge(history, starts)
 
     monkeypatch.setattr(local, "LocalRidge", fit)
-    network_share(history, starts, apply)
+    compare(history, starts, apply)
     first = torch.searchsorted(history.collator.seconds, torch.cat(seen).min()).item() - 5
     assert first == 4 * len(starts) // 5
     assert max(fitted) + WINDOWS.length == first - 1
@@ -88,6 +89,27 @@ def test_the_windows_that_are_compared_share_no_step_with_those_that_are_fitted(
 def test_without_enough_history_the_network_is_alone():
     history, starts = history_of(steps=72)
     assert len(starts) == 63
-    share = network_share(history, starts, lambda batches: pytest.fail("nothing is compared"))
-    assert share.flatten().tolist() == [1.0] * 4
+    alone = Mixture(history, starts, lambda batches: pytest.fail("nothing is compared"), [0.9])
+    assert alone.share.flatten().tolist() == [1.0] * 4
+    assert alone.quantiles(torch.zeros(1, 4, 6, 1)) is None
     assert LocalRidge(history, starts[:0]).weight.abs().max() == 0  # what is usual, then
+
+
+def test_intervals_are_quantiles_of_what_the_mixture_was_wrong_by():
+    draw = torch.Generator().manual_seed(0)
+    size = (999, 2, 3, 1)
+    targets = torch.randn(size, generator=draw) * torch.tensor([1.0, 2.0, 5.0]).view(3, 1)
+    network, ridge = torch.full(size, 4.0), torch.full(size, -2.0)
+    found = Compared(network, ridge, targets, torch.ones(size, dtype=torch.bool))
+    share = torch.tensor([1.0, 0.5]).view(2, 1, 1)
+    made = intervals_of(found, share, [0.05, 0.95])
+    point = torch.tensor([4.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 3, 1)
+    lower, upper = made.correct(point[..., None].expand(1, 2, 3, 1, 2), point).unbind(-1)
+    # The truth does not know what was forecast, but an interval holds its forecast.
+    shared = 0.05 * 3 * 999
+    expected = torch.sort(targets.transpose(1, 2).flatten(0, 1)[:, 0, 0]).values[int(shared)]
+    own = torch.sort(targets[:, 0, 0, 0]).values[49]
+    weight = 999 / 1199
+    expected = weight * own + (1 - weight) * expected
+    assert lower[0, 0, 0, 0].item() == pytest.approx(expected.item(), abs=0.02)
+    assert (upper >= point).all()

@@ -12,6 +12,7 @@ from torch import nn
 
 import socialgraph
 from socialgraph.cli import main
+from socialgraph.data import NetworksDataModule, Windows
 from socialgraph.export import export_forecaster
 from socialgraph.forecaster import Forecaster
 from socialgraph.nn import LinearEncoder, SocialGraphNet
@@ -157,6 +158,14 @@ def test_a_network_of_another_width_is_refused(trained, traffic_file, tmp_path):
     wrong = Forecaster(objective=Quantile())
     with pytest.raises(ValueError, match="of another objective: Quantile"):
         make_trainer(tmp_path).test(wrong, make_data(file, targets=None), str(path))
+
+
+def test_a_training_on_several_networks_is_for_points(tmp_path):
+    series = make_series()
+    data = NetworksDataModule([series, series], windows=Windows(6, 3))
+    forecaster = Forecaster(make_quantile_network(), objective=Quantile())
+    with pytest.raises(ValueError, match="is for points"):
+        make_trainer(tmp_path).fit(forecaster, data)
 
 
 def test_a_checkpoint_of_before_objectives_is_a_point_with_its_loss(traffic_file, tmp_path):

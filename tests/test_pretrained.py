@@ -46,7 +46,14 @@ def values_of(table, feature, vdids):
 
 def test_every_feature_is_forecast_in_its_unit(forecaster, series):
     table = forecaster.forecast(series)
-    assert list(table.columns) == ["issued", "time", "step", "detector", "speed", "flow"]
+    names = [f"{name}{end}" for name in ("speed", "flow") for end in ("", "_p05", "_p95")]
+    assert list(table.columns) == ["issued", "time", "step", "detector", *names]
+    for name in ("speed", "flow"):
+        assert (table[f"{name}_p05"] <= table[name]).all()
+        assert (table[name] <= table[f"{name}_p95"]).all()
+    plain = forecaster.forecast(series, coverage=None)
+    assert list(plain.columns[4:]) == ["speed", "flow"]
+    np.testing.assert_array_equal(plain["flow"], table["flow"])
     assert len(table) == 12 * 6
     np.testing.assert_allclose(table["flow"].mean() / table["speed"].mean(), 10, rtol=0.3)
     alone = forecaster.forecast(series.select(["flow"]))
@@ -205,7 +212,9 @@ def test_without_positions_and_from_a_file_of_data_prep(table, weights, series, 
         main(["forecast", str(table / path), f"--checkpoint={weights}", f"--output={table / path}"])
     said = capsys.readouterr().out
     assert "no positions: forecast without neighbours" in said
-    assert list(pd.read_parquet(table / "data.parquet").columns)[-2:] == ["speed", "flow"]
+    assert "no intervals" not in said
+    columns = list(pd.read_parquet(table / "data.parquet").columns)
+    assert [name for name in columns[4:] if "_p" not in name] == ["speed", "flow"]
 
 
 @pytest.mark.parametrize(

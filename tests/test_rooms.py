@@ -82,7 +82,39 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/scaler.py": (set(), {"torch"}),
     "socialgraph/profile.py": (set(), {"torch"}),
-    "socialgraph/adaptive.py": ({"socialgraph.conformal"}, {"torch"}),
+    "socialgraph/cusum.py": (set(), set()),
+    "socialgraph/alarms.py": (
+        {
+            "socialgraph.cusum",
+            "socialgraph.forecaster",
+            "socialgraph.quiet",
+            "socialgraph.table",
+        },
+        {"torch"},
+    ),
+    "socialgraph/calibration.py": (
+        {
+            "socialgraph.conformal",
+            "socialgraph.cusum",
+            "socialgraph.forecaster",
+            "socialgraph.quiet",
+            "socialgraph.scaler",
+        },
+        {"torch"},
+    ),
+    "socialgraph/kept.py": (
+        {
+            "socialgraph.alarms",
+            "socialgraph.checkpoint",
+            "socialgraph.conformal",
+            "socialgraph.forecaster",
+            "socialgraph.spec",
+        },
+        set(),
+    ),
+    "socialgraph/quiet.py": ({"socialgraph.conformal", "socialgraph.cusum"}, {"torch"}),
+    "socialgraph/alarms_cli.py": ({"socialgraph.atomic"}, set()),
+    "socialgraph/adaptive.py": (set(), set()),
     "socialgraph/conformal.py": (set(), {"torch"}),
     "socialgraph/losses.py": (set(), {"torch"}),
     "socialgraph/metrics.py": ({"socialgraph.losses"}, {"torch", "torchmetrics"}),
@@ -150,7 +182,13 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"torch"},
     ),
     "socialgraph/checks.py": (
-        {"socialgraph.checkpoint", "socialgraph.forecaster", "socialgraph.spec"},
+        {
+            "socialgraph.checkpoint",
+            "socialgraph.forecaster",
+            "socialgraph.objective",
+            "socialgraph.scaler",
+            "socialgraph.spec",
+        },
         {"torch", "pytorch_lightning"},
     ),
     "socialgraph/reading.py": ({"socialgraph.forecaster", "socialgraph.spec"}, {"torch"}),
@@ -170,13 +208,16 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/forecaster.py": (
         {
+            "socialgraph.calibration",
             "socialgraph.checkpoint",
             "socialgraph.checkpoint_io",
             "socialgraph.checks",
             "socialgraph.conformal",
+            "socialgraph.cusum",
             "socialgraph.finite",
             "socialgraph.forecasting",
             "socialgraph.graph",
+            "socialgraph.kept",
             "socialgraph.logger",
             "socialgraph.metrics",
             "socialgraph.objective",
@@ -195,10 +236,12 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/writers.py": (
         {
+            "socialgraph.alarms",
             "socialgraph.atomic",
             "socialgraph.calendar",
             "socialgraph.error_table",
             "socialgraph.protocol",
+            "socialgraph.quiet",
             "socialgraph.spec",
             "socialgraph.table",
         },
@@ -231,6 +274,9 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/compare.py": ({"socialgraph.error_table", "socialgraph.protocol"}, set()),
     "socialgraph/stream": (
         {
+            "socialgraph.adaptive",
+            "socialgraph.alarms",
+            "socialgraph.table",
             "socialgraph.atomic",
             "socialgraph.calendar",
             "socialgraph.data",
@@ -243,6 +289,16 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.stream",
         },
         {"torch"},
+    ),
+    "socialgraph/serve": (
+        {
+            "socialgraph",
+            "socialgraph.calendar",
+            "socialgraph.serve",
+            "socialgraph.spec",
+            "socialgraph.stream",
+        },
+        set(),
     ),
     "socialgraph/error_table.py": ({"socialgraph.metrics", "socialgraph.spec"}, {"torch"}),
     "socialgraph/finite.py": ({"socialgraph.scaler"}, {"torch"}),
@@ -382,7 +438,7 @@ def test_a_forecast_loads_no_lightning():
 def test_the_root_and_data_prep_load_without_torch_and_pandas():
     code = (
         "import sys, socialgraph, data_prep.__main__, socialgraph.graph, socialgraph.spec, "
-        "socialgraph.stream.command; "
+        "socialgraph.stream.command, socialgraph.serve.command; "
         "assert not {'torch', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

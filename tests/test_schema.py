@@ -1,5 +1,6 @@
 """The HDF5 file: what is written is read, what is broken is refused by name."""
 
+import dataclasses
 import json
 import os
 from datetime import UTC, datetime
@@ -425,3 +426,23 @@ def test_blocks_and_steps_are_parts_of_the_readings(tmp_path):
         np.testing.assert_array_equal(whole, series.values)
     steps = schema.read_steps(tmp_path / "a.h5", 13, 40)
     np.testing.assert_array_equal(steps, series.values[13:40])
+
+
+def test_null_values_and_ranges_are_kept_and_a_file_may_not_tell_them(traffic_file, tmp_path):
+    rules = {"null_values": {"speed": [0.0, -99.0]}, "ranges": {"flow": [0.0, 5000.0]}}
+    schema.write(tmp_path / "ruled.h5", dataclasses.replace(make_series(), **rules))
+    found = schema.read(tmp_path / "ruled.h5")
+    assert {name: getattr(found, name) for name in rules} == rules
+    with h5py.File(traffic_file, "r+") as file:
+        del file.attrs["null_values"], file.attrs["ranges"]
+    assert schema.read(traffic_file).null_values == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"speed": 3}', '{"speed": ["a"]}', '{"speed": [1]}', '{"speed": [0, NaN]}']
+)
+def test_ranges_that_are_none_are_refused(traffic_file, text):
+    with h5py.File(traffic_file, "r+") as file:
+        file.attrs["ranges"] = text
+    with pytest.raises(schema.SchemaError, match="the attribute 'ranges'"):
+        schema.read(traffic_file)

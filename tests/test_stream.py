@@ -9,6 +9,7 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -20,7 +21,7 @@ from socialgraph.data import TrafficDataModule, Windows, graph_tensors
 from socialgraph.forecaster import Forecaster
 from socialgraph.nn import XLSTMEncoder, map_state
 from socialgraph.schema import write
-from socialgraph.stream import StoredStream, StreamingForecaster, StreamStore
+from socialgraph.stream import StoredStream, StoreReader, StreamingForecaster, StreamStore
 from socialgraph.stream.lines import ReadingTable
 from socialgraph.stream.memory import KINDS
 from tests.conftest import ROOT, make_series
@@ -38,6 +39,7 @@ def series():
 def checkpoint(tmp_path_factory, series):
     """Of a network whose encoder carries a state."""
     small = "--model.network.init_args.encoder.init_args.hidden_channels=8"
+    series = dataclasses.replace(series, null_values={"flow": [-77.0]})
     return train(tmp_path_factory.mktemp("stream"), series, "attention", small)
 
 
@@ -661,3 +663,95 @@ def test_a_code_for_missing_gives_the_forecasts_of_empty_cells(
     assert said["coded"].out == said["empty"].out
     assert said["untold"].out != said["empty"].out
     assert "Null values read as missing: 4." in said["coded"].err
+
+
+def test_a_code_that_the_file_of_the_training_tells_is_known(checkpoint, series, tmp_path, capsys):
+    # Cases from outside: stream-missing-code.
+    header, *lines = lines_of(series, range(4))
+    said = {}
+    for name, cell in (("coded", "-77"), ("empty", "")):
+        rows = [",".join([t, a, cell, *rest]) for t, a, _, *rest in (x.split(",") for x in lines)]
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n")
+        words = command(checkpoint, tmp_path, "--input", tmp_path / f"{name}.csv")[3:]
+        main([*words, "--state", str(tmp_path / f"{name}.db")])
+        said[name] = capsys.readouterr()
+    assert said["coded"].out == said["empty"].out
+    assert "Null values read as missing: 4." in said["coded"].err
+
+
+@pytest.mark.parametrize("output", ["none", "-", "one.csv"])
+def test_every_output_and_input_has_a_state_of_its_own(
+    checkpoint, series, tmp_path, output, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "best.ckpt"
+    own.write_bytes(checkpoint.read_bytes())
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines_of(series, range(3))) + "\n")
+        words = ["stream", "--ckpt_path", str(own), "--input", f"{name}.csv", "--output", output]
+        main(words)
+        said = capsys.readouterr()
+        again = output == "one.csv" and name == "b"  # the same output goes on with its state
+        assert f"Lines read: {0 if again else 3}." in said.err
+        assert len(said.out.splitlines()) == (1 + 3 * 24 if output == "-" else 0)
+    assert len(list(tmp_path.glob("*.stream.db"))) == (1 if output == "one.csv" else 2)
+
+
+def test_a_line_that_is_refused_may_be_skipped_and_is_counted(checkpoint, series, tmp_path, capsys):
+    header, *lines = lines_of(series, range(4))
+    rows = [header, lines[0], "broken", lines[1], '"2034', lines[2] + ",7", "2034" + lines[3][4:]]
+    (tmp_path / "in.csv").write_text("\n".join([*rows, lines[3]]) + "\n")
+    words = command(checkpoint, tmp_path, "--input", tmp_path / "in.csv")[3:]
+    main([*words, "--skip_refused"])
+    said = capsys.readouterr().err
+    for text in (
+        "Line 3: expected 13 cells (got 1).",
+        "Line 5: unexpected end of data",  # an open quote takes no other lines along
+        "Line 6: expected 13 cells (got 14).",
+        "Line 7: jumps from 2024-01-01T08:05:00+08:00 to 2034",
+        "Lines read: 3. Left out: 4 refused.",
+    ):
+        assert text in said
+    with StoreReader(tmp_path / "state.db") as reader:
+        assert reader.get("counts") == {"read": 3, "refused": 4}
+        assert reader.issued() == [series.timestamps[step] for step in (0, 1, 3)]
+
+
+def test_a_table_as_parquet_is_written_in_the_end(checkpoint, series, tmp_path, capsys):
+    (tmp_path / "in.csv").write_text("\n".join(lines_of(series, range(3))) + "\n")
+    table = tmp_path / "t.parquet"
+    main(command(checkpoint, tmp_path, "--input", tmp_path / "in.csv", "--output", table)[3:])
+    assert pq.read_table(table).num_rows == 3 * 24
+
+
+@pytest.mark.slow
+def test_a_day_of_2000_detectors_is_followed_in_memory_that_does_not_grow(checkpoint, tmp_path):
+    ids = [f"N{k}" for k in range(2000)]
+    places = [f"{v},{25 + 0.003 * (k // 45)},{121 + 0.003 * (k % 45)}" for k, v in enumerate(ids)]
+    (tmp_path / "d.csv").write_text("\n".join(["vdid,lat,lon", *places]) + "\n")
+    rng = np.random.default_rng(0)
+    words = command(
+        checkpoint, tmp_path, "--input", "-", "--output", "none",
+        "--detectors", tmp_path / "d.csv", "--keep", "1h",
+    )  # fmt: skip
+    words[words.index("state")] = "window"
+    process = subprocess.Popen(
+        words, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdin.write(",".join(["timestamp", *(f"{vdid}:speed" for vdid in ids)]) + "\n")
+    memory, size = [], []
+    for step in range(288):
+        cells = ",".join(f"{v:.1f}" for v in rng.normal(60, 9, len(ids)))
+        process.stdin.write(f"{np.datetime64('2024-01-01T00:00:00') + step * 300}Z,{cells}\n")
+        process.stdin.flush()
+        with open(f"/proc/{process.pid}/statm") as found:
+            memory.append(int(found.read().split()[1]) * 4096 / 2**20)
+        path = tmp_path / "state.db"
+        size.append(path.stat().st_size / 2**20 if path.exists() else 0)
+    said = process.communicate()[1]
+    assert "Lines read: 288." in said
+    assert memory[-1] < memory[100] + 10  # MiB; lines wait in a pipe of a few
+    assert size[-1] < 1.2 * size[100]
+    with StoreReader(tmp_path / "state.db") as reader:
+        assert len(reader.issued()) == 13
+        assert len(reader.forecast(reader.last()).detectors.vdids) == 2000

@@ -11,6 +11,7 @@ from benchmarks.tables.accuracy import (
     unseen,
     zero_shot,
 )
+from benchmarks.tables.backtest import backtest
 from benchmarks.tables.cost import (
     batch_size,
     data_loading,
@@ -22,8 +23,9 @@ from benchmarks.tables.cost import (
 )
 from benchmarks.tables.faults import hostile, mutation
 from benchmarks.tables.feeds import feed_samples, feeds
-from benchmarks.tables.intervals import calibration
+from benchmarks.tables.intervals import alarms, calibration
 from benchmarks.tables.layers import encoder, pooling, streaming
+from benchmarks.tables.service import service
 
 __all__ = ["TABLES"]
 
@@ -46,7 +48,7 @@ TABLES: dict[str, Callable[[dict], str]] = {
             runtime,
         ),
         *(batch_size, pooling, encoder, streaming, hostile, mutation),
-        *(feed_samples, feeds),
-        *(calibration,),
+        *(feed_samples, feeds, service, backtest),
+        *(alarms, calibration),
     )
 }

@@ -1,7 +1,5 @@
 """Paired tests over days: is the difference between two forecasters real?"""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 __all__ = ["LEAST_DAYS", "METHOD", "block_length", "compare_sums", "day_weights"]
@@ -14,20 +12,18 @@ METHOD = (
 )
 
 
-def block_length(daily: Sequence[np.ndarray]) -> float:
-    """Mean length in days of the blocks, the longest that one of several differences needs.
+def block_length(daily: np.ndarray) -> float:
+    """Mean length in days of the blocks that keep how days are alike.
 
     Args:
-        daily: differences by day, each ``[D]``; NaN on days without any.
+        daily: differences by day ``[D]``; NaN on days without any.
     """
     from arch.bootstrap import optimal_block_length
 
-    found = [1.0]
-    for values in daily:
-        known = values[~np.isnan(values)]
-        if len(known) >= LEAST_DAYS and np.ptp(known) > 0:
-            found.append(float(optimal_block_length(known)["stationary"].iloc[0]))
-    return max(found)
+    known = daily[~np.isnan(daily)]
+    if len(known) < LEAST_DAYS or np.ptp(known) == 0:
+        return 1.0
+    return max(1.0, float(optimal_block_length(known)["stationary"].iloc[0]))
 
 
 def day_weights(days: int, block: float, draws: int = 2000, seed: int = 0) -> np.ndarray:

@@ -135,20 +135,57 @@ class Ridge(nn.Module):
         super().__init__()
         scaler = fitted_scaler(datamodule)
         channels = slice(datamodule.num_targets)
-        gram = moment = 0
+        grams = _Grams()
         for batch in datamodule.train_dataloader():
             features = scaler.transform(batch["features"], batch["mask"])
             x = _regressors(features, batch["mask"], batch["time_of_day"]).double()
-            known = batch["target_mask"].double()
             scaled = (batch["targets"] - scaler.loc[channels]) / scaler.scale[channels]
-            gram = gram + torch.einsum("bnk,bpnf,bnl->npfkl", x, known, x)
-            moment = moment + torch.einsum("bnk,bpnf->npfk", x, known * scaled)
-        identity = penalty * torch.eye(gram.size(-1), dtype=gram.dtype)
-        self.register_buffer("weight", torch.linalg.solve(gram + identity, moment).float())
+            y, known = (
+                part.permute(0, 2, 1, 3).flatten(2).double()  # [B, N, P * F]
+                for part in (scaled, batch["target_mask"])
+            )
+            grams.add(x, y * known, known)
+        weight = grams.solve(penalty)  # [N, P * F, K]
+        sizes = (datamodule.windows.horizon, datamodule.num_targets)
+        self.register_buffer("weight", weight.unflatten(1, sizes).float())
 
     def forward(self, features: Tensor, mask: Tensor, time_of_day: Tensor) -> Tensor:
         x = _regressors(features, mask, time_of_day)
         return torch.einsum("bnk,npfk->bpnf", x, self.weight)
+
+
+class _Grams:
+    """Sums over windows of ``x x^T`` and ``x y`` of each detector and output, without the missing.
+
+    Most windows have all their targets or none, so that all outputs share one sum.
+    """
+
+    def __init__(self) -> None:
+        self.shared: Tensor | float = 0.0  # [N, K, K]
+        self.moment: Tensor | float = 0.0  # [N, O, K]
+        self.own: dict[int, Tensor] = {}  # by detector [O, K, K]
+
+    def add(self, x: Tensor, y: Tensor, known: Tensor) -> None:
+        """Add regressors ``[B, N, K]`` and outputs, 0 where ``known`` is, each ``[B, N, O]``."""
+        whole = known.all(dim=-1, keepdim=True)
+        partly = known.any(dim=-1) & ~whole[..., 0]
+        kept = (x * whole).transpose(0, 1)  # [N, B, K]
+        self.shared = self.shared + kept.transpose(1, 2) @ kept
+        self.moment = self.moment + torch.einsum("bno,bnk->nok", y, x)
+        for node in partly.any(dim=0).nonzero().flatten().tolist():
+            rows, seen = x[partly[:, node], node], known[partly[:, node], node]
+            more = torch.einsum("bk,bo,bl->okl", rows, seen, rows)
+            self.own[node] = self.own.get(node, 0.0) + more
+
+    def solve(self, penalty: float) -> Tensor:
+        """Weights ``[N, O, K]``."""
+        identity = penalty * torch.eye(self.shared.size(-1), dtype=self.shared.dtype)
+        weight = torch.linalg.solve(self.shared + identity, self.moment.transpose(1, 2))
+        weight = weight.transpose(1, 2).contiguous()
+        for node, own in self.own.items():
+            gram = self.shared[node] + own + identity
+            weight[node] = torch.linalg.solve(gram, self.moment[node])
+        return weight
 
 
 def scaled_targets(datamodule: TrafficDataModule) -> np.ndarray:

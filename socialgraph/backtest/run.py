@@ -19,7 +19,7 @@ from socialgraph.backtest.folds import Fold, parse_step, rolling_folds
 from socialgraph.backtest.show import format_fold, format_summary
 from socialgraph.backtest.summary import summarise
 from socialgraph.data import TrafficDataModule
-from socialgraph.protocol import describe_protocol, differences
+from socialgraph.protocol import describe_protocol, differences, hash_data
 from socialgraph.run_record import describe_run
 from socialgraph.training_cli import ForecastCLI, parse
 
@@ -77,7 +77,14 @@ def of_fold(datamodule: TrafficDataModule, fold: Fold) -> TrafficDataModule:
     return own
 
 
-def _run_fold(fold, parts, plan, words, cli, datamodule) -> None:
+def _run_fold(
+    fold: Fold,
+    parts: list[Path],
+    plan: dict,
+    words: list[str],
+    cli: ForecastCLI,
+    datamodule: TrafficDataModule,
+) -> None:
     start, part = time.perf_counter(), parts[fold.number]
     shutil.rmtree(part, ignore_errors=True)  # half a fold
     part.mkdir(parents=True)
@@ -139,7 +146,13 @@ def _check_packages(rivals: list[str] | None) -> None:
         check_rival(name)
 
 
-def _plan(options, cli, datamodule, folds, rivals) -> dict:
+def _plan(
+    options: argparse.Namespace,
+    cli: ForecastCLI,
+    datamodule: TrafficDataModule,
+    folds: list[Fold],
+    rivals: list[str],
+) -> dict:
     """All that decides what the results will be."""
     protocol = describe_protocol(of_fold(datamodule, folds[0]))
     described = [fold.describe(datamodule.series.timezone) for fold in folds]
@@ -158,7 +171,7 @@ def _plan(options, cli, datamodule, folds, rivals) -> dict:
             "val": options.val or options.step,
         },
         "config": yaml.safe_load(cli.parser.dump(cli.config, skip_none=False)),
-        "source": datamodule.path,
+        "data": hash_data(datamodule),
         "run": describe_run(),
     }
 
@@ -173,7 +186,7 @@ def _open_folder(folder: Path, plan: dict, overwrite: bool) -> None:
     if path.is_file() and not overwrite:
         earlier = json.loads(path.read_text())
         now = json.loads(json.dumps(plan))
-        compared = ("protocol", "options", "config")
+        compared = {"protocol", "options", "config", "data"} & set(earlier)
         apart = list(differences(*({n: p[n] for n in compared} for p in (earlier, now))))
         if apart:
             lines = "\n  ".join(apart)

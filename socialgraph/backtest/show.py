@@ -55,7 +55,10 @@ def _lines(report: dict) -> Iterator[str]:
         yield from _by_condition(models, name)
         for model in tests["rivals"] if tests["days"] >= LEAST_DAYS else ():
             yield _by_detector(model, tests["rivals"][model][name]["by"]["detector"])
-    yield f"intervals of 95 %: {tests['days']} days in blocks of {tests['block_days']:.1f}"
+        blocks = [t[name]["block_days"] for t in tests["rivals"].values()]
+        if blocks:
+            span = f"{min(blocks):.1f} to {max(blocks):.1f}"
+            yield f"intervals of 95 %: {tests['days']} days in blocks of {span}"
 
 
 def _by_condition(models: dict, target: str) -> Iterator[str]:

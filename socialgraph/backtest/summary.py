@@ -17,8 +17,9 @@ from socialgraph.backtest.fold import NETWORK, TABLES
 from socialgraph.backtest.paired import METHOD, block_length, compare_sums, day_weights
 from socialgraph.error_table import errors_of_target
 from socialgraph.metrics import errors_from_sums
+from socialgraph.protocol import differences
 
-__all__ = ["GROUPS", "summarise"]
+__all__ = ["GROUPS", "compare_runs", "summarise"]
 
 GROUPS = ("step", "detector", "fold", "weekday", "hour", "state", "outage")
 _BY_CONDITION = ("hour", "state", "outage")
@@ -72,6 +73,33 @@ def summarise(folder: str | Path) -> dict:
         },
         "tests": _test(whole, fair, models[1:], list(data["targets"])),
     }
+
+
+def compare_runs(one: str | Path, other: str | Path) -> dict[str, dict]:
+    """Paired test of the networks of two backtests, by target, as the rivals are tested.
+
+    Args:
+        one, other: folders of two runs whose folds are all whole.
+
+    Raises:
+        ValueError: if their protocols differ.
+    """
+    daily = []
+    for folder in map(Path, (one, other)):
+        report = json.loads((folder / "backtest.json").read_text())
+        parts = [folder / f"fold_{fold['number']:02d}" for fold in report["folds"]]
+        daily.append((report, _read(parts, report["folds"], sampled=False)))
+    (first, tables), (second, others) = daily
+    if apart := list(differences(first["protocol"], second["protocol"])):
+        raise ValueError(f"The two backtests have different protocols: {'; '.join(apart)}.")
+    days, found = _days(tables), {}
+    for target in first["models"][NETWORK]["targets"]:
+        own, rival = (
+            _cube(part["step"], "step", NETWORK, target, days).sums for part in (tables, others)
+        )
+        overall, block, _ = _test_all(own, rival)
+        found[target] = {"block_days": round(block, 2), **overall}
+    return found
 
 
 def _read(parts: list[Path], folds: list[dict], sampled: bool) -> dict[str, pa.Table]:
@@ -143,32 +171,31 @@ def _errors_of(sums: np.ndarray) -> Iterator[dict]:
 
 def _test(whole: dict, fair: dict, rivals: list[str], targets: list[str]) -> dict:
     days = _days(whole)
-
-    def cube(tables: dict, group: str, model: str, target: str) -> _Cube:
-        return _cube(tables[group], group, model, target, days)
-
-    def tables_of(rival: str) -> dict:
-        return fair if rival == "ets" else whole
-
-    daily = []
+    found: dict[str, dict] = {}
     for rival in rivals:
-        for target in targets:
-            own, other = (cube(tables_of(rival), "step", m, target) for m in (NETWORK, rival))
-            with np.errstate(invalid="ignore"):
-                daily.append((own.sums[0] - other.sums[0]).sum(1) / own.sums[3].sum(1))
-    block = block_length(daily)
-    weights = day_weights(len(days), block)
-    found: dict[str, dict] = {rival: {} for rival in rivals}
-    for rival in rivals:
-        for target in targets:
-            by = {}
-            for group in GROUPS:
-                own, other = (cube(tables_of(rival), group, m, target) for m in (NETWORK, rival))
-                results = compare_sums(own.sums[0], other.sums[0], own.sums[3], weights)
-                pairs = zip(own.values, results, strict=True)
-                by[group] = {value: result for value, result in pairs if result["days"]}
-                if group == "step":
-                    a, b = (part.sums.sum(2, keepdims=True) for part in (own, other))
-                    (overall,) = compare_sums(a[0], b[0], a[3], weights)
-            found[rival][target] = {"all": overall, "by": by}
-    return {"method": METHOD, "block_days": round(block, 2), "days": len(days), "rivals": found}
+        tables = fair if rival == "ets" else whole
+        found[rival] = {target: _test_rival(tables, rival, target, days) for target in targets}
+    return {"method": METHOD, "days": len(days), "rivals": found}
+
+
+def _test_rival(tables: dict, rival: str, target: str, days: np.ndarray) -> dict:
+    """Tests of one target against one rival, over all and by group."""
+    own, other = (_cube(tables["step"], "step", m, target, days).sums for m in (NETWORK, rival))
+    overall, block, weights = _test_all(own, other)
+    by = {}
+    for group in GROUPS:
+        mine, its = (_cube(tables[group], group, m, target, days) for m in (NETWORK, rival))
+        results = compare_sums(mine.sums[0], its.sums[0], mine.sums[3], weights)
+        pairs = zip(mine.values, results, strict=True)
+        by[group] = {value: result for value, result in pairs if result["days"]}
+    return {"block_days": round(block, 2), "all": overall, "by": by}
+
+
+def _test_all(own: np.ndarray, other: np.ndarray) -> tuple[dict, float, np.ndarray]:
+    """Test over all of two ``[5, D, G]``, the length of its blocks, and how days were drawn."""
+    mine, its = (sums.sum(2, keepdims=True) for sums in (own, other))
+    with np.errstate(invalid="ignore"):
+        block = block_length(((mine[0] - its[0]) / mine[3])[:, 0])
+    weights = day_weights(len(mine[0]), block)
+    (overall,) = compare_sums(mine[0], its[0], mine[3], weights)
+    return overall, block, weights

@@ -1,6 +1,6 @@
 """Forecasts and scores of any series by a network that was trained on others."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from socialgraph.conformal import calibrated_levels
 from socialgraph.data.split import DateSplit, Split
 from socialgraph.data.windows import Windows, window_starts
 from socialgraph.finite import check_finite
@@ -15,7 +16,7 @@ from socialgraph.graph import GraphBuilder
 from socialgraph.nn.inputs import last_observed
 from socialgraph.pretrained.archive import SHIPPED, Parts, read_parts, write_parts
 from socialgraph.pretrained.history import History
-from socialgraph.pretrained.local import LocalRidge, network_share
+from socialgraph.pretrained.local import LocalRidge, Mixture
 from socialgraph.scaler import Scaler
 from socialgraph.series import TrafficSeries
 from socialgraph.spec import DataSpec
@@ -39,7 +40,9 @@ class PretrainedForecaster:
     without neighbours.
 
     Where the history tells it, the network's forecasts are mixed with those of a linear map that is
-    fitted to the history (:mod:`socialgraph.pretrained.local`), in a fraction of a second.
+    fitted to the history (:mod:`socialgraph.pretrained.local`), in a fraction of a second. How
+    wrong both were in the last fifth of the history gives intervals, by split conformal prediction
+    (:class:`socialgraph.conformal.Conformal`).
 
     Args:
         network: a :class:`socialgraph.nn.SocialGraphNet` of one feature that knows no detector by
@@ -71,31 +74,45 @@ class PretrainedForecaster:
         """Steps that are forecast."""
         return self.windows.horizon
 
-    def forecast(self, series: TrafficSeries, adapt: bool = True) -> "pd.DataFrame":
+    def forecast(
+        self, series: TrafficSeries, adapt: bool = True, coverage: float | None = 0.9
+    ) -> "pd.DataFrame":
         """Forecasts of the steps after the end of a series.
 
         Args:
             series: the history, ending in a window of readings without a gap in time.
             adapt: mix in what a linear map learns from the history; False for the network alone.
+            coverage: share of the readings that should be between ``<feature>_p05`` and
+                ``<feature>_p95`` (the names tell the quantiles); None for no intervals. There are
+                none either if the history has fewer than 64 windows.
 
         Returns:
             A row per detector and step: ``issued`` and ``time`` (local clock), ``step``,
-            ``detector``, and a column per feature in its unit.
+            ``detector``, and for each feature its forecast and its interval, in its unit.
 
         Raises:
             ValueError: if the series is shorter than a window, ends in a gap, or holds no reading.
         """
-        parts = []
+        levels = [] if coverage is None else calibrated_levels([], coverage)
+        points, quantiles = [], []
         for feature in series.feature_names:
             own = series.select([feature])
             history = self._history(own)
-            ((forecast, batch),) = self._apply([history.latest()])
-            if adapt:
-                forecast = self._mixture(history, self._starts(own))(forecast, batch)
-            parts.append(_real(forecast, history.standard, own))
-        prediction = {"forecast": torch.cat(parts, dim=-1), "issued": batch["issued"]}
+            ((network, batch),) = self._apply([history.latest()])
+            mixture = Mixture(history, self._starts(own), self._apply, levels, adapt)
+            forecast = mixture(network, batch)
+            points.append(_real(forecast, history.standard, own))
+            around = mixture.quantiles(forecast)
+            if around is not None:
+                ends = [_real(end, history.standard, own) for end in around.unbind(-1)]
+                quantiles.append(torch.stack(ends, dim=-1))
+        prediction = {"forecast": torch.cat(points, dim=-1), "issued": batch["issued"]}
+        if len(quantiles) == len(points):
+            prediction["quantiles"] = torch.cat(quantiles, dim=-2)
+        else:
+            levels = []
         spec = DataSpec.of(series, self.windows.window, self.horizon)
-        return forecast_table(prediction, spec, observed=False).to_pandas()
+        return forecast_table(prediction, spec, observed=False, levels=levels).to_pandas()
 
     def tune(
         self,
@@ -157,7 +174,8 @@ class PretrainedForecaster:
             (without what was learnt from the history), of ``last_value`` (the reading that was seen
             last, repeated), of ``usual`` (the detector's mean at this time of day) and of ``ridge``
             (a linear map of the window and the usual day, fitted to the history), over all
-            detectors, steps and windows where all exist; NaN if they exist nowhere.
+            detectors, steps and windows where all exist; NaN if they exist nowhere. ``coverage`` is
+            the share of these readings that are in the interval of 90 %, NaN without one.
 
         Raises:
             ValueError: if too little is left.
@@ -193,30 +211,23 @@ class PretrainedForecaster:
             raise ValueError(f"The test part ({split}) has no window without a gap.")
         history = self._history(series, steps)
         ridge = LocalRidge(history, parts["train"])
-        mixture = self._mixture(history, parts["train"], ridge)
-        sums, count = np.zeros(len(_MEASURED)), 0
+        mixture = Mixture(history, parts["train"], self._apply, calibrated_levels([], 0.9))
+        sums, inside, count = np.zeros(len(_MEASURED)), 0.0, 0
         for network, batch in self._apply(history.batches(parts["test"])):
             truth = _targets(series, batch)
             repeated = last_observed(batch["features"], batch["mask"])[:, None]
             usual = batch["profile"][:, windows.window :]
             known = np.isfinite(truth) & np.isfinite(repeated[..., 0].numpy()) & counted
-            rivals = (mixture(network, batch), network, repeated, usual, ridge(batch))
+            mixed = mixture(network, batch)
+            rivals = (mixed, network, repeated, usual, ridge(batch))
             for place, rival in enumerate(rivals):
                 wrong = np.abs(_restored(rival, history.standard) - truth)
                 sums[place] += np.where(known, wrong, 0.0).sum()
+            inside += _inside(mixture.quantiles(mixed), history.standard, truth)[known].sum()
             count += known.sum()
         mean = sums / count if count else np.full(len(sums), np.nan)
-        return dict(zip(_MEASURED, mean.tolist(), strict=True))
-
-    def _mixture(
-        self, history: History, starts: np.ndarray, ridge: LocalRidge | None = None
-    ) -> Callable[[Tensor, dict], Tensor]:
-        """Mixes forecasts ``[B, P, N, 1]`` of the network with those of a linear map."""
-        share = network_share(history, starts, self._apply)
-        if bool((share == 1).all()):
-            return lambda network, batch: network
-        ridge = LocalRidge(history, starts) if ridge is None else ridge
-        return lambda network, batch: share * network + (1 - share) * ridge(batch)
+        errors = dict(zip(_MEASURED, mean.tolist(), strict=True))
+        return {**errors, "coverage": float(inside / count) if count else np.nan}
 
     def _starts(self, series: TrafficSeries) -> np.ndarray:
         return window_starts(series.timestamps, series.interval_minutes, self.windows.length)
@@ -268,3 +279,11 @@ def _real(forecast: Tensor, standard: Standard, series: TrafficSeries) -> Tensor
     if np.nanmin(series.values) >= 0:
         real = np.maximum(real, 0.0)
     return torch.from_numpy(real)[..., None]
+
+
+def _inside(quantiles: Tensor | None, standard: Standard, truth: np.ndarray) -> np.ndarray:
+    """1 where the truth ``[B, P, N]`` is between the outer quantiles, else 0; NaN without these."""
+    if quantiles is None:
+        return np.full(truth.shape, np.nan)
+    lower, upper = (_restored(quantiles[..., end], standard) for end in (0, -1))
+    return ((truth >= lower) & (truth <= upper)).astype(float)

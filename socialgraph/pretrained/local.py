@@ -1,14 +1,18 @@
 """What is learnt from the history at once: a linear map, and how far to trust it."""
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from socialgraph.conformal import Conformal, Residuals
 from socialgraph.pretrained.history import History
 
-__all__ = ["LocalRidge", "network_share"]
+__all__ = ["Compared", "LocalRidge", "Mixture", "compare", "intervals_of", "network_share"]
+
+Apply = Callable[[Iterable[dict]], Iterable[tuple[Tensor, dict]]]
 
 _PENALTY = 10.0
 _MOST_WINDOWS = 400  # to fit the map, spread over the history
@@ -46,36 +50,115 @@ class LocalRidge:
         return (inputs @ self.weight + usual).transpose(1, 2)[..., None].float()
 
 
-def network_share(
-    history: History,
-    starts: np.ndarray,
-    apply: Callable[[Iterable[dict]], Iterable[tuple[Tensor, dict]]],
-) -> Tensor:
-    """Share of the network in its mixture with a :class:`LocalRidge`, for each step ``[P, 1, 1]``.
+class Compared(NamedTuple):
+    """Forecasts of windows that neither has seen, and the truth, ``[W, P, N, 1]`` in deviations."""
 
-    It is the one with the smallest absolute error over the last fifth of the windows, if the map is
-    fitted to those before it.
+    network: Tensor
+    ridge: Tensor
+    targets: Tensor
+    mask: Tensor
+
+
+def compare(history: History, starts: np.ndarray, apply: Apply) -> Compared | None:
+    """Forecasts of the last fifth of the windows, by the network and by a map fitted before them.
 
     Args:
         history: the series.
-        starts: first steps of the windows that are known; with fewer than 64 the share is 1.
+        starts: first steps of the windows that are known.
         apply: gives the network's forecasts of batches, and the batches.
+
+    Returns:
+        None with fewer than 64 windows.
     """
-    horizon = history.windows.horizon
     if len(starts) < _FEW_WINDOWS:
-        return torch.ones(horizon, 1, 1)
+        return None
     border = 4 * len(starts) // 5
     # No window of the first part shares a step with the second.
     ridge = LocalRidge(history, starts[: max(1, border - history.windows.length)])
+    batches = history.training_batches(_some(starts[border:], _MOST_COMPARED))
+    parts = [
+        (forecast, ridge(batch), batch["targets"], batch["target_mask"])
+        for forecast, batch in apply(batches)
+    ]
+    return Compared(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def network_share(found: Compared, scale: Tensor) -> Tensor:
+    """Share of the network in its mixture with the map, for each step ``[P, 1, 1]``.
+
+    It is the one with the smallest absolute error.
+
+    Args:
+        found: what was compared.
+        scale: deviation of each detector ``[N]``, by which its errors count.
+    """
     shares = torch.linspace(0, 1, 11)
-    scale = torch.from_numpy(history.standard.scale).view(1, 1, -1, 1)
-    wrong = torch.zeros(len(shares), horizon, dtype=torch.float64)
-    for forecast, batch in apply(history.training_batches(_some(starts[border:], _MOST_COMPARED))):
-        other = ridge(batch)
-        for place, share in enumerate(shares):
-            error = (share * forecast + (1 - share) * other - batch["targets"]).abs() * scale
-            wrong[place] += torch.where(batch["target_mask"], error, 0.0).sum(dim=(0, 2, 3))
+    wrong = torch.stack([_wrong(found, share, scale) for share in shares])
     return shares[wrong.argmin(dim=0)].view(-1, 1, 1)
+
+
+def intervals_of(found: Compared, share: Tensor, levels: list[float]) -> Conformal | None:
+    """Quantiles of what the mixture was wrong by, in deviations; None if a step had no reading.
+
+    The share was chosen on the same windows, which makes intervals a little too narrow.
+    """
+    mixed = share * found.network + (1 - share) * found.ridge
+    residuals = Residuals(levels)
+    quantiles = mixed.unsqueeze(-1).expand(*mixed.shape, len(levels))
+    residuals.add(quantiles, found.targets, found.mask)
+    return residuals.calibrate()
+
+
+class Mixture:
+    """Forecasts of the network, mixed with those of a map where the history says that it helps.
+
+    Args:
+        history: the series.
+        starts: first steps of the windows that are known; with fewer than 64 the network is alone,
+            and there are no intervals.
+        apply: gives the network's forecasts of batches, and the batches.
+        levels: of the quantiles around a forecast; none for no intervals.
+        adapt: False for the network alone.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        starts: np.ndarray,
+        apply: Apply,
+        levels: list[float],
+        adapt: bool = True,
+    ) -> None:
+        found = compare(history, starts, apply)
+        self.share = torch.ones(history.windows.horizon, 1, 1)
+        if found is not None and adapt:
+            self.share = network_share(found, torch.from_numpy(history.standard.scale))
+        alone = bool((self.share == 1).all())
+        self.ridge = None if alone else LocalRidge(history, starts)
+        self.conformal = None
+        if found is not None and levels:
+            self.conformal = intervals_of(found, self.share, levels)
+
+    def __call__(self, network: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Forecasts ``[B, P, N, 1]`` in deviations."""
+        if self.ridge is None:
+            return network
+        return self.share * network + (1 - self.share) * self.ridge(batch)
+
+    def quantiles(self, forecast: Tensor) -> Tensor | None:
+        """Quantiles ``[B, P, N, 1, L]`` around a forecast of this mixture, None without."""
+        if self.conformal is None:
+            return None
+        levels = len(self.conformal.levels)
+        same = forecast.unsqueeze(-1).expand(*forecast.shape, levels)
+        return self.conformal.correct(same, forecast)
+
+
+def _wrong(found: Compared, share: Tensor, scale: Tensor) -> Tensor:
+    """Sum of absolute errors of each step ``[P]``."""
+    mixed = share * found.network + (1 - share) * found.ridge
+    error = (mixed - found.targets).abs().double() * scale.view(1, 1, -1, 1)
+    return torch.where(found.mask, error, 0.0).sum(dim=(0, 2, 3))
 
 
 def _some(starts: np.ndarray, most: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The routes of the service."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from socialgraph import __version__
 from socialgraph.calendar import parse_stamps
 from socialgraph.serve.guard import Guard
-from socialgraph.serve.intake import read_csv, read_json
+from socialgraph.serve.intake import Reading, read_csv, read_json
 from socialgraph.serve.metrics import metrics_text
 from socialgraph.serve.service import Busy, Refused, Service
 from socialgraph.serve.views import (
@@ -111,11 +111,13 @@ def _add_readings(app: FastAPI, service: Service) -> None:
         """Take readings: the whole of a time in one request; a time that is known is left out."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         body, stream = await request.body(), service.stored.stream
-        if kind == "application/json":
-            read = lambda: read_json(body, stream.spec)  # noqa: E731
-        elif kind == "text/csv":
-            read = lambda: read_csv(body, stream.spec, stream.time)  # noqa: E731
-        else:
+
+        def read() -> Iterable[Reading]:  # in the thread of the writer
+            if kind == "text/csv":
+                return read_csv(body, stream.spec, stream.time)
+            return read_json(body, stream.spec)
+
+        if kind not in ("application/json", "text/csv"):
             raise HTTPException(415, "Expected Content-Type application/json or text/csv.")
         try:
             return JSONResponse(await service.take(read))

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from socialgraph.stream.command import add_stream_options, open_stream, read_detectors
 from socialgraph.stream.durations import parse_keep
+from socialgraph.stream.options import add_stream_options, open_stream, read_detectors
 from socialgraph.stream.store import StreamStore
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def main(args: Sequence[str] | None = None) -> None:
         app,
         host=options.host,
         port=options.port,
-        log_level="warning",
+        log_level="error",  # refusals are counted in /metrics, and fill no log
         access_log=False,
         server_header=False,
         limit_concurrency=options.max_connections,

@@ -11,7 +11,10 @@ __all__ = ["Guard"]
 _OPEN = ("/", "/health", "/page.js", "/page.css")  # hold no data
 _MOST_CLIENTS = 1024
 _HEADERS = [
-    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+    ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),

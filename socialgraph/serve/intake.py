@@ -1,7 +1,6 @@
 """Readings of a request: rows in JSON, or lines in CSV."""
 
 import json
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +9,7 @@ from socialgraph.calendar import check_years, read_stamps
 from socialgraph.spec import DataSpec
 from socialgraph.stream.lines import ReadingTable
 
-__all__ = ["MOST_TIMES", "read_csv", "read_json"]
+__all__ = ["MOST_TIMES", "Reading", "read_csv", "read_json"]
 
 MOST_TIMES = 288  # of one request
 _KEYS = ("timestamp", "detector")
@@ -94,7 +93,7 @@ def _fill(readings: np.ndarray, row: dict, features: list[str]) -> None:
         if name not in features:
             raise ValueError(f"{name[:80]!r} is no feature; they are {features}.")
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not (math.isnan(value) or abs(value) < 3e38):
+        if not number or not (value != value or abs(value) < 3e38):
             raise ValueError(f"expected a finite number or null as {name!r} (got {value!r:.40}).")
         readings[features.index(name)] = value
 

@@ -43,7 +43,7 @@ class _Collector:
         )
         for status, count in sorted(self._requests.items()):
             requests.add_metric([str(status)], count)
-        seconds, count = service.seconds
+        count, seconds = service.num_timed, service.seconds
         yield from (readings, requests)
         yield SummaryMetricFamily(
             "socialgraph_reading_seconds",

@@ -55,7 +55,7 @@ class Service:
     ) -> None:
         self.stored = StoredStream(stream, store, restart)
         self.screen = Screen(stream.spec, list(null_values))
-        self.seconds = [0.0, 0]  # spent on readings, and how many
+        self.seconds, self.num_timed = 0.0, 0  # spent on readings, and on how many
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._waiting = 0
         self._own = threading.local()
@@ -112,9 +112,10 @@ class Service:
                     raise ValueError(f"{self._tell(moment)} is more than a day ahead of the clock.")
                 start = time.perf_counter()
                 counts[self.stored.read(moment, self.screen.apply(readings))] += 1
-                self.seconds[0] += time.perf_counter() - start
-                self.seconds[1] += 1
+                self.seconds += time.perf_counter() - start
+                self.num_timed += 1
         except ValueError as error:
+            self.stored.counts["refused"] += 1
             raise Refused(str(error), {**counts, "last": self.last}) from error
         return {**counts, "last": self.last}
 

@@ -77,7 +77,9 @@ def rounded(values: np.ndarray) -> list:
         digits = 5 - np.floor(np.log10(np.abs(array)))
     digits = np.clip(np.nan_to_num(digits, posinf=6), -6, 9)
     array = np.round(array * 10**digits) / 10**digits
-    return np.where(np.isfinite(array), array.astype(object), None).tolist()
+    objects = array.astype(object)
+    objects[~np.isfinite(array)] = None
+    return objects.tolist()
 
 
 def _when(forecast: Forecast, form: dict[str, Any]) -> dict[str, Any]:

@@ -6,15 +6,14 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import numpy as np
-import pyarrow.csv
 
 from socialgraph.calendar import format_local, parse_stamps
-from socialgraph.shell import split_names
-from socialgraph.stream.durations import parse_keep, seconds_of_text
+from socialgraph.stream.durations import parse_keep
 from socialgraph.stream.lines import ReadingTable
+from socialgraph.stream.options import add_stream_options, open_stream, read_detectors
 from socialgraph.stream.outputs import CsvFile, StandardOutput
 from socialgraph.stream.reader import StoreReader
 from socialgraph.stream.screen import Screen
@@ -22,10 +21,7 @@ from socialgraph.stream.store import StreamStore
 from socialgraph.stream.stored import StoredStream
 from socialgraph.stream.tables import export
 
-if TYPE_CHECKING:  # what computes is imported when the options are read, so that --help is quick
-    from socialgraph.stream.forecaster import StreamingForecaster
-
-__all__ = ["add_stream_options", "main", "open_stream", "read_detectors"]
+__all__ = ["main"]
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -35,51 +31,6 @@ def main(args: Sequence[str] | None = None) -> None:
         _export(options)
     else:
         _run(options)
-
-
-def open_stream(options: argparse.Namespace) -> "StreamingForecaster":
-    """The stream that the options of :func:`add_stream_options` tell."""
-    from socialgraph.stream.forecaster import StreamingForecaster
-
-    if options.ckpt_path.suffix == ".onnx":
-        from socialgraph.runtime import RuntimeForecaster
-
-        return StreamingForecaster(RuntimeForecaster(options.ckpt_path), options.max_gap)
-    import torch
-
-    from socialgraph.forecaster import load
-
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    days = options.profile_half_life
-    return StreamingForecaster(
-        load(options.ckpt_path, device, split_names(options.trust)),
-        options.max_gap,
-        options.memory,
-        None if days is None else seconds_of_text(days) / 86400,
-    )
-
-
-def add_stream_options(parser: argparse.ArgumentParser) -> None:
-    """Options of a stream that is kept in a file."""
-    add = parser.add_argument
-    add("--ckpt_path", type=Path, help="checkpoint of 'socialgraph fit', or an exported .onnx")
-    add("--trust", default="", help="packages whose classes the checkpoint may name, with commas")
-    add("--state", type=Path, help="SQLite file of state, readings and forecasts")
-    add("--keep", default="30d", help="how long it keeps readings and forecasts, or 'all' (30d)")
-    add("--null_value", type=float, nargs="+", default=[], help="further numbers that mean missing")
-    add("--detectors", type=Path, help="CSV with vdid, lat, lon of those to follow from now on")
-    add(
-        "--memory",
-        choices=["window", "state"],
-        default="window",
-        help="the last window, read again; or the state of an encoder that carries one",
-    )
-    add("--profile_half_life", help="let the usual day go on, such as 14d (default: as trained)")
-    add(
-        "--max_gap", type=int, default=288, help="most missing steps in a row that are read as such"
-    )
-    add("--restart_after_gap", action="store_true", help="start anew after more missing steps")
-    add("--device", help="'cpu' or 'cuda' (default: 'cuda' where there is one)")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -141,6 +92,7 @@ def _follow(
             if _read(stored, table.line_num, time, screen.apply(readings)) == "read":
                 give(unsaved)
         except ValueError as error:
+            stored.counts["refused"] += 1
             if not skip_refused:
                 save()  # what was before it is kept
                 raise
@@ -218,18 +170,6 @@ def _open_input(path: Path) -> contextlib.AbstractContextManager[TextIO]:
     if str(path) == "-":
         return contextlib.nullcontext(sys.stdin)
     return open(path, newline="", encoding="utf-8-sig")
-
-
-def read_detectors(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Ids, latitudes and longitudes of a CSV with ``vdid``, ``lat`` and ``lon``."""
-    options = pyarrow.csv.ConvertOptions(column_types={"vdid": "string"})
-    table = pyarrow.csv.read_csv(path, convert_options=options)
-    if missing := {"vdid", "lat", "lon"} - set(table.column_names):
-        raise ValueError(
-            f"'{path}' has no column {sorted(missing)}; it holds {table.column_names}."
-        )
-    lat, lon = (table[name].to_numpy().astype(np.float64) for name in ("lat", "lon"))
-    return table["vdid"].to_pylist(), lat, lon
 
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:

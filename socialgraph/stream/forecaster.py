@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from socialgraph.adaptive import AdaptiveIntervals
 from socialgraph.runtime import RuntimeForecaster
 from socialgraph.spec import DataSpec
 from socialgraph.stream.memory import KINDS, Kept, Kind, Memory, WindowMemory
@@ -40,10 +41,15 @@ class StreamingForecaster:
         memory: ``"window"`` or ``"state"``.
         profile_half_life: days after which a reading counts half in what is usual, see
             :class:`socialgraph.stream.profile.LearningProfile`; None to leave it as trained.
+        adapt: let intervals follow drift, see :class:`socialgraph.adaptive.AdaptiveIntervals`.
+        alarm_rate: false alarms of a detector and day in the column ``alarm``, which holds the
+            places of :data:`socialgraph.table.ALARMS` from 1, and 0 if all is well
+            (:class:`socialgraph.alarms.AlarmWatch`); None for no such column.
 
     Raises:
         ValueError: for a forecaster without training, a memory of another name, or one that the
-            network cannot have, or a half-life without a profile.
+            network cannot have, a half-life without a profile, or if intervals or alarms are asked
+            for and the training has calibrated none.
     """
 
     def __init__(
@@ -52,6 +58,8 @@ class StreamingForecaster:
         max_gap: int = 288,
         memory: Kind = "window",
         profile_half_life: float | None = None,
+        adapt: bool = False,
+        alarm_rate: float | None = None,
     ) -> None:
         if memory not in KINDS:
             raise ValueError(f"Expected 'memory' as one of {list(KINDS)} (got {memory!r}).")
@@ -76,6 +84,11 @@ class StreamingForecaster:
         self.profile = None
         if profile_half_life is not None:
             self.kept["profile"] = self.profile = self.backend.learning_profile(profile_half_life)
+        self.intervals = self.watch = None
+        if adapt:
+            self.kept["intervals"] = self.intervals = _intervals_of(forecaster)
+        if alarm_rate is not None:
+            self.kept["alarms"] = self.watch = self.backend.alarm_watch(alarm_rate)
         self._follow(self.trained_on, held=[])
 
     @property
@@ -87,7 +100,8 @@ class StreamingForecaster:
     def columns(self) -> list[str]:
         """Names of what is forecast ``[C]``, the last axis of a forecast."""
         levels = self.forecaster.levels
-        return [name for target in self.spec.targets for name in column_names(target, levels)]
+        names = [name for target in self.spec.targets for name in column_names(target, levels)]
+        return names if self.watch is None else [*names, "alarm"]
 
     def set_detectors(
         self,
@@ -161,7 +175,7 @@ class StreamingForecaster:
         forecast = self.memory.forecast(time)
         if self.profile is not None:
             self.profile.learn(time, readings)
-        return _by_column(forecast)
+        return self._told(time, forecast, readings)
 
     def state(self) -> dict[str, Any]:
         """What it remembers: arrays and plain values by name.
@@ -194,11 +208,37 @@ class StreamingForecaster:
             )
         self.time = None if state["time"] is None else np.datetime64(state["time"])
 
+    def _told(
+        self,
+        time: np.datetime64,
+        forecast: "Mapping[str, np.ndarray | Tensor]",
+        readings: np.ndarray,
+    ) -> "np.ndarray | Tensor":
+        """``[P, N, C]``, with intervals that follow drift and alarms, if they are asked for."""
+        if self.intervals is None and self.watch is None:
+            return _by_column(forecast)
+        arrays = {n: np.asarray(p.cpu() if hasattr(p, "cpu") else p) for n, p in forecast.items()}
+        if self.intervals is not None:
+            targets = readings[:, : arrays["forecast"].shape[-1]]
+            arrays["quantiles"] = self.intervals.update(time, arrays, targets)
+        told = _by_column(arrays)
+        if self.watch is not None:
+            codes = self.watch.codes(time, arrays["quantiles"], readings)
+            column = np.broadcast_to(codes[:, None], (*told.shape[:2], 1))
+            told = np.concatenate([told, column], axis=-1)
+        point = forecast["forecast"]
+        return told if isinstance(point, np.ndarray) else point.new_tensor(told)
+
     def _follow(self, spec: DataSpec, held: list[str]) -> None:
         """Follow the detectors of ``spec``; those that were ``held`` keep their state."""
         self.backend.follow(spec)
         place = {vdid: row for row, vdid in enumerate(held)}
-        self.memory.take(np.array([place.get(vdid, -1) for vdid in spec.vdids], dtype=np.int64))
+        rows = np.array([place.get(vdid, -1) for vdid in spec.vdids], dtype=np.int64)
+        self.memory.take(rows)
+        if self.intervals is not None:
+            self.intervals.take(rows)
+        if self.watch is not None and held:
+            self.backend.watch_others(self.watch, rows)
         self.spec = spec
         if self.profile is not None:
             self.profile.follow()
@@ -238,6 +278,15 @@ def _by_column(forecast: "Mapping[str, np.ndarray | Tensor]") -> "np.ndarray | T
         parts = point.new_empty((*point.shape, 1 + quantiles.shape[-1]))
         parts[..., 0], parts[..., 1:] = point, quantiles
     return parts.reshape(*point.shape[:2], -1)
+
+
+def _intervals_of(forecaster: "Forecaster | RuntimeForecaster") -> AdaptiveIntervals:
+    if len(forecaster.levels) < 2:
+        raise ValueError(
+            "Expected a forecaster that tells intervals, to let them follow drift. Train with "
+            "--model.coverage 0.9, or without --adapt."
+        )
+    return AdaptiveIntervals(forecaster.levels, forecaster.spec.step)
 
 
 def _backend_of(forecaster: "Forecaster | RuntimeForecaster") -> Any:

@@ -43,9 +43,10 @@ class ReadingTable:
         self._timezone = timezone
         self._last = known
         self._is_first = True
-        self._rows = csv.reader(_whole_lines(lines), strict=True)
+        self._lines = _whole_lines(lines)
+        self.line_num = 0  # of the line that was read last, the header's is 1
         self._shape = (len(vdids), len(features))
-        header = [name.strip("\ufeff \t") for name in next(self._rows, [])]
+        header = [name.strip("\ufeff \t") for name in self._cells() or ()]
         if not header:
             raise ValueError("Expected a header (got no whole line).")
         if len(header) < 2 or header[0] != "timestamp":
@@ -74,22 +75,30 @@ class ReadingTable:
         named = {row for row, _ in self._places}
         self.silent = [vdid for row, vdid in enumerate(vdids) if row not in named]
 
-    @property
-    def line_num(self) -> int:
-        """Number of the line that was read last, the header's is 1."""
-        return self._rows.line_num
-
     def __iter__(self) -> Iterator[tuple[np.datetime64, np.ndarray]]:
         """Time and readings ``[N, F]`` of every line, NaN where missing."""
         return self
 
     def __next__(self) -> tuple[np.datetime64, np.ndarray]:
+        cells: list[str] | None = []
+        while not cells:
+            cells = self._cells()
+            if cells is None:
+                raise StopIteration
         try:
-            cells = next(self._rows)
-            while not cells:
-                cells = next(self._rows)
             return self._read(cells)
-        except (ValueError, csv.Error) as error:  # the lines after it can be read
+        except ValueError as error:  # the lines after it can be read
+            raise ValueError(f"Line {self.line_num}: {error}") from error
+
+    def _cells(self) -> list[str] | None:
+        """Cells of the next line, None at the end; a quote that stays open ends with its line."""
+        line = next(self._lines, None)
+        if line is None:
+            return None
+        self.line_num += 1
+        try:
+            return next(csv.reader([line], strict=True), [])
+        except csv.Error as error:
             raise ValueError(f"Line {self.line_num}: {error}") from error
 
     def _read(self, cells: list[str]) -> tuple[np.datetime64, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from socialgraph.stream.store import check_version, second_of, told
+from socialgraph.stream.database import check_version, second_of, told
 
 __all__ = ["Detectors", "Forecast", "StoreReader"]
 

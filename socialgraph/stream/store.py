@@ -1,29 +1,18 @@
 """State, readings and forecasts of a stream in one SQLite file."""
 
-import contextlib
 import io
 import json
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from socialgraph.spec import DataSpec
+from socialgraph.stream.database import check_kind, open_database, second_of, told
 from socialgraph.stream.lock import WriterLock
 
-__all__ = ["StreamStore", "check_version", "second_of", "told"]
-
-FORMAT = 1  # counts up if the tables change
-_SCHEMA = """
-CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE state(name TEXT PRIMARY KEY, value BLOB NOT NULL);
-CREATE TABLE detectors(id INTEGER PRIMARY KEY AUTOINCREMENT, vdids TEXT, lat TEXT, lon TEXT);
-CREATE TABLE readings(time INTEGER PRIMARY KEY, detectors INTEGER, "values" BLOB NOT NULL);
-CREATE TABLE forecasts(issued INTEGER, "column" TEXT, detectors INTEGER, "values" BLOB NOT NULL);
-CREATE UNIQUE INDEX by_issued ON forecasts(issued, "column");
-"""
+__all__ = ["StreamStore"]
 
 
 class StreamStore:
@@ -52,11 +41,11 @@ class StreamStore:
         self._written: dict[str, Any] = {}  # the parts of the state that the file holds
         self._detectors: tuple[object, int] | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        _check_kind(self.path)
+        check_kind(self.path)
         self._lock = WriterLock(self.path)
         try:
             with told(self.path):
-                self._open()
+                self._db = open_database(self.path)
         except BaseException:
             self._lock.release()
             raise
@@ -67,13 +56,13 @@ class StreamStore:
             rows = self._db.execute("SELECT name, value FROM state").fetchall()
         return {name: _unpack(value) for name, value in rows}
 
-    def describe(self, spec: DataSpec, columns: list[str]) -> None:
+    def describe(self, spec: DataSpec, columns: Sequence[str]) -> None:
         """Tell the readers of the file what is forecast."""
         form = {
             "features": spec.features,
             "units": spec.units,
             "targets": spec.targets,
-            "columns": columns,
+            "columns": list(columns),
             "interval_minutes": spec.interval_minutes,
             "horizon": spec.horizon,
             "timezone": spec.timezone,
@@ -165,21 +154,6 @@ class StreamStore:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _open(self) -> None:
-        self._db = sqlite3.connect(self.path, check_same_thread=False)
-        try:
-            if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                check_version(self._db, self.path)
-            self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA journal_size_limit = 0")  # the journal shrinks again
-            if not self._db.execute("PRAGMA user_version").fetchone()[0]:
-                self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
-        except BaseException:
-            self._db.close()
-            raise
-
     def _do(self, command: str, values: tuple) -> None:
         with told(self.path):
             self._db.execute(command, values)
@@ -207,56 +181,6 @@ class StreamStore:
                 )
 
 
-@contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Turn errors of SQLite into one sentence that names the file.
-
-    Raises:
-        OSError: if the file cannot be opened, read or written.
-        ValueError: if it is no such file.
-    """
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        text = str(error)
-        if isinstance(error, sqlite3.OperationalError):
-            full = " (is the disk full?)" if "full" in text or "I/O" in text else ""
-            raise OSError(f"Cannot use the state '{path}': {text}{full}.") from error
-        raise ValueError(
-            f"'{path}' is no state of a stream, or is damaged ({text}). Remove it to start anew, "
-            "or give another --state."
-        ) from error
-
-
-def _check_kind(path: Path) -> None:
-    """Refuse the archives of earlier versions, and other files."""
-    if not path.is_file() or path.stat().st_size == 0:
-        return
-    with open(path, "rb") as file:
-        start = file.read(16)
-    if start[:2] == b"PK":
-        raise ValueError(
-            f"'{path}' is a state of an earlier version, which this one cannot read. Remove it "
-            "(the stream starts anew, and is whole after one window), or give another --state."
-        )
-    if start != b"SQLite format 3\0":
-        raise ValueError(f"'{path}' is no state of a stream. Remove it, or give another --state.")
-
-
-def check_version(db: sqlite3.Connection, path: Path) -> None:
-    """Refuse a file of another version, or of another program.
-
-    Raises:
-        ValueError: for these.
-    """
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version != FORMAT:
-        raise ValueError(
-            f"'{path}' is no state of a stream of this version (expected {FORMAT}, got {version}). "
-            "Give another --state."
-        )
-
-
 def _pack(value: Any) -> bytes:
     """An array in the format of NumPy, or JSON."""
     if not isinstance(value, np.ndarray):
@@ -274,8 +198,3 @@ def _unpack(data: bytes) -> Any:
 
 def _bytes(values: Any) -> bytes:
     return np.ascontiguousarray(values, dtype=np.float32).tobytes()
-
-
-def second_of(time: np.datetime64) -> int:
-    """Seconds since 1970 of a time in UTC."""
-    return int(time.astype("datetime64[s]").astype(np.int64))

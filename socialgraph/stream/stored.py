@@ -1,6 +1,7 @@
 """A stream whose readings, forecasts and state are kept in a file."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,8 @@ class StoredStream:
     """Forecasts after each reading, and keeps both with the state in one transaction.
 
     It goes on with the state that the file holds. ``counts`` has how many times were ``read``, left
-    out as ``old`` or ``repeated``, or ``refused``; the file keeps the sums of all runs.
+    out as ``old`` or ``repeated``, or ``refused``, which the caller counts; the file keeps the sums
+    of all runs.
 
     Args:
         stream: a stream at its start.
@@ -76,7 +78,6 @@ class StoredStream:
                 self._check_jump(time)
                 forecast = self.stream.update(time, readings)
         except ValueError:
-            self.counts["refused"] += 1
             if self.stream.time == time != last:  # no forecast came of what was taken in
                 self._back()
             raise
@@ -162,7 +163,7 @@ class StoredStream:
         return format_local(np.array([time]), self.stream.spec.timezone)[0]
 
 
-def as_arrays(forecast: object, columns: list[str]) -> dict[str, np.ndarray]:
+def as_arrays(forecast: object, columns: Sequence[str]) -> dict[str, np.ndarray]:
     """An array ``[P, N]`` by column of a forecast ``[P, N, C]``, which may be a tensor."""
     values = np.asarray(forecast.cpu() if hasattr(forecast, "cpu") else forecast, np.float32)
     return {name: values[..., place] for place, name in enumerate(columns)}

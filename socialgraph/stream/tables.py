@@ -14,6 +14,7 @@ import pyarrow.parquet
 from socialgraph.atomic import replacing
 from socialgraph.calendar import format_local
 from socialgraph.stream.reader import Forecast, StoreReader
+from socialgraph.table import ALARMS
 
 __all__ = ["KEYS", "csv_header", "csv_rows", "export", "times_of"]
 
@@ -38,7 +39,7 @@ def csv_rows(forecast: Forecast, form: dict[str, Any]) -> bytes:
         pa.array(step.astype(np.int32) + 1),
         pa.array(forecast.detectors.vdids, pa.string()).take(pa.array(node)),
     ]
-    values = [pa.array(forecast.values[name].ravel()) for name in form["columns"]]
+    values = [_column(name, forecast.values[name]) for name in form["columns"]]
     out = io.BytesIO()
     plain = all(re.fullmatch(r"[^\s\",]+", vdid) for vdid in forecast.detectors.vdids)
     style = "none" if plain else "needed"  # which quotes every text
@@ -92,7 +93,8 @@ def _write_csv(path: Path, forecasts: Iterator[Forecast], form: dict[str, Any]) 
 
 def _write_parquet(path: Path, forecasts: Iterator[Forecast], form: dict[str, Any]) -> None:
     stamp = pa.timestamp("s", tz=form["timezone"])
-    types = [stamp, stamp, pa.int32(), pa.string(), *[pa.float32()] * len(form["columns"])]
+    types = [stamp, stamp, pa.int32(), pa.string()]
+    types += [pa.string() if name == "alarm" else pa.float32() for name in form["columns"]]
     schema = pa.schema(list(zip([*KEYS, *form["columns"]], types, strict=True)))
     with pa.parquet.ParquetWriter(str(path), schema) as writer:
         for forecast in forecasts:
@@ -104,8 +106,16 @@ def _write_parquet(path: Path, forecasts: Iterator[Forecast], form: dict[str, An
                 pa.array(step.astype(np.int32) + 1),
                 pa.array(np.repeat(forecast.detectors.vdids, steps), pa.string()),
             ]
-            values = [pa.array(forecast.values[name].ravel()) for name in form["columns"]]
+            values = [_column(name, forecast.values[name]) for name in form["columns"]]
             writer.write_table(pa.table(keys + values, schema=schema))
+
+
+def _column(name: str, values: np.ndarray) -> pa.Array:
+    """A column of numbers, or of the names of alarms, null if all is well."""
+    if name != "alarm":
+        return pa.array(values.ravel())
+    names = pa.array([None, *ALARMS], pa.string())
+    return names.take(pa.array(values.ravel().astype(np.int64)))
 
 
 def _stamps(times: np.ndarray, kind: pa.DataType) -> pa.Array:

@@ -49,6 +49,14 @@ class OnnxBackend:
         """
         raise ValueError("An exported file forecasts from windows: use memory='window'.")
 
+    def alarm_watch(self, rate: float) -> NoReturn:
+        """Refuse: the file has no calibration of alarms.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("An exported file tells no alarms: follow the stream with the checkpoint.")
+
     def learning_profile(self, half_life: float) -> NoReturn:
         """Refuse: what is usual is part of the file.
 

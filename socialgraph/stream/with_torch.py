@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from socialgraph.alarms import AlarmWatch, make_watch
 from socialgraph.calendar import clock
 from socialgraph.data import graph_tensors
 from socialgraph.forecaster import Forecaster
@@ -63,6 +64,26 @@ class TorchBackend:
     def learning_profile(self, half_life: float) -> LearningProfile:
         """What is usual, as it goes on; raises as :class:`LearningProfile` does."""
         return LearningProfile(self, half_life)
+
+    def alarm_watch(self, rate: float) -> AlarmWatch:
+        """A watch on the detectors of the training.
+
+        Raises:
+            ValueError: if the training has calibrated no alarms.
+        """
+        self.follow(self.spec)
+        watch = make_watch(self.forecaster, self.graph.get("edge_index"), rate)
+        if watch is None:
+            raise ValueError(
+                "Expected a training that calibrates alarms. Train with --model.coverage 0.9, in "
+                "one process and on one series, or leave --alarm_rate out."
+            )
+        return watch
+
+    def watch_others(self, watch: AlarmWatch, rows: np.ndarray) -> None:
+        """Let a watch be on the detectors that are followed now, by their places before."""
+        fresh = make_watch(self.forecaster, self.graph.get("edge_index"), 1.0)
+        watch.take(rows, fresh.charts, fresh.edge_index)
 
     def make_batch(self, times: np.ndarray, readings: np.ndarray) -> dict[str, Tensor]:
         """A batch of one window from its times ``[T]`` and readings ``[T, N, F]``."""

@@ -16,9 +16,14 @@ import pytest
 import torch
 import yaml
 
+from benchmarks.backtest import shorten
+from benchmarks.environment import describe_environment
+from benchmarks.plots import PLOTS
+from benchmarks.tables.backtest import backtest as table_of
 from socialgraph import schema
 from socialgraph.backtest import ets
 from socialgraph.backtest.fold import TABLES
+from socialgraph.backtest.summary import compare_runs
 from socialgraph.cli import main
 from tests.conftest import ROOT, make_series
 
@@ -116,6 +121,22 @@ def test_the_errors_of_the_last_value_are_those_by_hand(report):
     assert set(found["by"]["weekday"]) == {"Thursday", "Friday"}  # 4 and 5 January 2024
 
 
+def test_rivals_are_fitted_to_what_came_before_each_fold(report):
+    values = series().values[..., 0].astype(float)
+    origin = STEPS - (STEPS + 96) % 288 - 2 * 288
+    found = report["models"]["daily_profile"]["targets"]["speed"]["by"]["fold"]
+    for fold in (0, 1):
+        first = origin + 288 * fold
+        known = values[: first - 6 - 72]  # a window and six hours of validation before it
+        slots = np.arange(len(known)) % 288
+        usual = np.stack([np.nanmean(known[slots == slot], axis=0) for slot in range(288)])
+        targets = first + np.arange(285)[:, None] + np.arange(4)
+        wrong = np.abs(values[targets] - usual[targets % 288])
+        assert found[str(fold + 1)]["mae"] == pytest.approx(np.nanmean(wrong), rel=1e-4)
+        rmse = np.sqrt(np.nanmean(wrong**2))
+        assert found[str(fold + 1)]["rmse"] == pytest.approx(rmse, rel=1e-4)
+
+
 def test_every_group_sums_to_all_of_it(report):
     for model in report["models"].values():
         for target in model["targets"].values():
@@ -178,7 +199,7 @@ def test_a_run_that_is_killed_goes_on_and_ends_the_same(run, tmp_path, capsys):
         assert ours.equals(whole)
 
 
-def test_other_options_do_not_go_on_with_a_run(run, capsys):
+def test_other_options_and_readings_do_not_go_on_with_a_run(run, tmp_path, capsys):
     for more, told in (
         (["--refit", "never"], "options.refit: every | never"),
         (["--trainer.max_epochs=2"], "config.trainer.max_epochs: 1 | 2"),
@@ -187,6 +208,15 @@ def test_other_options_do_not_go_on_with_a_run(run, capsys):
             main([*words(run.parent / "a.h5", run), *more])
         assert end.value.code == 2
         assert told in capsys.readouterr().err
+    other = tmp_path / "a.h5"
+    changed = series()
+    changed.values[3, 2, 1] += 1  # of a feature that is no target
+    schema.write(other, changed)
+    moved = tmp_path / "run"
+    shutil.copytree(run, moved)
+    with pytest.raises(SystemExit):
+        main(words(other, moved))
+    assert "data.sha256" in capsys.readouterr().err
     assert len(tables(run)) == 4
     with pytest.raises(SystemExit):
         main(words(run.parent / "a.h5", run.parent))
@@ -214,6 +244,13 @@ def test_without_a_refit_the_first_forecaster_stays(run, tmp_path, monkeypatch, 
     assert [f["checkpoint"] for f in report["folds"]] == ["fold_00/checkpoints/best.ckpt"] * 2
     assert equal(weights(tmp_path / "fold_00"), weights(run / "fold_00"))
     assert not (tmp_path / "fold_01" / "checkpoints").exists()
+    other, first = (
+        json.loads((f / "backtest.json").read_text())["models"]["network"]["targets"]["speed"]
+        for f in (tmp_path, run)
+    )
+    test = compare_runs(tmp_path, run)["speed"]
+    assert test["difference"] == pytest.approx(other["mae_all"] - first["mae_all"])
+    assert compare_runs(run, run)["speed"]["difference"] == 0
     if "ets" not in rivals:
         pytest.skip("the rest needs statsforecast (extra backtest)")
     found = report["models"]["ets"]
@@ -237,14 +274,39 @@ def test_without_a_refit_the_first_forecaster_stays(run, tmp_path, monkeypatch, 
     )
 
 
+def test_the_table_and_the_picture_of_a_benchmark(run, report, tmp_path):
+    result = {"refit": "every", **shorten(report)}
+    again = {"refit": "never", **shorten(report), "than_every": compare_runs(run, run)}
+    whole = {
+        "configuration": {"step": "1d"},
+        "command": "python -m benchmarks.backtest",
+        "environment": describe_environment(),
+        "results": [result, again],
+    }
+    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in table_of(whole).splitlines()]
+    rows = {line[0]: line for line in lines if len(line) > 1}
+    ridge = report["models"]["ridge"]["targets"]["speed"]
+    assert rows["ridge"][1] == f"{ridge['mae_all']:.2f}"
+    difference = report["tests"]["rivals"]["ridge"]["speed"]["all"]["difference"]
+    share = 100 * difference / ridge["mae_all"]
+    assert rows["ridge"][5] == f"{share:+.1f} % (too few days)"
+    assert rows["network, trained once"][5] == "+0.0 % (too few days)"
+    assert rows["ridge"][6] == "0 / 0 of 2"
+    PLOTS["backtest"](whole, tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
 def test_two_backtests_of_one_protocol_compare(run, tmp_path, capsys):
     shutil.copy(run / "backtest.json", tmp_path / "a.json")
     changed = json.loads((run / "backtest.json").read_text())
+    changed["models"]["last_week"]["sample"] = ["VD-0"]  # of other readings than the rest
     (tmp_path / "b.json").write_text(json.dumps(changed))
     capsys.readouterr()
     main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
     said = capsys.readouterr().out
     assert said.count("a.json: ridge") == 3  # mae, rmse, mape
+    assert said.count("b.json: ridge") == said.count("a.json: last_week") == 3
+    assert "b.json: last_week" not in said
     changed["protocol"]["folds"][0]["tested_from"] = "2024-01-01T00:00:00+08:00"
     (tmp_path / "b.json").write_text(json.dumps(changed))
     with pytest.raises(SystemExit):

@@ -57,17 +57,15 @@ def test_few_days_give_no_interval():
     assert tests[0]["real"] is None
 
 
-def test_the_longest_block_that_is_needed_is_taken():
+def test_the_block_is_that_of_the_package_without_days_that_have_nothing():
     rng = np.random.default_rng(0)
-    noise = rng.normal(size=100)
     slow = np.cumsum(rng.normal(size=100)) / 10
-    alone = [float(bootstrap.optimal_block_length(x)["stationary"].iloc[0]) for x in (noise, slow)]
-    gaps = slow.copy()
-    gaps[::10] = np.nan
-    known = bootstrap.optimal_block_length(gaps[~np.isnan(gaps)])["stationary"].iloc[0]
-    assert block_length([noise, slow]) == pytest.approx(max(1.0, *alone))
-    assert block_length([gaps]) == pytest.approx(float(known))
-    assert block_length([np.zeros(50), np.full(50, np.nan)]) == 1.0
+    slow[::10] = np.nan
+    known = bootstrap.optimal_block_length(slow[~np.isnan(slow)])["stationary"].iloc[0]
+    assert block_length(slow) == pytest.approx(float(known))
+    assert block_length(slow) > 3
+    for few in (np.zeros(50), np.full(50, np.nan), slow[:8]):
+        assert block_length(few) == 1.0
 
 
 @pytest.mark.slow
@@ -80,7 +78,7 @@ def test_days_that_are_alike_need_blocks_or_chance_looks_real():
         for day in range(1, 90):
             apart[day] += 0.7 * apart[day - 1]
         count = np.ones((90, 1))
-        for kind, block in (("days", 1.0), ("blocks", block_length([apart]))):
+        for kind, block in (("days", 1.0), ("blocks", block_length(apart))):
             weights = day_weights(90, block, draws=200, seed=trial)
             (test,) = compare_sums(apart[:, None] + 5, 5 * count, count, weights)
             found[kind] += test["real"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from socialgraph.backtest import rivals
 from socialgraph.backtest.rivals import LastValue, LastWeek, Ridge, TimeOfDayMean, fitted_scaler
 from socialgraph.data import TrafficDataModule, Windows
 from tests.conftest import make_series
@@ -131,3 +132,23 @@ def test_last_week_of_a_horizon_of_days_is_a_week_that_is_known():
     out = last_week(hourly(8, "UTC"), 700, horizon=170)
     ahead = 703 + np.arange(170)
     assert out == pytest.approx(ahead - 336, abs=1e-2)
+
+
+def test_ridge_is_the_least_squares_of_the_observed_targets_with_a_penalty():
+    series = make_series(steps=400, missing=0.1)
+    data = make_data(series, window=3, horizon=2)
+    scaler, network = fitted_scaler(data), Ridge(data, penalty=2.0)
+    batch = data.collator(data.starts["train"].tolist())
+    x = scaler.transform(batch["features"], batch["mask"])
+    inputs = rivals._regressors(x, batch["mask"], batch["time_of_day"])
+    targets, mask = (batch["targets"] - scaler.loc) / scaler.scale, batch["target_mask"]
+    for node, step in ((0, 0), (3, 1)):
+        known = mask[:, step, node, 0]
+        assert 0.8 < known.float().mean() < 1
+        wide = inputs.size(-1)
+        rows = np.vstack([inputs[known, node].double(), np.sqrt(2.0) * np.eye(wide)])
+        wanted = np.append(targets[known, step, node, 0].double(), np.zeros(wide))
+        reference, *_ = np.linalg.lstsq(rows, wanted, rcond=None)
+        np.testing.assert_allclose(
+            network.weight[node, step, 0].numpy(), reference, rtol=1e-3, atol=1e-4
+        )

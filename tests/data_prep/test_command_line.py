@@ -12,6 +12,12 @@ from socialgraph import schema
 TABLE = "id,lat,lon\na,24.0,121.0\nb,24.001,121.0\nc,24.002,121.0\nd,24.003,121.0\n"
 
 
+def test_a_simulation_draws_no_bar_into_a_log(tmp_path, capfd):
+    assert main(["simulate", str(tmp_path / "a.h5"), "--detectors", "5", "--days", "1"]) == 0
+    said = capfd.readouterr()
+    assert "\r" not in said.out + said.err
+
+
 def test_inspect_prints_a_table(series_file, capsys):
     assert main(["inspect", str(series_file)]) == 0
     text = capsys.readouterr().out

@@ -222,3 +222,14 @@ def test_three_files_of_aarhus_equal_their_reference(shared, reference, tmp_path
     lead = len(times) - len(schema.read(out).timestamps)
     assert_equal(out, (values[:, rows], times, chosen, lat[rows], lon[rows]), lead)
     assert "3 rows stood after a later time of their detector" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("interval", "told"), [([], True), (["--interval", "10min"], False)])
+def test_the_file_tells_null_values_and_ranges_to_who_follows_it(sources, interval, told):
+    speed, table, out = sources
+    words = ["convert", "csv", out, "--wide", f"speed={speed}", "--detectors", table]
+    words += ["--null-value", "255", "speed=-99", "--range", "speed=1:200", *interval]
+    assert main(words) == 0
+    series = schema.read(out)
+    assert series.null_values == ({"speed": [255.0, -99.0]} if told else {})
+    assert series.ranges == ({"speed": [1.0, 200.0]} if told else {})  # sums have others

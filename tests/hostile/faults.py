@@ -22,6 +22,7 @@ from PIL import Image
 import data_prep.__main__
 import socialgraph
 from socialgraph import cli, schema
+from tests.data_prep.formats.test_tdx import lane, listed, live, vd
 from tests.hostile.trial import Outcome, attempt
 
 __all__ = ["COMMANDS", "FAULTS"]
@@ -66,6 +67,11 @@ COMMANDS = {
     ),
     "append": Command(
         _PREP, "append {out}/copy.h5 --format csv --wide=speed={later}", {"copy.h5": schema.read}
+    ),
+    "watch": Command(
+        _PREP,
+        "watch {arrived} {out}/watched.h5 --format=tdx --once --detectors={listed}.json",
+        {"watched.h5": schema.read},
     ),
     "clean": Command(
         _PREP,
@@ -114,7 +120,7 @@ def _words(room, command: Command, out: Path) -> list[str]:
     stream = room.folder / "stream_whole.csv"
     if not (room.folder / "speed_forecast").exists():
         _prepare(room)
-    names = ("table", "detectors", "forecast", "later")
+    names = ("table", "detectors", "forecast", "later", "arrived", "listed")
     inputs = {name: room.folder / f"speed_{name}" for name in names}
     return [
         word.format(out=out, good=room.file, ckpt=room.checkpoint, stream=stream, **inputs)
@@ -131,6 +137,12 @@ def _prepare(room) -> None:
     cells[0] = cells[0].replace("timestamp", "time").replace(":speed", "")
     room.path("speed_table", "\n".join(cells))
     room.path("speed_detectors", room.detectors)
+    room.path("speed_listed.json", listed(a=(25.0, 121.5), b=(25.01, 121.5)))
+    (room.folder / "speed_arrived").mkdir()
+    for minute in range(6):
+        moment = f"2024-01-01T08:{minute:02}:00+08:00"
+        entries = [vd(name, lane(60 + minute, 2, 1), time=moment) for name in ("a", "b")]
+        room.path(f"speed_arrived/{minute}.json", live(*entries))
     room.path("speed_later", "\n".join([cells[0], *cells[21:]]))
     earlier = room.path("speed_earlier", "\n".join(cells[:21]))
     words = f"convert csv {room.folder}/earlier.h5 --wide=speed={earlier} --overwrite"

@@ -22,7 +22,7 @@ async function refresh() {
     state.forecast = await get("/forecasts");
     adopt();
     const late = health.status === "late" ? " · late" : "";
-    tell(`Issued ${clock(state.forecast.issued)}${late}`);
+    tell(`Issued ${state.forecast.issued.slice(0, 10)} at ${clock(state.forecast.issued)}${late}`);
     const silent = state.detectors.filter((one) => Object.values(one.reading).every((v) => v === null));
     $("silent").textContent = silent.length ? `${silent.length} of ${state.detectors.length} detectors silent (hollow)` : "";
     draw();
@@ -79,14 +79,29 @@ function place() {
   const lats = state.detectors.map((one) => one.lat), lons = state.detectors.map((one) => one.lon);
   const [south, north, west, east] = [Math.min(...lats), Math.max(...lats), Math.min(...lons), Math.max(...lons)];
   const narrow = Math.cos((south + north) / 2 * Math.PI / 180);
-  const width = map.clientWidth, height = map.clientHeight, left = width > 900 ? 300 : 40;
+  const width = map.clientWidth, height = map.clientHeight, left = width > 900 ? 400 : 40;
   const right = 40, edge = 60;
   const scale = Math.min((width - left - right) / (((east - west) * narrow) || 1e-3), (height - 2 * edge) / ((north - south) || 1e-3));
   const middle = [left + (width - left - right) / 2, height / 2];
-  return (one) => [
+  const put = (one) => [
     middle[0] + ((one.lon - (west + east) / 2) * narrow * scale) * view.zoom + view.x,
     middle[1] - ((one.lat - (south + north) / 2) * scale) * view.zoom + view.y,
   ];
+  put.metre = scale * view.zoom / 111320;  // pixels
+  return put;
+}
+
+// A faint grid of round kilometres, and the length of its side.
+function drawGrid(metre, css) {
+  const least = 70 / metre, ten = 10 ** Math.floor(Math.log10(least));
+  const side = ten * [1, 2, 5, 10].find((k) => k * ten >= least), gap = side * metre;
+  const [right, bottom] = [map.clientWidth, map.clientHeight];
+  pen.strokeStyle = css.getPropertyValue("--grid"); pen.lineWidth = 1;
+  pen.beginPath();
+  for (let x = (view.x % gap + gap) % gap; x < right; x += gap) { pen.moveTo(x, 0); pen.lineTo(x, bottom); }
+  for (let y = (view.y % gap + gap) % gap; y < bottom; y += gap) { pen.moveTo(0, y); pen.lineTo(right, y); }
+  pen.stroke();
+  $("scale").textContent = side >= 1000 ? `${side / 1000} km` : `${side} m`;
 }
 
 function draw() {
@@ -95,6 +110,7 @@ function draw() {
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   if (!state.detectors.length) return;
   const put = place(), css = getComputedStyle(document.documentElement);
+  drawGrid(put.metre, css);
   const radius = Math.max(3, Math.min(8, 90 / Math.sqrt(state.detectors.length))) * Math.sqrt(view.zoom);
   for (const one of state.detectors) {
     const [x, y] = put(one);
@@ -127,7 +143,7 @@ async function show(detector) {
   state.chosen = detector;
   draw();
   const id = encodeURIComponent(detector);
-  const [past, next] = await Promise.all([get(`/readings?detector=${id}&hours=6`), get(`/forecasts?detector=${id}`)]);
+  const [past, next] = await Promise.all([get(`/readings?detector=${id}&hours=3`), get(`/forecasts?detector=${id}`)]);
   const own = next.forecasts[detector], value = own[state.column][0];
   const last = past.readings[state.column]?.at(-1);
   $("name").textContent = detector;
@@ -206,7 +222,7 @@ addEventListener("pointerup", (e) => {
 map.addEventListener("wheel", (e) => {
   e.preventDefault();
   const more = Math.min(Math.max(Math.exp(-e.deltaY / 500) * view.zoom, 0.5), 60) / view.zoom;
-  const middle = [(map.clientWidth > 900 ? 300 + (map.clientWidth - 340) / 2 : map.clientWidth / 2), map.clientHeight / 2];
+  const middle = [(map.clientWidth > 900 ? 400 + (map.clientWidth - 440) / 2 : map.clientWidth / 2), map.clientHeight / 2];
   view.x = (view.x - (e.offsetX - middle[0])) * more + (e.offsetX - middle[0]);
   view.y = (view.y - (e.offsetY - middle[1])) * more + (e.offsetY - middle[1]);
   view.zoom *= more;

@@ -1,0 +1,122 @@
+"""A stream of the default network that is kept in a file, reading by reading, for measurements."""
+
+import io
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import summary
+from data_prep.simulate import simulate
+from socialgraph.data import TrafficDataModule, Windows
+from socialgraph.forecaster import Forecaster
+from socialgraph.graph import RadiusGraph
+from socialgraph.nn import SocialGraphNet
+from socialgraph.stream import StoredStream, StoreReader, StreamingForecaster, StreamStore
+from socialgraph.stream.lines import ReadingTable
+from socialgraph.stream.screen import Screen
+from socialgraph.stream.tables import csv_rows
+
+__all__ = ["SPACING", "make_stream", "measure_kept", "strangers"]
+
+SPACING = 550.0  # metres between two neighbours of the square lattice: 12 within 1.2 km
+_DEGREES = 1 / 111_320  # of latitude in a metre
+_BEFORE = 15  # readings before those that are measured, so that the file drops old ones
+
+
+def make_stream(nodes: int) -> StreamingForecaster:
+    """The default network with random weights, on so many detectors that it was not trained on."""
+    series = simulate(num_detectors=40, days=3)
+    data = TrafficDataModule(
+        series.select(["speed"], series.vdids), windows=Windows(12, 12), graph=RadiusGraph(1200.0)
+    )
+    data.setup("fit")
+    forecaster = Forecaster(SocialGraphNet())
+    forecaster.adopt(data)
+    stream = StreamingForecaster(forecaster)
+    stream.set_detectors(*strangers(nodes))
+    return stream
+
+
+def strangers(nodes: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Ids and positions on a square lattice."""
+    side = int(np.ceil(np.sqrt(nodes)))
+    row, column = np.divmod(np.arange(nodes), side) * np.array([[SPACING], [SPACING]]) * _DEGREES
+    return [f"N{k}" for k in range(nodes)], 25 + row, 121 + column
+
+
+def measure_kept(nodes: int, repeats: int, keep_minutes: int = 60) -> dict:
+    """Seconds of each part of a reading: its line, the forecast, the file, and rows of CSV.
+
+    The file keeps an hour, so that old rows are dropped while it is measured.
+    """
+    stream, rng = make_stream(nodes), np.random.default_rng(0)
+    begin = np.datetime64("2024-01-01T00:00:00", "s")
+    parts: dict[str, list[float]] = {"line": [], "forecast": [], "file": [], "csv": []}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "s.db"
+        with StreamStore(path, np.timedelta64(keep_minutes, "m")) as store:
+            stored, reader = StoredStream(stream, store), StoreReader(path)
+            update = _timed(stream)
+            for step in range(_BEFORE + repeats):
+                text = _line(stream, begin + step * stream.spec.step, rng)
+                seconds = _read_one(stored, reader, text, update)
+                for name, value in zip(parts, seconds, strict=True):
+                    parts[name] += [value] if step >= _BEFORE else []
+            reader.close()
+        size = path.stat().st_size
+    total = np.sum([parts[name] for name in ("line", "forecast", "file")], axis=0).tolist()
+    return {
+        "way": "kept",
+        "nodes": nodes,
+        **{name: summary(seconds) for name, seconds in parts.items()},
+        "total": summary(total),
+        "kib_per_reading": size / 1024 / (keep_minutes / 5 + 1),
+        "peak_memory_mib": _peak_mib(),
+    }
+
+
+def _peak_mib() -> float:
+    """Of this program alone: what the system reports of a child begins with its parent's."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def _line(stream: StreamingForecaster, time_: np.datetime64, rng: np.random.Generator) -> str:
+    values = 60 + 10 * rng.standard_normal(len(stream.vdids))
+    cells = ",".join(f"{value:.2f}" for value in values)
+    return f"{','.join(['timestamp', *stream.vdids])}\n{time_}Z,{cells}\n"
+
+
+def _read_one(
+    stored: StoredStream, reader: StoreReader, text: str, update: list[float]
+) -> tuple[float, ...]:
+    """Seconds of the line, the forecast, the file and the CSV."""
+    spec, marks = stored.stream.spec, [time.perf_counter()]
+    # The header is read once in a stream, and is no part of a line.
+    table = ReadingTable(io.StringIO(text), spec.vdids, spec.features)
+    marks[0] = time.perf_counter()
+    moment, readings = next(table)
+    readings = Screen(spec).apply(readings)
+    marks.append(time.perf_counter())
+    stored.read(moment, readings)
+    marks.append(time.perf_counter())
+    csv_rows(reader.forecast(moment), reader.get("form"))
+    marks.append(time.perf_counter())
+    line, whole, csv = np.diff(marks).tolist()
+    return line, update[-1], whole - update[-1], csv
+
+
+def _timed(stream: StreamingForecaster) -> list[float]:
+    """A list that gets the seconds of each forecast of a stream."""
+    seconds, update = [], stream.update
+
+    def run(*reading):
+        start = time.perf_counter()
+        forecast = update(*reading)
+        seconds.append(time.perf_counter() - start)
+        return forecast
+
+    stream.update = run
+    return seconds

@@ -1,0 +1,125 @@
+"""Intervals that follow drift, and alarms, in a stream and its command."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import pytorch_lightning as pl
+import torch
+
+import socialgraph
+from socialgraph.alarms import make_watch
+from socialgraph.cli import main
+from socialgraph.forecaster import Forecaster
+from socialgraph.schema import write
+from socialgraph.stream import StreamingForecaster
+from socialgraph.table import ALARMS
+from tests.conftest import make_series
+from tests.test_forecaster import make_data, make_trainer
+from tests.test_objective import make_quantile_network
+
+DAY = 288
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A checkpoint, and the series of its training, in which a detector falls silent."""
+    folder = tmp_path_factory.mktemp("stream_intervals")
+    series = make_series(steps=4 * DAY, missing=0.01).select(["speed"])
+    series.values[-DAY // 2 :, 3] = np.nan
+    write(folder / "series.h5", series)
+    pl.seed_everything(0)
+    forecaster = Forecaster(make_quantile_network(), learning_rate=0.01, warmup_steps=5)
+    trainer = make_trainer(folder, 2, enable_checkpointing=False)
+    trainer.fit(forecaster, make_data(folder / "series.h5", split=(0.4, 0.3, 0.3)))
+    trainer.save_checkpoint(folder / "a.ckpt")
+    return folder / "a.ckpt", series
+
+
+def follow(stream, series, since, until=None):
+    steps = range(len(series.values))[since:until]
+    return np.stack([stream.update(series.timestamps[k], series.values[k]).numpy() for k in steps])
+
+
+def test_a_stream_tells_the_alarms_of_a_watch_on_its_intervals(trained):
+    path, series = trained
+    stream = StreamingForecaster(socialgraph.load(path), alarm_rate=0.05)
+    assert stream.columns == ["speed", "speed_p05", "speed_p95", "alarm"]
+    told = follow(stream, series, -DAY)
+    assert (told[..., -1] == told[:, :1, :, -1]).all()  # at each step
+    forecaster = socialgraph.load(path)
+    watch = make_watch(forecaster, torch.from_numpy(stream.watch.edge_index), 0.05)
+    plain = StreamingForecaster(forecaster)
+    for k, own in zip(range(len(series.values) - DAY, len(series.values)), told, strict=True):
+        forecast = plain.update(series.timestamps[k], series.values[k]).numpy()
+        np.testing.assert_allclose(own[..., :3], forecast, rtol=1e-5)
+        kinds = watch.update(series.timestamps[k], forecast[:, :, None, 1:], series.values[k])
+        assert [None, *ALARMS][int(own[0, 3, -1])] == kinds[3]
+    assert ALARMS[int(told[-1, 0, 3, -1]) - 1] == "silent"
+
+
+def test_adapted_intervals_hold_after_readings_have_changed(trained):
+    path, series = trained
+    values = series.values.copy()
+    rng = np.random.default_rng(0)
+    values[2 * DAY :] += rng.normal(0, 6, values[2 * DAY :].shape).astype(np.float32)
+    changed = type(series)(**{**vars(series), "values": values})
+    shares = {}
+    for adapt in (False, True):
+        stream = StreamingForecaster(socialgraph.load(path), adapt=adapt)
+        told = follow(stream, changed, DAY)
+        truth = values[DAY + 1 :, :3, 0]
+        lower, upper = told[:-1, 0, :3, 1], told[:-1, 0, :3, 2]
+        inside = ((lower <= truth) & (truth <= upper))[-DAY:]
+        shares[adapt] = inside[~np.isnan(truth[-DAY:])].mean()
+    assert shares[False] < 0.75
+    assert shares[True] == pytest.approx(0.9, abs=0.04)
+
+
+def test_a_stream_with_both_goes_on_from_its_state_with_other_detectors(trained):
+    path, series = trained
+    options = {"adapt": True, "alarm_rate": 0.05}
+    whole, first, second = (
+        StreamingForecaster(socialgraph.load(path), **options) for _ in range(3)
+    )
+    expected = follow(whole, series, -100)
+    follow(first, series, -100, -40)
+    second.restore(first.state())
+    np.testing.assert_array_equal(follow(second, series, -40), expected[60:])
+    spec = second.spec
+    second.set_detectors([*spec.vdids[3:], "new"], [*spec.lat[3:], 25.01], [*spec.lon[3:], 121.5])
+    time = series.timestamps[-1] + spec.step
+    told = second.update(time, np.full((4, 1), np.nan, np.float32)).numpy()
+    codes = told[0, :, -1]
+    assert ALARMS[int(codes[0]) - 1] == "silent"  # as before
+    assert codes[3] == 0
+
+
+def test_the_command_writes_alarms_that_the_other_lists(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path, series = trained
+    lines = [",".join(["timestamp", *series.vdids])]
+    for k in range(len(series.values) - 100, len(series.values)):
+        cells = ["" if np.isnan(v) else f"{v:.4g}" for v in series.values[k, :, 0]]
+        lines.append(",".join([f"{series.timestamps[k]}+00:00", *cells]))
+    (tmp_path / "in.csv").write_text("\n".join(lines) + "\n")
+    words = ["stream", f"--ckpt_path={path}", "--input=in.csv", "--adapt", "--alarm_rate=0.05"]
+    main([*words, "--output=out.csv"])
+    main([*words, "--output=out.parquet", "--state=other.db"])
+    table = pq.read_table("out.parquet")
+    assert table.column_names[4:] == ["speed", "speed_p05", "speed_p95", "alarm"]
+    assert set(table["alarm"].to_pylist()) == {None, "silent"}
+    capsys.readouterr()
+    for name in ("out.csv", "out.parquet"):
+        main(["alarms", name])
+        said = capsys.readouterr().out
+        assert "silent       VD-3" in said
+        assert "1 alarms (1 silent)" in said
+
+
+def test_what_was_not_calibrated_is_refused(trained, tmp_path):
+    forecaster = socialgraph.load(trained[0])
+    forecaster.conformal = forecaster.bounds = forecaster.charts = None
+    with pytest.raises(ValueError, match="that tells intervals"):
+        StreamingForecaster(forecaster, adapt=True)
+    with pytest.raises(ValueError, match="that calibrates alarms"):
+        StreamingForecaster(forecaster, alarm_rate=0.1)
