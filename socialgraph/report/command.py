@@ -22,7 +22,7 @@ def write_report(
     without_pooling: str | Path | None = None,
     backtest: str | Path | None = None,
     every: int | None = None,
-    most_details: int = 300,
+    most_details: int = 250,
     trust: Sequence[str] = (),
     words: Sequence[str] = (),
 ) -> None:
@@ -162,7 +162,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--backtest", type=Path, help="folder of 'socialgraph backtest', to be told too")
     add("--every", type=int, help="score only every N-th test window (default: all, up to 500,000 "
         "forecasts of a detector)")  # fmt: skip
-    add("--details", type=int, default=300, help="detectors that can be opened (default: 300)")
+    add("--details", type=int, default=250, help="detectors that can be opened (default: 250)")
     add("--trust", default="", help="packages whose classes the checkpoint may name, with commas")
     options = parser.parse_args(args)
     if options.details < 1 or (options.every is not None and options.every < 1):

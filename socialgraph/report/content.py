@@ -37,7 +37,7 @@ def collect(
     scores: Scores,
     target: str,
     ckpt_path: str | Path,
-    most_details: int = 300,
+    most_details: int = 250,
     words: list[str] | None = None,
     backtest: dict | None = None,
 ) -> dict:

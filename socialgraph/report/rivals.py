@@ -13,7 +13,8 @@ from socialgraph.profile import DailyProfile
 __all__ = ["Rivals"]
 
 _PENALTY = 1.0
-_MOST_WINDOWS = 512  # that the ridge is fitted to, spread over the training
+_MOST_FITTED = 300_000  # detectors × windows that the ridge is fitted to, spread over the training
+_MOST_WINDOWS = 512
 _FEW_AT_ONCE = 32
 
 
@@ -27,8 +28,9 @@ class Rivals:
       reading of the window was; one map for each detector,
       :math:`\mathbf{W} = (\mathbf{X}^\top \mathbf{X} + \lambda \mathbf{I})^{-1} \mathbf{X}^\top
       \mathbf{Y}` with :math:`\lambda` = 1, in units of the detector's deviation from its usual day.
-      Missing readings count as usual. It is fitted to up to 512 training windows all of whose
-      targets are known, with a usual day that leaves out the window's own readings.
+      Missing readings count as usual. It is fitted to up to 512 training windows (for more than
+      600 detectors fewer), of which it takes those whose targets are known, with a usual day that
+      leaves out the window's own readings.
 
     Args:
         data: after ``setup``; its training part is what is known.
@@ -76,9 +78,10 @@ class Rivals:
         collator = copy.copy(data.collator)
         collator.usual = data.usual
         starts = data.starts["train"]
-        places = np.linspace(0, len(starts) - 1, min(len(starts), _MOST_WINDOWS)).round()
-        chosen = starts[np.unique(places.astype(int))].tolist()
         size, nodes = data.windows.window + 1, len(self.spread)
+        most = min(len(starts), _MOST_WINDOWS, max(1, _MOST_FITTED // nodes))
+        places = np.linspace(0, len(starts) - 1, most).round()
+        chosen = starts[np.unique(places.astype(int))].tolist()
         square = _PENALTY * torch.eye(size, dtype=torch.float64).repeat(nodes, 1, 1)
         product = torch.zeros(nodes, size, data.windows.horizon, dtype=torch.float64)
         for first in range(0, len(chosen), _FEW_AT_ONCE):

@@ -136,12 +136,13 @@ def _forecast(
 ) -> dict[str, np.ndarray]:
     """All forecasts of a batch ``[B, P, N]``, with ``truth`` and ``issued``."""
     cells = _cells(forecaster, batch, target)
+    place = forecaster.given.targets.index(target)
     for name, forecast in rivals.forecast(batch).items():
         cells[name] = forecast.numpy()
     if getattr(forecaster.network, "poolings", []):
-        cells[POOLING_OFF] = _cells(forecaster, without_edges(batch), target)[NETWORK]
+        cells[POOLING_OFF] = forecaster(without_edges(batch))[..., place].numpy()
     for name, other in variants.items():
-        cells[name] = _cells(other, batch, target)[NETWORK]
+        cells[name] = other(batch)[..., place].numpy()
     return {**cells, "issued": batch["issued"].numpy()}
 
 

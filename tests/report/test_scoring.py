@@ -55,6 +55,11 @@ def test_the_interval_is_that_of_the_forecast_table(run):
     assert (scores.low < scores.high).all()
 
 
+def test_variants_are_forecast_on_the_same_windows(run):
+    found = score(run.forecaster, run.data, "speed", {"again": run.forecaster}, every=20)
+    np.testing.assert_allclose(found.forecasts["again"], found.forecasts[NETWORK], rtol=1e-5)
+
+
 def test_every_third_window_is_scored_if_so_asked(run):
     few = score(run.forecaster, run.data, "speed", every=3)
     np.testing.assert_array_equal(few.issued, run.scores.issued[::3])
