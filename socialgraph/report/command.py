@@ -35,7 +35,7 @@ def write_report(
         target: the target that is told of; None for the first.
         without_pooling: checkpoint of a training without pooling, to compare with.
         backtest: folder of ``socialgraph backtest``, whose results are told too.
-        every: score each so many-th test window; None for all, up to 500,000 forecasts of a
+        every: score each so many-th test window; None for all, up to 300,000 forecasts of a
             detector.
         most_details: detectors whose day and neighbours are shown.
         trust: packages besides this one whose classes may be made from a checkpoint.
@@ -160,7 +160,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--target", help="the target that is told of (default: the first)")
     add("--without_pooling", type=Path, help="checkpoint of a training without pooling")
     add("--backtest", type=Path, help="folder of 'socialgraph backtest', to be told too")
-    add("--every", type=int, help="score only every N-th test window (default: all, up to 500,000 "
+    add("--every", type=int, help="score only every N-th test window (default: all, up to 300,000 "
         "forecasts of a detector)")  # fmt: skip
     add("--details", type=int, default=250, help="detectors that can be opened (default: 250)")
     add("--trust", default="", help="packages whose classes the checkpoint may name, with commas")

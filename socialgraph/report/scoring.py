@@ -23,7 +23,7 @@ NETWORK, POOLING_OFF = "network", "pooling off"
 #: Names of the rivals, and of the network without pooling: at the test, and in training.
 RIVALS = ("ridge", "usual day", "last value")
 POOLED = (POOLING_OFF, "trained without pooling")
-_MOST_FORECASTS = 500_000  # detectors × windows
+_MOST_FORECASTS = 300_000  # detectors × windows
 _QUANTILE = re.compile(r"p\d+(\.\d+)?")  # percent
 _AT_ONCE = 6_000  # detectors × windows in a batch: faster than fewer and more
 
@@ -67,7 +67,7 @@ def score(
         data: after ``setup("test")``.
         target: one of its targets.
         variants: other forecasters of the same data, by name.
-        every: score each so many-th window; None for all, up to 500,000 forecasts of a detector
+        every: score each so many-th window; None for all, up to 300,000 forecasts of a detector
             (then evenly spread).
 
     Raises:
