@@ -336,6 +336,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {
             "socialgraph.atomic",
             "socialgraph.checkpoint",
+            "socialgraph.conformal",
             "socialgraph.data",
             "socialgraph.finite",
             "socialgraph.forecaster",
