@@ -164,7 +164,12 @@ def calibrated_levels(levels: Sequence[float], coverage: float) -> list[float]:
     Args:
         levels: of the objective; the median is left out, as it is the point forecast.
         coverage: of the interval, such as 0.9.
+
+    Raises:
+        ValueError: if it is not between 0 and 1.
     """
+    if not 0 < coverage < 1:
+        raise ValueError(f"Expected 'coverage' between 0 and 1, such as 0.9 (got {coverage}).")
     ends = (1 - coverage) / 2, (1 + coverage) / 2
     return sorted({round(level, 9) for level in (*ends, *levels)} - {0.5})
 

@@ -14,7 +14,7 @@ from socialgraph.calendar import RepeatedHour, check_years, check_zone
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RoadDistances", "SeriesError", "TrafficSeries", "as_id"]
+__all__ = ["RoadDistances", "SeriesError", "TrafficSeries", "as_id", "is_speed"]
 
 _EMPTY_CELLS = ("nan", "NaT", "<NA>")
 
@@ -241,6 +241,11 @@ def as_id(vdid: object) -> str:
         raise SeriesError(f"Expected an id in every place (got {vdid}). Fill it, or drop the row.")
     whole = isinstance(vdid, float | np.floating) and float(vdid).is_integer()
     return str(int(vdid)) if whole else str(vdid)
+
+
+def is_speed(name: str, unit: str) -> bool:
+    """Whether a feature is a speed, by its name or its unit: only these are low in a jam."""
+    return "speed" in name.lower() or unit.lower() in ("km/h", "kmh", "kph", "mph", "m/s")
 
 
 def _as_readings(values: np.ndarray) -> np.ndarray:

@@ -22,7 +22,10 @@ def main(args: Sequence[str] | None = None) -> None:
     Raises:
         ValueError, KeyError, OSError, RuntimeError: for what a user can mend.
     """
-    options, words = _parser().parse_known_args(args)
+    parser = _parser()
+    options, words = parser.parse_known_args(args)
+    if options.refit_epochs is not None and (options.refit != "warm" or options.refit_epochs < 1):
+        parser.error("expected --refit_epochs of 1 or more, with --refit warm.")
     from socialgraph.backtest.run import run
 
     run(options, words)

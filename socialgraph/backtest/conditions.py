@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from socialgraph.data import TrafficDataModule
+from socialgraph.series import is_speed
 
 __all__ = ["DEFINITIONS", "OUTAGES", "Conditions", "conditions_of", "near_outages"]
 
@@ -26,7 +27,7 @@ class Conditions(NamedTuple):
 
     Args:
         states: names of the two states of each target, such as ``("free", "congested")``.
-        state: which of them, 0 or 1 ``[T, N, F]``.
+        state: which of them, 0 or 1 ``[T, N, F]``; 0 for a detector without a reading in training.
         outage: place in :data:`OUTAGES` ``[T, N, F]``.
     """
 
@@ -45,9 +46,10 @@ def conditions_of(datamodule: TrafficDataModule) -> Conditions:
     values = series.values[..., :targets]
     known = ~np.isnan(values)
     percentile = _percentile(values[: datamodule.train_steps])
-    speeds = [name.lower() == "speed" for name in series.feature_names[:targets]]
+    named = zip(series.feature_names[:targets], series.units[:targets], strict=True)
+    speeds = [is_speed(name, unit) for name, unit in named]
     threshold = np.where(speeds, _CONGESTED_SHARE * percentile, percentile)
-    state = np.where(speeds, values < threshold, values > threshold) & known
+    state = np.where(speeds, values < threshold, values > threshold)
     steps = round(_LEAST_OUTAGE_MINUTES / series.interval_minutes)
     outage = near_outages(known, max(_LEAST_OUTAGE_STEPS, steps), datamodule.windows.window)
     names = [("free", "congested") if speed else ("quiet", "busy") for speed in speeds]
@@ -79,9 +81,9 @@ def _steps_since_outage(known: np.ndarray, least: int) -> np.ndarray:
 
 
 def _percentile(values: np.ndarray) -> np.ndarray:
-    """Of each detector and target ``[N, F]``; infinite for one without a reading."""
+    """Of each detector and target ``[N, F]``; NaN for one without a reading."""
     ordered = np.sort(values, axis=0)  # NaN last
     count = (~np.isnan(values)).sum(axis=0)
     place = np.maximum(0, np.ceil(_FREE_FLOW_PERCENTILE / 100 * count).astype(int) - 1)
     found = np.take_along_axis(ordered, place[None], axis=0)[0]
-    return np.where(count > 0, found, np.inf)
+    return np.where(count > 0, found, np.nan)

@@ -54,9 +54,11 @@ class ProfileETS(nn.Module):
         steps, count, channels = scaled.shape
         self.nodes = np.linspace(0, count - 1, min(count, _MOST_DETECTORS)).round().astype(int)
         away = (scaled - self.usual(*clocks).numpy())[:, self.nodes].reshape(steps, -1)
-        past = away[max(0, datamodule.train_steps - _MOST_STEPS) : datamodule.train_steps]
+        first = max(0, datamodule.train_steps - _MOST_STEPS)
+        past = away[first : datamodule.train_steps]
         weights = np.array([_fit(np.nan_to_num(own)) for own in past.T.astype(np.float64)])
-        level, trend = smooth(away, weights)
+        level, trend = np.zeros(away.shape), np.zeros(away.shape)
+        level[first:], trend[first:] = smooth(away[first:], weights)
         damping = np.cumsum(weights[:, 2] ** np.arange(1, self.horizon + 1)[:, None], axis=0)
         shape = (-1, len(self.nodes), channels)
         for name, part in {"level": level, "trend": trend, "damping": damping}.items():

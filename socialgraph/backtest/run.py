@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import hashlib
 import importlib.util
 import json
 import shutil
@@ -18,7 +19,7 @@ from socialgraph.backtest.fold import check_rival, fit_fold, score_fold
 from socialgraph.backtest.folds import Fold, parse_step, rolling_folds
 from socialgraph.backtest.show import format_fold, format_summary
 from socialgraph.backtest.summary import summarise
-from socialgraph.data import TrafficDataModule
+from socialgraph.data import TrafficDataModule, window_starts
 from socialgraph.protocol import describe_protocol, differences, hash_data
 from socialgraph.run_record import describe_run
 from socialgraph.training_cli import ForecastCLI, parse
@@ -45,6 +46,7 @@ def run(options: argparse.Namespace, words: list[str]) -> Path:
     cli = parse(words)
     datamodule = _series_of(cli)
     folds = _folds(options, datamodule)
+    _check_windows(folds, datamodule)
     rivals = [name for name in RIVALS if name in _chosen(options.rivals)]
     folder = Path(options.folder or Path("runs", "backtest", Path(options.config).stem))
     plan = _plan(options, cli, datamodule, folds, rivals)
@@ -130,10 +132,39 @@ def _folds(options: argparse.Namespace, datamodule: TrafficDataModule) -> list[F
     return rolling_folds(series, options.folds, step, val, windows.window, windows.horizon)
 
 
+def _check_windows(folds: list[Fold], datamodule: TrafficDataModule) -> None:
+    """Refuse folds without a window in one of their parts, before anything is trained.
+
+    Raises:
+        ValueError: naming the first of them.
+    """
+    series, windows = datamodule.series, datamodule.windows
+    starts = window_starts(series.timestamps, series.interval_minutes, windows.length)
+    sizes = windows.window, windows.horizon
+    for fold in folds:
+        parts, _ = fold.split.divide(starts, series.timestamps, series.timezone, *sizes)
+        empty = [name for name in ("train", "val", "test") if not len(parts[name])]
+        if empty or fold.origin >= fold.end:
+            times = fold.describe(series.timezone)
+            raise ValueError(
+                f"Fold {fold.number + 1} ({times['tested_from']} to {times['tested_to']}) has no "
+                f"window without a gap in its part '{(empty or ['test'])[0]}'. Take longer parts "
+                "(--step, --val), or fewer folds, so that none lies in a gap of the series."
+            )
+
+
 def _chosen(rivals: list[str] | None) -> list[str]:
     if rivals is None:
         return [name for name in RIVALS if name != "ets" or is_installed()]
     return rivals
+
+
+def _hash_start(cli: ForecastCLI) -> str | None:
+    """Checksum of the weights that the first fold starts from."""
+    path = cli.model.init_from
+    if path is None or not Path(path).is_file():
+        return path
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _check_packages(rivals: list[str] | None) -> None:
@@ -172,6 +203,7 @@ def _plan(
         },
         "config": yaml.safe_load(cli.parser.dump(cli.config, skip_none=False)),
         "data": hash_data(datamodule),
+        "init_from": _hash_start(cli),
         "run": describe_run(),
     }
 
@@ -186,7 +218,7 @@ def _open_folder(folder: Path, plan: dict, overwrite: bool) -> None:
     if path.is_file() and not overwrite:
         earlier = json.loads(path.read_text())
         now = json.loads(json.dumps(plan))
-        compared = {"protocol", "options", "config", "data"} & set(earlier)
+        compared = {"protocol", "options", "config", "data", "init_from"} & set(earlier)
         apart = list(differences(*({n: p[n] for n in compared} for p in (earlier, now))))
         if apart:
             lines = "\n  ".join(apart)

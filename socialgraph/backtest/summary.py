@@ -51,10 +51,12 @@ def summarise(folder: str | Path) -> dict:
     """
     folder = Path(folder)
     plan = json.loads((folder / "plan.json").read_text())
-    parts = sorted(path.parent for path in folder.glob("fold_*/fold.json"))
-    if not parts:
+    found = [
+        (json.loads(path.read_text()), path.parent) for path in folder.glob("fold_*/fold.json")
+    ]
+    if not found:
         raise FileNotFoundError(f"No whole fold in '{folder}'.")
-    folds = [json.loads((part / "fold.json").read_text()) for part in parts]
+    folds, parts = zip(*sorted(found, key=lambda pair: pair[0]["number"]), strict=True)
     (data,) = plan["protocol"]["data"]
     sample = folds[0]["sample"]
     whole = _read(parts, folds, sampled=False)

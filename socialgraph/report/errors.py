@@ -9,6 +9,7 @@ from socialgraph.calendar import to_local
 from socialgraph.error_table import describe_errors
 from socialgraph.metrics import ForecastErrors, errors_from_sums
 from socialgraph.report.scoring import NETWORK, Scores
+from socialgraph.series import is_speed
 from socialgraph.spec import DataSpec
 
 __all__ = [
@@ -123,7 +124,7 @@ def traffic_state(scores: Scores, train: np.ndarray, target: str, unit: str) -> 
     """
     with np.errstate(all="ignore"):
         usual = _percentile(train, _USUALLY_BELOW)
-    if "speed" in target.lower() or unit.lower() in ("km/h", "kmh", "kph", "mph", "m/s"):
+    if is_speed(target, unit):
         names, dense = ("congested", "free flow"), scores.truth < _CONGESTED * usual
         rule = (
             f"congested: a speed below {percent(_CONGESTED)} of free flow, which is the "

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -322,6 +323,9 @@ def test_two_backtests_of_one_protocol_compare(run, tmp_path, capsys):
         (["--data.windows={windw: 6}"], "windw"),
         (["--ckpt_path=a.ckpt"], "ckpt_path"),
         (["--trainer.devices=2"], "one process"),
+        (["--refit_epochs", "2"], "with --refit warm"),
+        (["--refit", "warm", "--refit_epochs", "0"], "--refit_epochs of 1 or more"),
+        (["--val", "1h", "--data.windows={window: 9, horizon: 9}"], "no window without a gap"),
     ],
 )
 def test_a_slip_of_the_pen_ends_before_anything_is_trained(run, tmp_path, capsys, more, told):
@@ -330,6 +334,28 @@ def test_a_slip_of_the_pen_ends_before_anything_is_trained(run, tmp_path, capsys
     assert end.value.code == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_folds_in_a_gap_are_refused_before_anything_is_trained(tmp_path, capsys):
+    made = series()
+    away = slice(288 * 3 + 5, 288 * 4 + 20)  # more than a local day
+    values, times = (np.delete(part, away, axis=0) for part in (made.values, made.timestamps))
+    schema.write(tmp_path / "a.h5", replace(made, values=values, timestamps=times))
+    with pytest.raises(SystemExit):
+        main(words(tmp_path / "a.h5", tmp_path / "run"))
+    assert "none lies in a gap" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "fold_00").exists()
+
+
+def test_other_weights_to_start_from_do_not_go_on_with_a_run(run, tmp_path, capsys):
+    start = tmp_path / "start.ckpt"
+    shutil.copy(run / "fold_00" / "checkpoints" / "best.ckpt", start)
+    more = ("--model.init_from", str(start))
+    main(words(run.parent / "a.h5", tmp_path / "run", *more, rivals=[]))
+    shutil.copy(run / "fold_01" / "checkpoints" / "best.ckpt", start)
+    with pytest.raises(SystemExit):
+        main(words(run.parent / "a.h5", tmp_path / "run", *more, rivals=[]))
+    assert "init_from" in capsys.readouterr().err
 
 
 def test_a_missing_package_is_named(run, tmp_path, capsys, monkeypatch):
