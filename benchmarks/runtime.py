@@ -104,7 +104,8 @@ def make_ways(forecaster: Forecaster, folder: Path, compiled: bool) -> dict[str,
     def torch_way(call):
         @torch.no_grad()
         def run(inputs):
-            return call(**inputs).numpy()
+            found = call(**inputs)  # with quantiles, if the forecaster has some
+            return (found[0] if isinstance(found, tuple) else found).numpy()
 
         return run
 

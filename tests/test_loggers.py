@@ -89,7 +89,7 @@ def test_mlflow_keeps_two_trainings(traffic_file, tmp_path):
 
 def test_a_run_keeps_what_is_needed_to_make_it_again(traffic_file, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/socialgraph", "fit", "--some", "two words"])
-    fit(traffic_file, "--trainer.logger.init_args.version=first", "--model.loss=huber")
+    fit(traffic_file, "--trainer.logger.init_args.version=first", "--model.warmup_steps=7")
     folder = tmp_path / "runs" / "default" / "first"
     record = json.loads((folder / "run.json").read_text())
     assert record["command"] == "socialgraph fit --some 'two words'"

@@ -1,3 +1,4 @@
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -250,7 +251,10 @@ def test_an_option_out_of_range_is_refused_by_name(options, message):
         simulate(**options)
 
 
-def test_a_bar_is_shown_only_where_asked_for(capsys):
+def test_a_bar_is_shown_only_if_asked_for_and_not_in_logs(capsys, monkeypatch):
+    simulate(2, days=1, show_progress=True)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     simulate(2, days=1)
     assert capsys.readouterr().err == ""
     simulate(2, days=1, show_progress=True)

@@ -182,7 +182,7 @@ def test_lines_of_a_sample_are_drawn_and_other_gaps_stay(browser, run, page):
     for shown, connected in ((sampled, True), (page, False)):
         show(browser, shown, 1440)
         drawn = browser.execute_script(f"return {lines}")
-        assert len(drawn) == 4
+        assert len(drawn) == 6  # usual day, truth, two forecasts, and the ends of the interval
         assert all("L" in line for line in drawn)
         gaps = browser.execute_script("return document.getElementById('day').data[1].connectgaps")
         assert gaps is connected
