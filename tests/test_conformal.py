@@ -118,7 +118,7 @@ def test_levels_are_the_ends_of_the_interval_and_those_of_the_objective():
     assert calibrated_levels((0.05, 0.5, 0.95), 0.9) == [0.05, 0.95]
     assert calibrated_levels((0.25, 0.5), 0.8) == [0.1, 0.25, 0.9]
     for coverage in (90, 1.0, 0.0, -0.2):
-        with pytest.raises(ValueError, match="such as 0.9"):
+        with pytest.raises(ValueError, match="between 0 and 1"):
             calibrated_levels((), coverage)
 
 

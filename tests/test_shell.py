@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -61,18 +62,20 @@ def test_a_status_is_handed_on():
 @pytest.mark.parametrize("command", [["-m", "data_prep", "simulate", "{}/a.h5", "--days", "900"]])
 def test_ctrl_c_ends_in_one_line(command, tmp_path):
     words = [word.format(tmp_path) for word in command]
+    ours, theirs = pty.openpty()  # a bar is shown on a terminal alone
     process = subprocess.Popen(
         [sys.executable, *words],
         cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
+        stderr=theirs,
         # In the background of a script it is ignored, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    process.stderr.read(1)  # of the progress bar: it works
+    os.read(ours, 1)  # of the progress bar: it works
     os.kill(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.wait(timeout=60) == 130
+    os.close(theirs)
+    said = os.read(ours, 10_000).decode()
+    os.close(ours)
     assert "interrupted" in said.splitlines()  # a progress bar may close behind it
     assert "Traceback" not in said
     assert not list(tmp_path.iterdir())
