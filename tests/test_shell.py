@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -63,6 +64,7 @@ def test_a_status_is_handed_on():
 def test_ctrl_c_ends_in_one_line(command, tmp_path):
     words = [word.format(tmp_path) for word in command]
     ours, theirs = pty.openpty()  # a bar is shown on a terminal alone
+    termios.tcsetwinsize(theirs, (24, 80))
     process = subprocess.Popen(
         [sys.executable, *words],
         cwd=ROOT,
