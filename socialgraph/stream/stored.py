@@ -70,20 +70,16 @@ class StoredStream:
             ValueError: for a time beyond ``max_gap``, other readings of the last time, or as
                 :meth:`StreamingForecaster.update` does; nothing is changed.
             OSError: if the file cannot be written; the stream is then where the file is.
+            Exception: as the network raises it, such as
+                :class:`socialgraph.finite.NotFiniteError`; nothing is changed.
         """
-        last = self.stream.time
-        try:
-            found = self._seen(time, readings)
-            if found == "read":
-                self._check_jump(time)
-                forecast = self.stream.update(time, readings)
-        except ValueError:
-            if self.stream.time == time != last:  # no forecast came of what was taken in
-                self._back()
-            raise
+        found = self._seen(time, readings)
+        if found == "read":
+            self._check_jump(time)
+            forecast = self._forecast(time, readings)
         self.counts[found] += 1
         if found == "read":
-            self._keep(time, readings, as_arrays(forecast, self.stream.columns))
+            self._keep(time, readings, forecast)
         return found
 
     def save(self) -> None:
@@ -92,27 +88,40 @@ class StoredStream:
             self.store.set_state(self.stream.state())
             self.store.set("counts", self.total)
             self.store.commit()
-        except OSError:
+        except Exception:
             self._back()
             raise
         self.unsaved = []
+
+    def _forecast(self, time: np.datetime64, readings: np.ndarray) -> dict[str, np.ndarray]:
+        """Forecast after readings; if none comes of them, they are not taken in."""
+        last, before = self.stream.time, self.stream.state()
+        try:
+            # The device may tell of its errors as late as in the copy.
+            return as_arrays(self.stream.update(time, readings), self.stream.columns)
+        except Exception:
+            if self.stream.time != last:
+                self.stream.restore(before)
+            raise
 
     def _keep(self, time: np.datetime64, readings: np.ndarray, forecast: dict) -> None:
         self.unsaved.append(time)
         try:
             self.store.add(time, self.stream.spec, readings, forecast)
-        except OSError:
+        except Exception:
             self._back()
             raise
         if len(self.unsaved) >= self.save_every:
             self.save()
 
     def _back(self) -> None:
-        """Be where the file is, after what could not be written."""
+        """Be where the file is, after what could not be written, with the detectors of now."""
+        spec = self.stream.spec
         self.counts["read"] -= len(self.unsaved)
         self.unsaved = []
         self.store.rollback()
         self._load()
+        self.stream.set_detectors(spec.vdids, spec.lat, spec.lon)
 
     def _load(self) -> None:
         try:
