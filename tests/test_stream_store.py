@@ -15,10 +15,13 @@ import pytest
 import torch
 
 from socialgraph.cli import main
+from socialgraph.serve.views import forecast_json
 from socialgraph.spec import DataSpec
 from socialgraph.stream import StoredStream, StoreReader, StreamingForecaster, StreamStore
 from socialgraph.stream.durations import parse_keep
 from socialgraph.stream.screen import Screen
+from socialgraph.stream.tables import export
+from socialgraph.table import ALARMS
 from tests.conftest import ROOT, make_series
 from tests.last_value import LastValue, last_value
 
@@ -281,6 +284,29 @@ def test_exports_are_what_was_forecast_in_a_period(forecaster, tmp_path, capsys)
         with pytest.raises(SystemExit):
             main(wrong)
         assert said in capsys.readouterr().err
+
+
+def test_forecasts_of_an_earlier_network_are_read_with_their_own_horizon(forecaster, tmp_path):
+    path = tmp_path / "s.db"
+    with opened(forecaster, path) as stored:
+        follow(stored, range(2))
+        times, spec = SERIES.timestamps, stored.stream.spec
+        # As of a network with intervals and alarms, which this one has not.
+        values = {name: np.ones((2, 6), np.float32) for name in ("speed", "speed_p05", "alarm")}
+        stored.store.add(times[9], spec, SERIES.values[9], values)
+        stored.store.commit()
+    with StreamStore(path) as store, StoreReader(path) as reader:
+        store.describe(dataclasses.replace(spec, horizon=5), ["speed", "speed_p95", "alarm"])
+        store.commit()
+        for ending in ("csv", "parquet"):
+            assert export(reader, tmp_path / f"t.{ending}") == 3
+        found = forecast_json(reader.forecast_of("VD-4", times[0]), reader.get("form"))
+        assert len(found["times"]) == len(found["forecasts"]["VD-4"]["speed"]) == 3
+        assert found["forecasts"]["VD-4"]["speed_p95"] == [None] * 3
+    table = pyarrow.parquet.read_table(tmp_path / "t.parquet")
+    assert len(table) == len(pyarrow.csv.read_csv(tmp_path / "t.csv")) == 6 * (3 + 3 + 2)
+    assert np.isnan(table["speed_p95"]).all()
+    assert table["alarm"].to_pylist() == [None] * 36 + [ALARMS[0]] * 12
 
 
 def test_null_values_and_ranges_of_the_training_are_missing_here(forecaster):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from socialgraph.stream.durations import parse_keep
-from socialgraph.stream.options import add_stream_options, open_stream, read_detectors
+from socialgraph.stream.options import KEEP, add_stream_options, open_stream, read_detectors
 from socialgraph.stream.store import StreamStore
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def main(args: Sequence[str] | None = None) -> None:
     if options.feeds and not options.feeds.is_dir():
         raise ValueError(f"--feeds: '{options.feeds}' is no folder.")
     stream = open_stream(options)
-    store = StreamStore(options.state, parse_keep(options.keep))
+    store = StreamStore(options.state, parse_keep(options.keep or KEEP))
     try:
         service = Service(stream, store, options.restart_after_gap, options.null_value)
         if options.detectors:

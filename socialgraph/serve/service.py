@@ -15,11 +15,10 @@ from socialgraph.stream.forecaster import StreamingForecaster
 from socialgraph.stream.reader import Detectors, StoreReader
 from socialgraph.stream.screen import Screen
 from socialgraph.stream.store import StreamStore
-from socialgraph.stream.stored import StoredStream
+from socialgraph.stream.stored import StoredStream, check_clock
 
 __all__ = ["Busy", "Failed", "Refused", "Service"]
 
-_AHEAD = np.timedelta64(1, "D")  # a reading from later than that is a mistake of a clock
 _MOST_WAITING = 16
 _LATE = 3  # intervals without a reading
 
@@ -121,8 +120,7 @@ class Service:
         counts = {"read": 0, "old": 0, "repeated": 0}
         try:
             for moment, readings in read():
-                if moment > np.datetime64("now", "s") + _AHEAD:
-                    raise ValueError(f"{self._tell(moment)} is more than a day ahead of the clock.")
+                check_clock(moment, self.stored.stream.spec.timezone)
                 start = time.perf_counter()
                 counts[self.stored.read(moment, self.screen.apply(readings))] += 1
                 self.seconds += time.perf_counter() - start

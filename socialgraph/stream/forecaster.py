@@ -159,7 +159,7 @@ class StreamingForecaster:
 
         Raises:
             ValueError: for readings of another shape or infinite ones, or a time that is not a
-                whole number of intervals after the last.
+                whole number of intervals after the last, or at a start after those of the training.
         """
         exact, time = np.datetime64(time), np.datetime64(time).astype("datetime64[s]")
         if np.isnat(time) or exact != time:
@@ -265,6 +265,11 @@ class StreamingForecaster:
     def _missed(self, time: np.datetime64) -> list[np.datetime64]:
         """Times between the last and this one, none at the start or after a gap too long."""
         if self.time is None:
+            self._check_phase(time)
+            return []
+        if (time - self.time) / self.spec.step - 1 > self.max_gap:
+            self._check_phase(time)
+            self.memory.forget(len(self.vdids))
             return []
         steps, rest = divmod(time - self.time, self.spec.step)
         if rest or steps < 1:
@@ -272,10 +277,19 @@ class StreamingForecaster:
                 f"Expected a time some whole intervals of {self.spec.step} after {self.time} UTC "
                 f"(got {time})."
             )
-        if steps - 1 > self.max_gap:
-            self.memory.forget(len(self.vdids))
-            return []
         return [self.time + k * self.spec.step for k in range(1, int(steps))]
+
+    def _check_phase(self, time: np.datetime64) -> None:
+        """Refuse a start off the grid of the training, whose times would all be refused later."""
+        begin = self.trained_on.train_start
+        if begin is None or not set(self.vdids) & set(self.trained_on.vdids):
+            return  # detectors of elsewhere may have a grid of their own
+        rest = (time - begin.astype("datetime64[s]")) % self.spec.step
+        if rest != np.timedelta64(0, "s"):
+            raise ValueError(
+                f"Expected a time on the grid of the training, intervals of {self.spec.step} from "
+                f"{begin} UTC (got {time})."
+            )
 
 
 def _by_column(forecast: "Mapping[str, np.ndarray | Tensor]") -> "np.ndarray | Tensor":

@@ -10,7 +10,9 @@ from socialgraph.calendar import format_local
 from socialgraph.stream.forecaster import StreamingForecaster
 from socialgraph.stream.store import StreamStore
 
-__all__ = ["StoredStream", "as_arrays"]
+__all__ = ["StoredStream", "as_arrays", "check_clock"]
+
+_AHEAD = np.timedelta64(1, "D")  # a reading from later than that is a mistake of a clock
 
 
 class StoredStream:
@@ -23,7 +25,8 @@ class StoredStream:
     Args:
         stream: a stream at its start.
         store: the file.
-        restart: whether a time beyond ``max_gap`` starts the stream anew; else it is refused.
+        restart: whether a time beyond ``max_gap`` starts the stream anew, unless it is more than a
+            day ahead of the clock; else it is refused.
         save_every: readings of one transaction. Readers see them, and a kill leaves them, when it
             is whole.
 
@@ -67,8 +70,9 @@ class StoredStream:
             and are these; both change nothing.
 
         Raises:
-            ValueError: for a time beyond ``max_gap``, other readings of the last time, or as
-                :meth:`StreamingForecaster.update` does; nothing is changed.
+            ValueError: for a time beyond ``max_gap``, for one ahead of the clock if it may restart,
+                for other readings of the last time, or as :meth:`StreamingForecaster.update` does;
+                nothing is changed.
             OSError: if the file cannot be written; the stream is then where the file is.
             Exception: as the network raises it, such as
                 :class:`socialgraph.finite.NotFiniteError`; nothing is changed.
@@ -158,6 +162,8 @@ class StoredStream:
     def _check_jump(self, time: np.datetime64) -> None:
         """Refuse a time so far ahead that it may be wrong: all right ones would then be too old."""
         last, stream = self.stream.time, self.stream
+        if self.restart:
+            check_clock(time, stream.spec.timezone)
         if last is None or self.restart:
             return
         missed = (time - last) / stream.spec.step - 1
@@ -170,6 +176,17 @@ class StoredStream:
 
     def _tell(self, time: np.datetime64) -> str:
         return format_local(np.array([time]), self.stream.spec.timezone)[0]
+
+
+def check_clock(time: np.datetime64, timezone: str) -> None:
+    """Refuse a time (UTC) that is more than a day ahead of the clock.
+
+    Raises:
+        ValueError: for such a time.
+    """
+    if time > np.datetime64("now", "s") + _AHEAD:
+        text = format_local(np.array([time]), timezone)[0]
+        raise ValueError(f"{text} is more than a day ahead of the clock.")
 
 
 def as_arrays(forecast: object, columns: Sequence[str]) -> dict[str, np.ndarray]:

@@ -178,7 +178,9 @@ def test_an_exported_file_is_served_without_torch_and_fed_by_a_folder(
             time.sleep(0.2)
             if service.get("/health")["readings"].get("read") == 12:
                 break
-        assert service.get("/health")["readings"] == {"read": 12, "repeated": 2}
+        assert service.get("/health")["readings"] == {
+            "read": 12, "repeated": 2, "refused": 1,
+        }  # fmt: skip
         with pytest.raises(urllib.error.HTTPError, match="401"):
             service.get("/forecasts")
         own = service.get("/forecasts", Authorization="Bearer a-token-of-16-letters")
