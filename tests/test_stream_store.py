@@ -140,7 +140,7 @@ def test_a_second_store_in_the_process_leaves_what_the_first_has_acknowledged(tm
         "store = StreamStore(sys.argv[1])\n"
         "for number in range(20): store.set('number', number); store.commit()\n"
         "for name in sys.argv[1:]:\n"
-        "    try: StreamStore(name)\n"
+        "    try: print(StreamStore(name), flush=True)\n"
         "    except OSError as error: print(error, flush=True)\n"
         "sys.stdin.read()"
     )
