@@ -56,8 +56,8 @@ class AdaptiveIntervals:
         """
         quantiles, point = (np.asarray(forecast[name]) for name in ("quantiles", "forecast"))
         width = quantiles[..., -1] - quantiles[..., 0]
-        if self.shift is None or self.width is None:
-            self.shift, self.width = np.zeros_like(quantiles), width
+        if self.shift is None or self.width is None or self.shift.shape != quantiles.shape:
+            self.shift, self.width, self._told = np.zeros_like(quantiles), width, {}
         now = issued.astype("datetime64[s]")
         self.shift = self._learn(now, self.shift, self.width, np.asarray(truth))
         self.width = self.width + _MEMORY * (width - self.width)
@@ -71,13 +71,16 @@ class AdaptiveIntervals:
         """Follow other detectors: by place, and -1 for one that was not followed.
 
         A new detector begins without a shift, and what was told before is forgotten if there is
-        one, or another order.
+        one, or another order. All starts anew if none was followed.
         """
         if self.shift is None or self.width is None:
             return
         if np.array_equal(rows, np.arange(self.shift.shape[1])):
             return
         self._told = {}
+        if not (rows >= 0).any():
+            self.shift = self.width = None
+            return
         mean = self.width.mean(axis=1, keepdims=True)
         self.shift = np.where((rows >= 0)[:, None, None], self.shift[:, rows], 0.0)
         self.width = np.where((rows >= 0)[:, None], self.width[:, rows], mean)
@@ -88,7 +91,7 @@ class AdaptiveIntervals:
         return {"levels": self.levels, "shift": self.shift, "width": self.width, **told}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take what :meth:`state` gave.
+        """Take what :meth:`state` gave; that of another horizon starts anew at the next update.
 
         Raises:
             ValueError: if it is of other levels.

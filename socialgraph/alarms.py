@@ -89,8 +89,11 @@ class AlarmWatch:
 
     def take(self, rows: np.ndarray, charts: Charts, edge_index: np.ndarray) -> None:
         """Watch other detectors: by place, and -1 for one that was not watched, which is well."""
-        known, place = rows >= 0, np.maximum(rows, 0)
+        same = np.array_equal(rows, np.arange(self.on.shape[1]))
         self.charts, self.edge_index = charts, edge_index
+        if same:
+            return
+        known, place = rows >= 0, np.maximum(rows, 0)
         self.statistic = np.where(known, self.statistic[:, place], 0.0)
         self.on = known & self.on[:, place]
         self.since = np.where(known, self.since[:, place], np.datetime64("NaT", "s"))
@@ -100,6 +103,7 @@ class AlarmWatch:
         """Arrays and plain values by name, to save."""
         told, last = self.indicators.told, self.indicators.last
         return {
+            "horizon": self.indicators.aheads[1],
             "statistic": self.statistic,
             "on": self.on,
             "since": self.since.astype(np.int64),
@@ -109,13 +113,15 @@ class AlarmWatch:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take what :meth:`state` gave."""
+        """Take what :meth:`state` gave, but for what was told with another horizon."""
         self.statistic, self.on = state["statistic"], state["on"]
         self.since = state["since"].astype("datetime64[s]")
+        horizon = self.indicators.aheads[1]
+        same = state.get("horizon", horizon) == horizon  # earlier versions do not tell it
         self.indicators.told = {
             np.datetime64(name.removeprefix("told/"), "s"): part
             for name, part in state.items()
-            if name.startswith("told/")
+            if same and name.startswith("told/")
         }
         time = state["last_time"]
         self.indicators.last = time and (np.datetime64(time, "s"), state["last_reading"])

@@ -1,6 +1,7 @@
 """Forecasts that follow a stream: equal to the whole history, through gaps, changes and kills."""
 
 import dataclasses
+import io
 import re
 import subprocess
 import sys
@@ -616,10 +617,29 @@ def test_a_time_far_ahead_is_refused_and_asked_for(checkpoint, series, tmp_path,
     (tmp_path / "in.csv").write_text("\n".join([header, *lines]) + "\n")
     main(words)  # the line is mended, and nothing was lost
     assert "Lines read: 1." in capsys.readouterr().err
-    (tmp_path / "in.csv").write_text("\n".join([header, wrong]) + "\n")
+    (tmp_path / "in.csv").write_text("\n".join([header, "2025" + lines[2][4:]]) + "\n")
     refused(words, capsys)
     main([*words, "--restart_after_gap"])
     assert "Lines read: 1." in capsys.readouterr().err
+    (tmp_path / "in.csv").write_text("\n".join([header, "2094" + lines[2][4:]]) + "\n")
+    said = refused([*words, "--restart_after_gap"], capsys)
+    assert "is more than a day ahead of the clock" in said
+    with StoreReader(tmp_path / "state.db") as reader:
+        assert str(reader.last()).startswith("2025-01-01")  # and it is still kept
+
+
+def test_a_start_off_the_grid_is_refused_and_a_gap_may_start_another(checkpoint, series):
+    stream = make_stream(checkpoint, max_gap=3)
+    later = np.timedelta64(37, "s")
+    with pytest.raises(ValueError, match="on the grid of the training"):
+        stream.update(series.timestamps[0] + later, series.values[0])
+    assert stream.time is None
+    stream.set_detectors(["x"], [25.0], [121.5])  # of elsewhere
+    stream.update(series.timestamps[0] + later, series.values[0, :1])
+    with pytest.raises(ValueError, match="some whole intervals of"):
+        stream.update(series.timestamps[1], series.values[1, :1])
+    stream.update(series.timestamps[20], series.values[20, :1])
+    assert stream.time == series.timestamps[20]
 
 
 def test_a_gap_of_max_gap_steps_is_read_as_missing_and_one_more_refused(
@@ -717,11 +737,40 @@ def test_a_line_that_is_refused_may_be_skipped_and_is_counted(checkpoint, series
         assert reader.issued() == [series.timestamps[step] for step in (0, 1, 3)]
 
 
-def test_a_table_as_parquet_is_written_in_the_end(checkpoint, series, tmp_path, capsys):
-    (tmp_path / "in.csv").write_text("\n".join(lines_of(series, range(3))) + "\n")
-    table = tmp_path / "t.parquet"
-    main(command(checkpoint, tmp_path, "--input", tmp_path / "in.csv", "--output", table)[3:])
-    assert pq.read_table(table).num_rows == 3 * 24
+def test_a_byte_that_is_no_text_refuses_its_line_alone(
+    checkpoint, series, tmp_path, capsys, monkeypatch
+):
+    rows = [line.encode() for line in lines_of(series, range(5))]
+    rows[2] = rows[2][:30] + b"\xff" + rows[2][30:]
+    rows[4] = b"\xff" + rows[4]
+    text = b"\n".join(rows) + b"\n"
+    (tmp_path / "in.csv").write_bytes(text)
+    for source in (tmp_path / "in.csv", "-"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), encoding="utf-8"))
+        words = command(checkpoint, tmp_path, "--input", source, "--skip_refused")[3:]
+        main([*words, "--state", str(tmp_path / f"{str(source)[-1]}.db")])
+        said = capsys.readouterr().err
+        assert "Line 3: " in said
+        assert "Line 5: " in said
+        assert "Lines read: 3. Left out: 2 refused." in said
+
+
+def test_a_table_as_parquet_is_written_in_the_end_of_all_that_was_read(
+    checkpoint, series, tmp_path, capsys
+):
+    header, *lines = lines_of(series, range(3))
+    later = ["2024-03" + line[7:] for line in lines]  # longer than what is kept by itself
+    (tmp_path / "in.csv").write_text("\n".join([header, *lines, *later]) + "\n")
+    words = ("--input", tmp_path / "in.csv", "--restart_after_gap", "--output")
+    for keep, times, said in (([], 6, ""), (["--keep", "30d"], 3, "in the last 30d (--keep).")):
+        table = tmp_path / f"{times}.parquet"
+        state = ["--state", str(tmp_path / f"{times}.db")]
+        main([*command(checkpoint, tmp_path, *words, table)[3:], *keep, *state])
+        assert pq.read_table(table).num_rows == times * 24
+        assert said in capsys.readouterr().err
+    state = ["--state", str(tmp_path / "in.csv")]
+    said = refused([*command(checkpoint, tmp_path, *words, "-")[3:], *state], capsys)
+    assert "--state is the file that is read or written" in said
 
 
 @pytest.mark.slow

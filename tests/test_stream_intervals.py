@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 
 import socialgraph
+from socialgraph.adaptive import AdaptiveIntervals
 from socialgraph.alarms import make_watch
 from socialgraph.cli import main
 from socialgraph.forecaster import Forecaster
@@ -18,6 +19,7 @@ from tests.test_forecaster import make_data, make_trainer
 from tests.test_objective import make_quantile_network
 
 DAY = 288
+STEP = np.timedelta64(300, "s")
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +87,47 @@ def test_a_stream_with_both_goes_on_from_its_state_with_other_detectors(trained)
     follow(first, series, -100, -40)
     second.restore(first.state())
     np.testing.assert_array_equal(follow(second, series, -40), expected[60:])
-    spec = second.spec
+    spec, told = second.spec, len(second.watch.indicators.told)
+    second.set_detectors(spec.vdids, spec.lat + 0.01, spec.lon)  # moved, and still the same
+    assert len(second.watch.indicators.told) == told > 1
     second.set_detectors([*spec.vdids[3:], "new"], [*spec.lat[3:], 25.01], [*spec.lon[3:], 121.5])
     time = series.timestamps[-1] + spec.step
     told = second.update(time, np.full((4, 1), np.nan, np.float32)).numpy()
     codes = told[0, :, -1]
     assert ALARMS[int(codes[0]) - 1] == "silent"  # as before
     assert codes[3] == 0
+
+
+def test_both_can_be_turned_on_for_a_stream_that_runs(trained):
+    path, series = trained
+    plain = StreamingForecaster(socialgraph.load(path))
+    follow(plain, series, -100, -40)
+    both, fresh = (
+        StreamingForecaster(socialgraph.load(path), adapt=True, alarm_rate=0.05) for _ in range(2)
+    )
+    both.restore(plain.state())
+    told = follow(both, series, -40)
+    np.testing.assert_array_equal(told[..., 0], follow(plain, series, -40)[..., 0])
+    both.restore(plain.state())  # back to where there are none
+    np.testing.assert_equal(both.intervals.state(), fresh.intervals.state())
+    np.testing.assert_equal(both.watch.state(), fresh.watch.state())
+
+
+def test_what_follows_drift_starts_anew_with_another_horizon():
+    intervals, others = AdaptiveIntervals([0.05, 0.95], STEP), AdaptiveIntervals([0.05, 0.95], STEP)
+    rng, start = np.random.default_rng(0), np.datetime64("2024-01-01T00:00:00")
+
+    def told(by, step, horizon):
+        point = rng.normal(50, 5, (horizon, 6, 1))
+        quantiles = np.stack([point - 3, point + 3], axis=-1)
+        own = {"forecast": point, "quantiles": quantiles}
+        return by.update(start + step * STEP, own, rng.normal(50, 5, (6, 1))), quantiles
+
+    for step in range(10):
+        told(intervals, step, 3)
+    others.restore(intervals.state())
+    given, plain = told(others, 10, 2)
+    np.testing.assert_array_equal(given, plain)
 
 
 def test_the_command_writes_alarms_that_the_other_lists(trained, tmp_path, monkeypatch, capsys):

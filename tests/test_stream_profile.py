@@ -84,11 +84,27 @@ def test_it_is_kept_with_the_state_and_two_streams_do_not_mix(checkpoint, tmp_pa
     with StreamStore(tmp_path / "s.db") as store:
         again = StoredStream(make(checkpoint, 0.5), store).stream
         assert torch.equal(usual(again).mean, usual(whole).mean)
+        spec = again.spec
+        again.set_detectors(spec.vdids, spec.lat.tolist(), spec.lon.tolist())  # as at each start
+        assert torch.equal(usual(again).mean, usual(whole).mean)
         next_ = SERIES.timestamps[30], SERIES.values[30]
         forecast = whole.update(*next_)
         torch.testing.assert_close(again.update(*next_), forecast)
     apart = (forecast - other.update(*next_)).abs().max()
     assert apart > 1e-3  # what is usual is told to the network
+
+
+def test_a_fill_value_spoils_nothing_for_good(checkpoint):
+    stream = make(checkpoint)
+    readings = np.full((6, 2), 50.0, dtype=np.float32)
+    readings[0, 0], readings[1, 0] = 9.96921e36, -3e38
+    stream.update(np.datetime64("2024-01-05T04:00:00"), readings)
+    readings[:2, 0] = 50.0
+    for day in range(1, 60):
+        stream.profile.learn(np.datetime64("2024-01-05T04:00:00") + day * DAY, readings)
+    mean, deviation = usual(stream).mean[0, 144, :, 0], usual(stream).deviation[0, 144, :, 0]
+    assert deviation.isfinite().all()
+    assert (mean[:2] - mean[2:].mean()).abs().max() < 20  # km/h
 
 
 def test_what_cannot_learn_is_refused(checkpoint, tmp_path_factory):

@@ -15,12 +15,15 @@ import pytest
 import torch
 
 from socialgraph.cli import main
+from socialgraph.serve.views import forecast_json
 from socialgraph.spec import DataSpec
 from socialgraph.stream import StoredStream, StoreReader, StreamingForecaster, StreamStore
 from socialgraph.stream.durations import parse_keep
 from socialgraph.stream.screen import Screen
+from socialgraph.stream.tables import export
+from socialgraph.table import ALARMS
 from tests.conftest import ROOT, make_series
-from tests.last_value import last_value
+from tests.last_value import LastValue, last_value
 
 SERIES = make_series(steps=60)
 
@@ -130,6 +133,74 @@ def test_a_second_writer_is_told_which_process_writes(forecaster, tmp_path):
     StreamStore(path).close()
 
 
+def test_a_second_store_in_the_process_leaves_what_the_first_has_acknowledged(tmp_path):
+    path = tmp_path / "s.db"
+    code = (
+        "import sys; from socialgraph.stream import StreamStore\n"
+        "store = StreamStore(sys.argv[1])\n"
+        "for number in range(20): store.set('number', number); store.commit()\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: print(StreamStore(name), flush=True)\n"
+        "    except OSError as error: print(error, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    (tmp_path / "link.db").symlink_to(path)
+    words = [sys.executable, "-c", code, str(path), str(tmp_path / "link.db")]
+    other = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    for _ in range(2):
+        assert f"in use by process {other.pid}".encode() in other.stdout.readline()
+    with StoreReader(path) as reader:  # is not the last connection
+        assert reader.get("number") == 19
+    os.kill(other.pid, signal.SIGKILL)
+    other.wait()
+    with StoreReader(path) as reader:
+        assert reader.get("number") == 19
+
+
+class Failing(LastValue):
+    """Fails as a device does that is short of memory."""
+
+    fails = False
+
+    def forward(self, features):
+        if self.fails:
+            raise RuntimeError("out of memory")
+        return super().forward(features)
+
+
+@pytest.mark.parametrize("save_every", [1, 4])
+@pytest.mark.parametrize("step", [6, 9])  # the next, and one after missed steps
+def test_a_forecast_that_fails_takes_nothing_in(tmp_path, save_every, step):
+    forecaster = last_value(SERIES, Failing())
+    with opened(forecaster, tmp_path / "s.db", save_every=save_every) as stored:
+        follow(stored, range(6))
+        before = stored.stream.state()
+        forecaster.network.fails = True
+        with pytest.raises(RuntimeError, match="out of memory"):
+            follow(stored, [step])
+        np.testing.assert_equal(stored.stream.state(), before)
+        forecaster.network.fails = False
+        assert stored.read(SERIES.timestamps[step], SERIES.values[step]) == "read"
+        stored.save()
+        with contextlib.closing(StoreReader(tmp_path / "s.db")) as reader:
+            assert len(reader.issued()) == stored.total["read"] == 7
+
+
+def test_a_write_that_fails_leaves_the_new_detectors(forecaster, tmp_path):
+    with opened(forecaster, tmp_path / "s.db") as stored:
+        follow(stored, range(3))
+        place = SERIES.lat[:2] + 0.01, SERIES.lon[:2]
+        stored.stream.set_detectors(SERIES.vdids[:2], *place)
+        stored.store._db.execute("PRAGMA query_only = ON")
+        with pytest.raises(OSError, match="readonly"):
+            stored.read(SERIES.timestamps[3], SERIES.values[3, :2])
+        assert stored.stream.time == SERIES.timestamps[2]
+        stored.store._db.execute("PRAGMA query_only = OFF")
+        stored.read(SERIES.timestamps[3], SERIES.values[3, :2])
+        np.testing.assert_array_equal(stored.stream.spec.lat, place[0])
+        np.testing.assert_array_equal(stored.stream.memory.readings, SERIES.values[:4, :2])
+
+
 def test_the_file_stays_as_large_as_what_is_kept(forecaster, tmp_path):
     path = tmp_path / "s.db"
     values = np.zeros((6, 2), dtype=np.float32)
@@ -213,6 +284,29 @@ def test_exports_are_what_was_forecast_in_a_period(forecaster, tmp_path, capsys)
         with pytest.raises(SystemExit):
             main(wrong)
         assert said in capsys.readouterr().err
+
+
+def test_forecasts_of_an_earlier_network_are_read_with_their_own_horizon(forecaster, tmp_path):
+    path = tmp_path / "s.db"
+    with opened(forecaster, path) as stored:
+        follow(stored, range(2))
+        times, spec = SERIES.timestamps, stored.stream.spec
+        # As of a network with intervals and alarms, which this one has not.
+        values = {name: np.ones((2, 6), np.float32) for name in ("speed", "speed_p05", "alarm")}
+        stored.store.add(times[9], spec, SERIES.values[9], values)
+        stored.store.commit()
+    with StreamStore(path) as store, StoreReader(path) as reader:
+        store.describe(dataclasses.replace(spec, horizon=5), ["speed", "speed_p95", "alarm"])
+        store.commit()
+        for ending in ("csv", "parquet"):
+            assert export(reader, tmp_path / f"t.{ending}") == 3
+        found = forecast_json(reader.forecast_of("VD-4", times[0]), reader.get("form"))
+        assert len(found["times"]) == len(found["forecasts"]["VD-4"]["speed"]) == 3
+        assert found["forecasts"]["VD-4"]["speed_p95"] == [None] * 3
+    table = pyarrow.parquet.read_table(tmp_path / "t.parquet")
+    assert len(table) == len(pyarrow.csv.read_csv(tmp_path / "t.csv")) == 6 * (3 + 3 + 2)
+    assert np.isnan(table["speed_p95"]).all()
+    assert table["alarm"].to_pylist() == [None] * 36 + [ALARMS[0]] * 12
 
 
 def test_null_values_and_ranges_of_the_training_are_missing_here(forecaster):

@@ -16,7 +16,7 @@ from socialgraph.calendar import parse_stamps
 from socialgraph.serve.guard import Guard
 from socialgraph.serve.intake import Reading, read_csv, read_json
 from socialgraph.serve.metrics import metrics_text
-from socialgraph.serve.service import Busy, Refused, Service
+from socialgraph.serve.service import Busy, Failed, Refused, Service
 from socialgraph.serve.views import (
     detectors_json,
     forecast_geojson,
@@ -123,6 +123,8 @@ def _add_readings(app: FastAPI, service: Service) -> None:
             return JSONResponse(await service.take(read))
         except Refused as error:
             return JSONResponse({"detail": str(error), **error.taken}, 422)
+        except Failed as error:
+            return JSONResponse({"detail": str(error), **error.taken}, 500)
         except Busy as error:
             return JSONResponse({"detail": str(error)}, 503, {"Retry-After": "1"})
         except OSError as error:
@@ -133,11 +135,12 @@ def _add_readings(app: FastAPI, service: Service) -> None:
         detector: str = Query(max_length=200), hours: float = Query(6.0, gt=0, le=168)
     ) -> JSONResponse:
         """The last readings of a detector."""
-        last = service.reader.last()
-        if last is None:
-            raise HTTPException(404, "There are no readings yet.")
-        since = last - np.timedelta64(round(3600 * hours), "s")
-        rows = list(service.reader.readings_of(detector, since))
+        with service.reader() as reader:
+            last = reader.last()
+            if last is None:
+                raise HTTPException(404, "There are no readings yet.")
+            since = last - np.timedelta64(round(3600 * hours), "s")
+            rows = list(reader.readings_of(detector, since))
         if not rows:
             raise HTTPException(404, "There is no such detector.")
         return JSONResponse(history_json(rows, service.form))
@@ -162,17 +165,17 @@ def _add_forecasts(app: FastAPI, service: Service) -> None:
 
 
 def _find(service: Service, detector: str | None, issued: str) -> Forecast:
-    reader = service.reader
-    if issued == "latest":
-        time = reader.last()
-    else:
+    time = found = None
+    if issued != "latest":
         try:
             time = parse_stamps([issued], service.form["timezone"], "first")[0]
         except ValueError as error:
             raise HTTPException(422, f"issued: {error}") from error
-    found = None
-    if time is not None:
-        found = reader.forecast(time) if detector is None else reader.forecast_of(detector, time)
+    with service.reader() as reader:
+        time = reader.last() if time is None else time
+        if time is not None:
+            one = None if detector is None else reader.forecast_of(detector, time)
+            found = reader.forecast(time) if detector is None else one
     if found is None:
         raise HTTPException(404, "There is no forecast of that time and detector.")
     return found
@@ -182,11 +185,7 @@ def _add_state(app: FastAPI, service: Service, guard: Guard) -> None:
     @app.get("/detectors")
     def detectors() -> JSONResponse:
         """Detectors with their positions and last readings."""
-        last = service.stored.stream.time
-        found = None if last is None else service.reader.reading(last)
-        if found is None:
-            return JSONResponse(detectors_json(service.followed(), None, service.form))
-        return JSONResponse(detectors_json(*found, service.form))
+        return JSONResponse(detectors_json(*service.last_reading(), service.form))
 
     @app.get("/health")
     def health() -> JSONResponse:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from socialgraph.stream.durations import parse_keep
-from socialgraph.stream.options import add_stream_options, open_stream, read_detectors
+from socialgraph.stream.options import KEEP, add_stream_options, open_stream, read_detectors
 from socialgraph.stream.store import StreamStore
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def main(args: Sequence[str] | None = None) -> None:
     if options.feeds and not options.feeds.is_dir():
         raise ValueError(f"--feeds: '{options.feeds}' is no folder.")
     stream = open_stream(options)
-    store = StreamStore(options.state, parse_keep(options.keep))
+    store = StreamStore(options.state, parse_keep(options.keep or KEEP))
     try:
         service = Service(stream, store, options.restart_after_gap, options.null_value)
         if options.detectors:
@@ -52,7 +52,8 @@ def main(args: Sequence[str] | None = None) -> None:
     except BaseException:
         store.close()
         raise
-    hosts = (*_LOOPBACK, *options.allow_host) if local else None
+    names = map(_in_brackets, (options.host, *options.allow_host))
+    hosts = (*_LOOPBACK, *names) if local else None
     app = make_app(service, token, hosts, options.max_body * 2**20, options.max_rate)
     config = uvicorn.Config(
         app,
@@ -61,11 +62,13 @@ def main(args: Sequence[str] | None = None) -> None:
         log_level="error",  # refusals are counted in /metrics, and fill no log
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # any client may write them, and be another at each request
         limit_concurrency=options.max_connections,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=30,
     )
-    print(f"http://{options.host}:{options.port} serves '{options.state}'", flush=True)
+    address = f"http://{_in_brackets(options.host)}:{options.port}"
+    print(f"{address} serves '{options.state}'", flush=True)
     asyncio.run(_serve(uvicorn.Server(config), service, options.feeds))
 
 
@@ -99,7 +102,15 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
+
+
+def _in_brackets(host: str) -> str:
+    """A host as an address of the web has it: IPv6 in brackets, in its short form."""
+    try:
+        return f"[{ipaddress.IPv6Address(host)}]"
+    except ValueError:
+        return host
 
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:

@@ -28,7 +28,7 @@ class Guard:
         app: what answers the others.
         token: what ``Authorization: Bearer`` must hold, compared in constant time; None for none.
         hosts: names that ``Host`` may have, so that no page on the web reaches the service through
-            a name of its own; None for any.
+            a name of its own, with IPv6 addresses in brackets; None for any.
         max_body: bytes of a body.
         max_rate: requests a second of a client, with as many at once.
         body_seconds: in which a body must arrive.
@@ -43,7 +43,8 @@ class Guard:
         max_rate: float,
         body_seconds: float = 30.0,
     ) -> None:
-        self.app, self.hosts = app, hosts
+        self.app = app
+        self.hosts = None if hosts is None else {_name(host) for host in hosts}
         self.max_body, self.max_rate, self.body_seconds = max_body, max_rate, body_seconds
         self.requests: Counter[int] = Counter()  # by status
         self._token = None if token is None else f"Bearer {token}".encode()
@@ -132,9 +133,9 @@ def _replay(body: bytes) -> Any:
 
 
 def _name(host: str) -> str:
-    """A host without its port."""
+    """A host without its port, in small letters."""
     if host.startswith("["):
-        return host.partition("]")[0] + "]"
+        return host.partition("]")[0].lower() + "]"
     return host.partition(":")[0].lower()
 
 

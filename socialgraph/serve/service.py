@@ -1,9 +1,9 @@
-"""What the service does, without HTTP: one writer, and a reader for each thread."""
+"""What the service does, without HTTP: one writer, and as many readers as read at once."""
 
 import asyncio
-import threading
+import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,24 @@ from socialgraph.stream.forecaster import StreamingForecaster
 from socialgraph.stream.reader import Detectors, StoreReader
 from socialgraph.stream.screen import Screen
 from socialgraph.stream.store import StreamStore
-from socialgraph.stream.stored import StoredStream
+from socialgraph.stream.stored import StoredStream, check_clock
 
-__all__ = ["Busy", "Refused", "Service"]
+__all__ = ["Busy", "Failed", "Refused", "Service"]
 
-_AHEAD = np.timedelta64(1, "D")  # a reading from later than that is a mistake of a clock
 _MOST_WAITING = 16
 _LATE = 3  # intervals without a reading
 
 
 class Refused(ValueError):
     """Readings that were not taken; ``taken`` tells what was before them."""
+
+    def __init__(self, text: str, taken: dict[str, Any]) -> None:
+        super().__init__(text)
+        self.taken = taken
+
+
+class Failed(RuntimeError):
+    """No forecast came of readings; ``taken`` tells what was before them."""
 
     def __init__(self, text: str, taken: dict[str, Any]) -> None:
         super().__init__(text)
@@ -58,22 +65,26 @@ class Service:
         self.seconds, self.num_timed = 0.0, 0  # spent on readings, and on how many
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._waiting = 0
-        self._own = threading.local()
-        self._readers: list[StoreReader] = []
-        self.form = self.reader.get("form")
+        self._readers: list[StoreReader] = []  # that nobody uses now
+        with self.reader() as reader:
+            self.form = reader.get("form")
 
     @property
     def path(self) -> Path:
         """The file of the stream."""
         return self.stored.store.path
 
-    @property
-    def reader(self) -> StoreReader:
-        """The reader of this thread."""
-        if not hasattr(self._own, "reader"):
-            self._own.reader = StoreReader(self.path)
-            self._readers.append(self._own.reader)
-        return self._own.reader
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[StoreReader]:
+        """A reader that nobody else uses meanwhile."""
+        try:
+            reader = self._readers.pop()
+        except IndexError:
+            reader = StoreReader(self.path)
+        try:
+            yield reader
+        finally:
+            self._readers.append(reader)
 
     async def take(
         self, read: Callable[[], Iterable[tuple[np.datetime64, np.ndarray]]]
@@ -88,6 +99,7 @@ class Service:
 
         Raises:
             Refused: for readings that cannot be right; those before them are kept.
+            Failed: if the network fails, or anything else; those before them are kept.
             Busy: if too many requests wait.
             OSError: if the file cannot be written.
         """
@@ -108,8 +120,7 @@ class Service:
         counts = {"read": 0, "old": 0, "repeated": 0}
         try:
             for moment, readings in read():
-                if moment > np.datetime64("now", "s") + _AHEAD:
-                    raise ValueError(f"{self._tell(moment)} is more than a day ahead of the clock.")
+                check_clock(moment, self.stored.stream.spec.timezone)
                 start = time.perf_counter()
                 counts[self.stored.read(moment, self.screen.apply(readings))] += 1
                 self.seconds += time.perf_counter() - start
@@ -117,29 +128,42 @@ class Service:
         except ValueError as error:
             self.stored.counts["refused"] += 1
             raise Refused(str(error), {**counts, "last": self.last}) from error
+        except OSError:
+            raise
+        except Exception as error:
+            text = f"The readings were not taken: {type(error).__name__}: {error}"
+            raise Failed(text, {**counts, "last": self.last}) from error
         return {**counts, "last": self.last}
 
     @property
     def last(self) -> str | None:
-        """Time of the last reading, on the local clock."""
-        last = self.stored.stream.time
+        """Time of the last reading that is kept, on the local clock."""
+        with self.reader() as reader:
+            last = reader.last()
         return None if last is None else self._tell(last)
 
-    def followed(self) -> Detectors:
-        """The detectors that are followed."""
+    def last_reading(self) -> tuple[Detectors, np.ndarray | None]:
+        """Detectors and readings ``[N, F]`` of the last time that is kept.
+
+        Before the first one, the detectors that are followed, and None.
+        """
+        found = self._last_kept()
+        if found is not None:
+            return found
         spec = self.stored.stream.spec
-        return Detectors(spec.vdids, spec.lat.tolist(), spec.lon.tolist())
+        return Detectors(spec.vdids, spec.lat.tolist(), spec.lon.tolist()), None
 
     def health(self) -> dict[str, Any]:
         """Age of the last reading, and the share of detectors without a last one."""
-        last = self.stored.stream.time
+        with self.reader() as reader:
+            last = reader.last()
         age = None
         if last is not None:
             age = float((np.datetime64("now", "s") - last) / np.timedelta64(1, "s"))
         late = age is not None and age > _LATE * 60 * self.form["interval_minutes"]
         return {
             "status": "empty" if age is None else "late" if late else "ok",
-            "last_reading": self.last,
+            "last_reading": None if last is None else self._tell(last),
             "age_seconds": age,
             "detectors": len(self.stored.stream.vdids),
             "share_silent": self.share_silent(),
@@ -148,17 +172,21 @@ class Service:
 
     def share_silent(self) -> float | None:
         """Share of the detectors without a reading at the last time; None before the first."""
-        last = self.stored.stream.time
-        found = None if last is None else self.reader.reading(last)
+        found = self._last_kept()
         return None if found is None else float(np.isnan(found[1]).all(axis=1).mean())
 
     def close(self) -> None:
         """Wait for what is being written, and close the file."""
         self._writer.shutdown(wait=True)
         self.stored.save()
-        for reader in self._readers:
-            reader.close()
+        while self._readers:
+            self._readers.pop().close()
         self.stored.store.close()
+
+    def _last_kept(self) -> tuple[Detectors, np.ndarray] | None:
+        with self.reader() as reader:
+            last = reader.last()
+            return None if last is None else reader.reading(last)
 
     def _tell(self, moment: np.datetime64) -> str:
         return format_local(np.array([moment]), self.stored.stream.spec.timezone)[0]

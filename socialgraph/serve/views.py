@@ -15,7 +15,7 @@ __all__ = ["detectors_json", "forecast_geojson", "forecast_json", "history_json"
 def forecast_json(forecast: Forecast, form: dict[str, Any]) -> dict[str, Any]:
     """Forecasts by detector and column, ``P`` numbers each, in the units that stand beside."""
     names = form["columns"]
-    lists = {name: rounded(forecast.values[name]) for name in names}
+    lists = {name: rounded(forecast.column(name)) for name in names}
     return {
         **_when(forecast, form),
         "units": dict(zip(form["features"], form["units"], strict=True)),
@@ -28,7 +28,7 @@ def forecast_json(forecast: Forecast, form: dict[str, Any]) -> dict[str, Any]:
 
 def forecast_geojson(forecast: Forecast, form: dict[str, Any]) -> dict[str, Any]:
     """A point for each detector, as RFC 7946 has it; null if its position is not known."""
-    lists = {name: rounded(forecast.values[name]) for name in form["columns"]}
+    lists = {name: rounded(forecast.column(name)) for name in form["columns"]}
     when = _when(forecast, form)
     features = [
         {
@@ -83,7 +83,7 @@ def rounded(values: np.ndarray) -> list:
 
 
 def _when(forecast: Forecast, form: dict[str, Any]) -> dict[str, Any]:
-    moments = np.append(forecast.issued, times_of(forecast.issued, form))
+    moments = np.append(forecast.issued, times_of(forecast, form))
     issued, *times = format_local(moments, form["timezone"])
     return {"issued": issued, "times": times}
 

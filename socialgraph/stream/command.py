@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import hashlib
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from socialgraph.calendar import format_local, parse_stamps
 from socialgraph.stream.durations import parse_keep
 from socialgraph.stream.lines import ReadingTable
-from socialgraph.stream.options import add_stream_options, open_stream, read_detectors
+from socialgraph.stream.options import KEEP, add_stream_options, open_stream, read_detectors
 from socialgraph.stream.outputs import CsvFile, StandardOutput
 from socialgraph.stream.reader import StoreReader
 from socialgraph.stream.screen import Screen
@@ -38,8 +39,12 @@ def _run(options: argparse.Namespace) -> None:
     if output is not None and output.resolve() == options.input.resolve():
         raise ValueError(f"--output is the file that is read, '{options.input}'.")
     path = options.state or _default_state(options.ckpt_path, options.input, output)
+    if path.resolve() in (options.input.resolve(), output and output.resolve()):
+        raise ValueError(f"--state is the file that is read or written, '{path}'.")
+    table_last = output is not None and output.suffix == ".parquet"
+    keep = options.keep or ("all" if table_last else KEEP)  # the table is of what is kept
     stream = open_stream(options)
-    with StreamStore(path, parse_keep(options.keep)) as store:
+    with StreamStore(path, parse_keep(keep)) as store:
         stored = StoredStream(stream, store, options.restart_after_gap, options.save_every)
         if options.detectors:
             stream.set_detectors(*read_detectors(options.detectors))
@@ -54,12 +59,14 @@ def _run(options: argparse.Namespace) -> None:
             screen = Screen(spec, options.null_value)
             try:
                 _follow(stored, table, screen, out, options.skip_refused)
-            except ValueError:
+            except Exception:
                 _tell_counts(stored, screen)
                 raise
             _tell_counts(stored, screen)
-        if output is not None and output.suffix == ".parquet":
+        if output is not None and table_last:
             _export_to(path, output)
+            if keep != "all":
+                _say(f"'{output}' holds what was forecast in the last {keep} (--keep).")
     _say(f"State: {path}")
 
 
@@ -97,6 +104,11 @@ def _follow(
                 save()  # what was before it is kept
                 raise
             _say(f"Left out: {error}")
+        except OSError:
+            raise
+        except Exception:  # of the network
+            save()
+            raise
     save()
 
 
@@ -167,9 +179,12 @@ def _say(text: str) -> None:
 
 
 def _open_input(path: Path) -> contextlib.AbstractContextManager[TextIO]:
+    # A byte that is not UTF-8 is refused with its line, and does not end the input.
     if str(path) == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")
         return contextlib.nullcontext(sys.stdin)
-    return open(path, newline="", encoding="utf-8-sig")
+    return open(path, newline="", encoding="utf-8-sig", errors="surrogateescape")
 
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:
@@ -185,7 +200,8 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--output",
         default="-",
-        help="CSV to append forecasts to, .parquet to write in the end, '-': stdout, or 'none'",
+        help="CSV to append forecasts to, .parquet to write in the end (of all that is kept: "
+        "without --keep of all), '-': stdout, or 'none'",
     )
     add("--save_every", type=int, default=1, help="lines that are kept at once")
     add("--skip_refused", action="store_true", help="tell of a line that is refused, and go on")

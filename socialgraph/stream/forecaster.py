@@ -111,7 +111,8 @@ class StreamingForecaster:
     ) -> None:
         """Follow these detectors from now on.
 
-        Those that were followed keep what they remember, others start without a memory.
+        Those that were followed keep what they remember, others start without a memory. The same
+        ids at the same places change nothing.
 
         Args:
             vdids: ids of the detectors, N.
@@ -122,6 +123,14 @@ class StreamingForecaster:
             ValueError: without detectors, if an id stands twice, the lengths differ, or the network
                 knows each detector by itself and not one of these.
         """
+        spec = self._spec_of(vdids, lat, lon)
+        places = ((spec.lat, self.spec.lat), (spec.lon, self.spec.lon))
+        moved = not all(np.array_equal(*both, equal_nan=True) for both in places)
+        if moved or spec.vdids != self.vdids:
+            self._follow(spec, held=self.vdids)
+
+    def _spec_of(self, vdids: Any, lat: Any, lon: Any) -> DataSpec:
+        """What is forecast for these detectors; raises as :meth:`set_detectors` does."""
         vdids = [str(vdid) for vdid in vdids]
         lat, lon = (np.asarray(part, dtype=np.float64) for part in (lat, lon))
         if not vdids:
@@ -133,7 +142,7 @@ class StreamingForecaster:
             )
         trained = self.trained_on
         edges = trained.edges if vdids == trained.vdids else None
-        self._follow(trained.with_detectors(vdids, lat, lon, edges), held=self.vdids)
+        return trained.with_detectors(vdids, lat, lon, edges)
 
     def update(self, time: np.datetime64, readings: "Tensor | np.ndarray") -> "Tensor":
         """Read what the detectors report at a time, and forecast the steps after it.
@@ -150,7 +159,7 @@ class StreamingForecaster:
 
         Raises:
             ValueError: for readings of another shape or infinite ones, or a time that is not a
-                whole number of intervals after the last.
+                whole number of intervals after the last, or at a start after those of the training.
         """
         exact, time = np.datetime64(time), np.datetime64(time).astype("datetime64[s]")
         if np.isnat(time) or exact != time:
@@ -168,10 +177,11 @@ class StreamingForecaster:
                 f"Expected finite readings, or NaN where missing (got inf of {names})."
             )
         self.backend.attend()
-        for missed in self._missed(time):
-            self.memory.push(missed, np.full_like(readings, np.nan))
+        missed = self._missed(time)
+        self.time = time  # before anything is taken in, so that a failure from here on is seen
+        for own in missed:
+            self.memory.push(own, np.full_like(readings, np.nan))
         self.memory.push(time, readings)
-        self.time = time
         forecast = self.memory.forecast(time)
         if self.profile is not None:
             self.profile.learn(time, readings)
@@ -188,7 +198,7 @@ class StreamingForecaster:
         return {"belongs_to": self._belongs_to, **own, **parts}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state` gave.
+        """Go on from what :meth:`state` gave; a part that it does not have starts anew.
 
         Raises:
             ValueError: if it is the state of another form of forecaster or of memory.
@@ -200,12 +210,13 @@ class StreamingForecaster:
                 "anew, or give the checkpoint that it belongs to."
             )
         found = state["detectors"]
-        self.set_detectors(*(found[name] for name in ("vdids", "lat", "lon")))
+        spec = self._spec_of(*(found[name] for name in ("vdids", "lat", "lon")))
+        self._follow(spec, held=[])
         for name, kept in self.kept.items():
             start = f"{name}/"
-            kept.restore(
-                {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
-            )
+            own = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+            if own or name == "memory":
+                kept.restore(own)
         self.time = None if state["time"] is None else np.datetime64(state["time"])
 
     def _told(
@@ -237,7 +248,7 @@ class StreamingForecaster:
         self.memory.take(rows)
         if self.intervals is not None:
             self.intervals.take(rows)
-        if self.watch is not None and held:
+        if self.watch is not None:
             self.backend.watch_others(self.watch, rows)
         self.spec = spec
         if self.profile is not None:
@@ -254,6 +265,11 @@ class StreamingForecaster:
     def _missed(self, time: np.datetime64) -> list[np.datetime64]:
         """Times between the last and this one, none at the start or after a gap too long."""
         if self.time is None:
+            self._check_phase(time)
+            return []
+        if (time - self.time) / self.spec.step - 1 > self.max_gap:
+            self._check_phase(time)
+            self.memory.forget(len(self.vdids))
             return []
         steps, rest = divmod(time - self.time, self.spec.step)
         if rest or steps < 1:
@@ -261,10 +277,19 @@ class StreamingForecaster:
                 f"Expected a time some whole intervals of {self.spec.step} after {self.time} UTC "
                 f"(got {time})."
             )
-        if steps - 1 > self.max_gap:
-            self.memory.forget(len(self.vdids))
-            return []
         return [self.time + k * self.spec.step for k in range(1, int(steps))]
+
+    def _check_phase(self, time: np.datetime64) -> None:
+        """Refuse a start off the grid of the training, whose times would all be refused later."""
+        begin = self.trained_on.train_start
+        if begin is None or not set(self.vdids) & set(self.trained_on.vdids):
+            return  # detectors of elsewhere may have a grid of their own
+        rest = (time - begin.astype("datetime64[s]")) % self.spec.step
+        if rest != np.timedelta64(0, "s"):
+            raise ValueError(
+                f"Expected a time on the grid of the training, intervals of {self.spec.step} from "
+                f"{begin} UTC (got {time})."
+            )
 
 
 def _by_column(forecast: "Mapping[str, np.ndarray | Tensor]") -> "np.ndarray | Tensor":

@@ -10,7 +10,10 @@ from socialgraph.shell import split_names
 from socialgraph.stream.durations import seconds_of_text
 from socialgraph.stream.forecaster import StreamingForecaster
 
-__all__ = ["add_stream_options", "open_stream", "read_detectors"]
+__all__ = ["KEEP", "add_stream_options", "open_stream", "read_detectors"]
+
+
+KEEP = "30d"  # if nothing else is asked for
 
 
 def open_stream(options: argparse.Namespace) -> StreamingForecaster:
@@ -46,7 +49,7 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
     add("--ckpt_path", type=Path, help="checkpoint of 'socialgraph fit', or an exported .onnx")
     add("--trust", default="", help="packages whose classes the checkpoint may name, with commas")
     add("--state", type=Path, help="SQLite file of state, readings and forecasts")
-    add("--keep", default="30d", help="how long it keeps readings and forecasts, or 'all' (30d)")
+    add("--keep", help=f"how long it keeps readings and forecasts, or 'all' ({KEEP})")
     add("--null_value", type=float, nargs="+", default=[], help="further numbers that mean missing")
     add("--detectors", type=Path, help="CSV with vdid, lat, lon of those to follow from now on")
     add(

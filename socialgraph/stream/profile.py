@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LearningProfile"]
 
+_LIMIT = 100.0  # of a scaler without one
 _DAYS_A_WEEK = (5, 2)  # working days and weekends: how often such a slot comes
 
 
@@ -28,7 +29,8 @@ class LearningProfile:
         g = 1 - 2^{-7 / (w\, k\, h)}
 
     with the half-life :math:`h` in days and :math:`w` such days a week (5 or 2), so that what was
-    read :math:`h` days before counts half. A missing reading moves nothing. The update is that of
+    read :math:`h` days before counts half. A missing reading moves nothing, nor does one beyond the
+    limit of the scaler (100 deviations if it has none), as a fill value is. The update is that of
     Finch, *Incremental calculation of weighted mean and variance* (2009).
 
     A change of detectors starts from the usual day of the training again.
@@ -72,7 +74,7 @@ class LearningProfile:
         centre = int(slots_of(share, slots).item())
         near = sorted({(centre + shift) % slots for shift in range(-half, half + 1)})
         gain = 1 - 2 ** (-7 / (_DAYS_A_WEEK[kind] * len(near) * self.half_life))
-        values = torch.from_numpy(readings).to(self.backend.usual.mean)
+        values = self._plausible(torch.from_numpy(readings).to(self.backend.usual.mean))
         for slot in near:
             mean, deviation = (
                 self.backend.usual.mean[kind, slot],
@@ -92,6 +94,13 @@ class LearningProfile:
         for name, part in state.items():
             kind, slot = map(int, name.split("."))
             self._set(kind, slot, *torch.from_numpy(part).to(self.backend.usual.mean))
+
+    def _plausible(self, values: torch.Tensor) -> torch.Tensor:
+        """Readings, NaN for those that the scaler would draw in."""
+        scaler = self.backend.forecaster.scaler
+        apart = (values - scaler.loc.to(values)).abs()
+        limit = _LIMIT if scaler.limit is None else scaler.limit
+        return values.masked_fill(apart > limit * scaler.scale.to(values), math.nan)
 
     @torch.inference_mode(False)
     def _set(self, kind: int, slot: int, mean: torch.Tensor, deviation: torch.Tensor) -> None:

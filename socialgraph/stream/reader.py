@@ -22,11 +22,24 @@ class Detectors(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """What was forecast after the readings of a time (UTC): an array ``[N, P]`` by column."""
+    """What was forecast after the readings of a time (UTC): an array ``[N, P]`` by column.
+
+    Columns and P are those of the network that forecast then.
+    """
 
     issued: np.datetime64
     detectors: Detectors
     values: dict[str, np.ndarray]
+
+    @property
+    def horizon(self) -> int:
+        """How many steps were forecast, P."""
+        return next(iter(self.values.values())).shape[1]
+
+    def column(self, name: str) -> np.ndarray:
+        """A column ``[N, P]``; NaN for one that was not forecast then."""
+        shape = len(self.detectors.vdids), self.horizon
+        return self.values[name] if name in self.values else np.full(shape, np.nan, np.float32)
 
 
 class StoreReader:

@@ -83,14 +83,15 @@ class StateMemory:
         blocks = enumerate(self.network_state.encoder)
         parts = {f"{k}.{i}": part for k, block in blocks for i, part in enumerate(block)}
         parts["last"] = self.network_state.last
-        return {name: part.cpu().numpy() for name, part in parts.items()}
+        # Copies, as a step writes into the memory of an earlier state.
+        return {name: np.array(part.cpu()) for name, part in parts.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """As in :class:`socialgraph.stream.memory.Memory`."""
         own = self.network_state
 
         def tensor(name: str, like: Tensor) -> Tensor:
-            return torch.from_numpy(state[name]).to(like)
+            return torch.tensor(state[name]).to(like)
 
         encoder = tuple(
             type(block)(*(tensor(f"{k}.{i}", part) for i, part in enumerate(block)))

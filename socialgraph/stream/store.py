@@ -32,7 +32,7 @@ class StreamStore:
 
     Raises:
         ValueError: if the file is something else, or of another version.
-        OSError: if it cannot be written, or another process writes it.
+        OSError: if it cannot be written, or another process or store writes it.
     """
 
     def __init__(self, path: str | Path, keep: np.timedelta64 | None = None) -> None:
@@ -41,9 +41,11 @@ class StreamStore:
         self._written: dict[str, Any] = {}  # the parts of the state that the file holds
         self._detectors: tuple[object, int] | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        check_kind(self.path)
-        self._lock = WriterLock(self.path)
+        # Nothing opens the file before the lock is held: a close in this process would drop the
+        # locks that SQLite has on it (https://www.sqlite.org/howtocorrupt.html, 2.2).
+        self._lock = WriterLock(self.path.resolve())
         try:
+            check_kind(self.path)
             with told(self.path):
                 self._db = open_database(self.path)
         except BaseException:

@@ -10,7 +10,9 @@ from socialgraph.calendar import format_local
 from socialgraph.stream.forecaster import StreamingForecaster
 from socialgraph.stream.store import StreamStore
 
-__all__ = ["StoredStream", "as_arrays"]
+__all__ = ["StoredStream", "as_arrays", "check_clock"]
+
+_AHEAD = np.timedelta64(1, "D")  # a reading from later than that is a mistake of a clock
 
 
 class StoredStream:
@@ -23,7 +25,8 @@ class StoredStream:
     Args:
         stream: a stream at its start.
         store: the file.
-        restart: whether a time beyond ``max_gap`` starts the stream anew; else it is refused.
+        restart: whether a time beyond ``max_gap`` starts the stream anew, unless it is more than a
+            day ahead of the clock; else it is refused.
         save_every: readings of one transaction. Readers see them, and a kill leaves them, when it
             is whole.
 
@@ -67,23 +70,20 @@ class StoredStream:
             and are these; both change nothing.
 
         Raises:
-            ValueError: for a time beyond ``max_gap``, other readings of the last time, or as
-                :meth:`StreamingForecaster.update` does; nothing is changed.
+            ValueError: for a time beyond ``max_gap``, for one ahead of the clock if it may restart,
+                for other readings of the last time, or as :meth:`StreamingForecaster.update` does;
+                nothing is changed.
             OSError: if the file cannot be written; the stream is then where the file is.
+            Exception: as the network raises it, such as
+                :class:`socialgraph.finite.NotFiniteError`; nothing is changed.
         """
-        last = self.stream.time
-        try:
-            found = self._seen(time, readings)
-            if found == "read":
-                self._check_jump(time)
-                forecast = self.stream.update(time, readings)
-        except ValueError:
-            if self.stream.time == time != last:  # no forecast came of what was taken in
-                self._back()
-            raise
+        found = self._seen(time, readings)
+        if found == "read":
+            self._check_jump(time)
+            forecast = self._forecast(time, readings)
         self.counts[found] += 1
         if found == "read":
-            self._keep(time, readings, as_arrays(forecast, self.stream.columns))
+            self._keep(time, readings, forecast)
         return found
 
     def save(self) -> None:
@@ -92,27 +92,40 @@ class StoredStream:
             self.store.set_state(self.stream.state())
             self.store.set("counts", self.total)
             self.store.commit()
-        except OSError:
+        except Exception:
             self._back()
             raise
         self.unsaved = []
+
+    def _forecast(self, time: np.datetime64, readings: np.ndarray) -> dict[str, np.ndarray]:
+        """Forecast after readings; if none comes of them, they are not taken in."""
+        last, before = self.stream.time, self.stream.state()
+        try:
+            # The device may tell of its errors as late as in the copy.
+            return as_arrays(self.stream.update(time, readings), self.stream.columns)
+        except Exception:
+            if self.stream.time != last:
+                self.stream.restore(before)
+            raise
 
     def _keep(self, time: np.datetime64, readings: np.ndarray, forecast: dict) -> None:
         self.unsaved.append(time)
         try:
             self.store.add(time, self.stream.spec, readings, forecast)
-        except OSError:
+        except Exception:
             self._back()
             raise
         if len(self.unsaved) >= self.save_every:
             self.save()
 
     def _back(self) -> None:
-        """Be where the file is, after what could not be written."""
+        """Be where the file is, after what could not be written, with the detectors of now."""
+        spec = self.stream.spec
         self.counts["read"] -= len(self.unsaved)
         self.unsaved = []
         self.store.rollback()
         self._load()
+        self.stream.set_detectors(spec.vdids, spec.lat, spec.lon)
 
     def _load(self) -> None:
         try:
@@ -149,6 +162,8 @@ class StoredStream:
     def _check_jump(self, time: np.datetime64) -> None:
         """Refuse a time so far ahead that it may be wrong: all right ones would then be too old."""
         last, stream = self.stream.time, self.stream
+        if self.restart:
+            check_clock(time, stream.spec.timezone)
         if last is None or self.restart:
             return
         missed = (time - last) / stream.spec.step - 1
@@ -161,6 +176,17 @@ class StoredStream:
 
     def _tell(self, time: np.datetime64) -> str:
         return format_local(np.array([time]), self.stream.spec.timezone)[0]
+
+
+def check_clock(time: np.datetime64, timezone: str) -> None:
+    """Refuse a time (UTC) that is more than a day ahead of the clock.
+
+    Raises:
+        ValueError: for such a time.
+    """
+    if time > np.datetime64("now", "s") + _AHEAD:
+        text = format_local(np.array([time]), timezone)[0]
+        raise ValueError(f"{text} is more than a day ahead of the clock.")
 
 
 def as_arrays(forecast: object, columns: Sequence[str]) -> dict[str, np.ndarray]:

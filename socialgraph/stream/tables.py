@@ -29,9 +29,9 @@ def csv_header(form: dict[str, Any]) -> bytes:
 def csv_rows(forecast: Forecast, form: dict[str, Any]) -> bytes:
     """Lines of a forecast, one per detector and step; times on the local clock with offset."""
     issued, *times = format_local(
-        np.append(forecast.issued, times_of(forecast.issued, form)), form["timezone"]
+        np.append(forecast.issued, times_of(forecast, form)), form["timezone"]
     )
-    nodes, steps = len(forecast.detectors.vdids), form["horizon"]
+    nodes, steps = len(forecast.detectors.vdids), forecast.horizon
     node, step = np.repeat(np.arange(nodes), steps), np.tile(np.arange(steps), nodes)
     keys = [
         pa.array([issued]).take(pa.array(np.zeros_like(node))),
@@ -39,7 +39,7 @@ def csv_rows(forecast: Forecast, form: dict[str, Any]) -> bytes:
         pa.array(step.astype(np.int32) + 1),
         pa.array(forecast.detectors.vdids, pa.string()).take(pa.array(node)),
     ]
-    values = [_column(name, forecast.values[name]) for name in form["columns"]]
+    values = [_column(name, forecast.column(name)) for name in form["columns"]]
     out = io.BytesIO()
     plain = all(re.fullmatch(r"[^\s\",]+", vdid) for vdid in forecast.detectors.vdids)
     style = "none" if plain else "needed"  # which quotes every text
@@ -48,10 +48,10 @@ def csv_rows(forecast: Forecast, form: dict[str, Any]) -> bytes:
     return out.getvalue()
 
 
-def times_of(issued: np.datetime64, form: dict[str, Any]) -> np.ndarray:
-    """Times ``[P]`` (UTC) of the steps after ``issued``."""
+def times_of(forecast: Forecast, form: dict[str, Any]) -> np.ndarray:
+    """Times ``[P]`` (UTC) of the steps of a forecast."""
     step = np.timedelta64(round(60 * form["interval_minutes"]), "s")
-    return issued + step * np.arange(1, form["horizon"] + 1)
+    return forecast.issued + step * np.arange(1, forecast.horizon + 1)
 
 
 def export(
@@ -98,15 +98,15 @@ def _write_parquet(path: Path, forecasts: Iterator[Forecast], form: dict[str, An
     schema = pa.schema(list(zip([*KEYS, *form["columns"]], types, strict=True)))
     with pa.parquet.ParquetWriter(str(path), schema) as writer:
         for forecast in forecasts:
-            nodes, steps = len(forecast.detectors.vdids), form["horizon"]
+            nodes, steps = len(forecast.detectors.vdids), forecast.horizon
             step = np.tile(np.arange(steps), nodes)
             issued = np.full(len(step), forecast.issued)
             keys = [
-                *(_stamps(t, stamp) for t in (issued, times_of(forecast.issued, form)[step])),
+                *(_stamps(t, stamp) for t in (issued, times_of(forecast, form)[step])),
                 pa.array(step.astype(np.int32) + 1),
                 pa.array(np.repeat(forecast.detectors.vdids, steps), pa.string()),
             ]
-            values = [_column(name, forecast.values[name]) for name in form["columns"]]
+            values = [_column(name, forecast.column(name)) for name in form["columns"]]
             writer.write_table(pa.table(keys + values, schema=schema))
 
 
@@ -115,7 +115,7 @@ def _column(name: str, values: np.ndarray) -> pa.Array:
     if name != "alarm":
         return pa.array(values.ravel())
     names = pa.array([None, *ALARMS], pa.string())
-    return names.take(pa.array(values.ravel().astype(np.int64)))
+    return names.take(pa.array(np.nan_to_num(values).ravel().astype(np.int64)))
 
 
 def _stamps(times: np.ndarray, kind: pa.DataType) -> pa.Array:

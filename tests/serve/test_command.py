@@ -1,5 +1,6 @@
 """The service as it is started: who may reach it, how it ends, a folder of feeds, and no torch."""
 
+import contextlib
 import json
 import os
 import signal
@@ -64,6 +65,9 @@ class Running:
         raise TimeoutError("the service did not start")
 
     def __exit__(self, *error):
+        self.close()
+
+    def close(self):
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
@@ -130,6 +134,29 @@ def test_the_end_of_the_process_loses_nothing_and_it_goes_on(exported, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
+def test_it_is_called_by_its_address_and_no_header_makes_another_client(exported, tmp_path, host):
+    words = ("--ckpt_path", exported, "--state", tmp_path / "s.db", "--max_rate", 1)
+    with contextlib.closing(Running(*words, "--host", host)) as service:
+        shown = f"[{host}]" if ":" in host else host
+        address = f"http://{shown}:{service.port}"
+        assert service.process.stdout.readline().startswith(f"{address} serves ")
+        found = set()
+        for client in range(100):
+            request = urllib.request.Request(f"{address}/health")
+            request.add_header("X-Forwarded-For", f"10.0.0.{client}")
+            try:
+                found.add(urllib.request.urlopen(request, timeout=30).status)
+            except urllib.error.HTTPError as error:
+                found.add(error.code)
+            except OSError:  # is not up yet
+                time.sleep(0.1)
+            if 429 in found:
+                break
+        assert found == {200, 429}
+
+
+@pytest.mark.slow
 def test_an_exported_file_is_served_without_torch_and_fed_by_a_folder(
     checkpoint, exported, tmp_path
 ):
@@ -151,7 +178,9 @@ def test_an_exported_file_is_served_without_torch_and_fed_by_a_folder(
             time.sleep(0.2)
             if service.get("/health")["readings"].get("read") == 12:
                 break
-        assert service.get("/health")["readings"] == {"read": 12, "repeated": 2}
+        assert service.get("/health")["readings"] == {
+            "read": 12, "repeated": 2, "refused": 1,
+        }  # fmt: skip
         with pytest.raises(urllib.error.HTTPError, match="401"):
             service.get("/forecasts")
         own = service.get("/forecasts", Authorization="Bearer a-token-of-16-letters")

@@ -1,7 +1,9 @@
 """The routes of the service: what is taken, what is answered, and what is refused."""
 
 import asyncio
+import contextlib
 import json
+import os
 import threading
 import time
 
@@ -14,6 +16,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from socialgraph.serve.app import make_app
+from socialgraph.serve.folder import follow_folder
 from socialgraph.serve.guard import Guard
 from socialgraph.serve.service import Service
 from socialgraph.stream import StreamingForecaster, StreamStore
@@ -253,9 +256,10 @@ def test_a_token_opens_all_but_the_page(start):
 
 
 def test_no_page_on_the_web_reaches_it_by_a_name_of_its_own(start):
-    client = start(hosts=("localhost", "127.0.0.1", "[::1]"))
+    client = start(hosts=("localhost", "127.0.0.1", "[::1]", "Traffic.Example.org"))
     for host, status in (
         ("localhost:8000", 200), ("[::1]:8000", 200), ("127.0.0.1", 200),
+        ("traffic.example.org:80", 200), ("TRAFFIC.example.org", 200),
         ("evil.example", 421), ("localhost.evil.example:8000", 421), ("", 421),
     ):  # fmt: skip
         assert client.get("/health", headers={"Host": host}).status_code == status, host
@@ -311,6 +315,97 @@ def test_a_full_disk_is_told_and_what_is_sent_again_is_taken(start):
     db.execute("PRAGMA max_page_count = 100000").fetchall()
     answer = client.post("/readings", json=rows(range(60)))
     assert answer.json()["read"] == 60 - full[0]
+
+
+def test_a_network_that_fails_is_told_with_what_was_taken_before(start):
+    client = start()
+    network = client.service.stored.stream.forecaster.network
+    forward, calls = network.forward, []
+
+    def failing(features):
+        calls.append(features)
+        if len(calls) == 3:
+            raise RuntimeError("out of memory")
+        return forward(features)
+
+    network.forward = failing
+    answer = client.post("/readings", json=rows(range(4)))
+    assert answer.status_code == 500
+    assert "out of memory" in answer.json().pop("detail")
+    assert (answer.json()["read"], answer.json()["last"][11:16]) == (2, "08:05")
+    assert client.post("/readings", json=rows(range(4))).json()["read"] == 2
+
+
+def test_what_is_told_while_a_forecast_is_made_is_that_of_the_last_one(start):
+    client = start()
+    client.post("/readings", json=rows(range(2)))
+    before = client.get("/detectors").json(), client.get("/health").json()["last_reading"]
+    network = client.service.stored.stream.forecaster.network
+    forward, begun, go = network.forward, threading.Event(), threading.Event()
+
+    def slow(features):
+        begun.set()
+        assert go.wait(30)
+        return forward(features)
+
+    network.forward = slow
+    writer = threading.Thread(target=client.post, args=["/readings"], kwargs={"json": rows([2])})
+    writer.start()
+    assert begun.wait(30)
+    during = client.get("/detectors").json(), client.get("/health").json()["last_reading"]
+    go.set()
+    writer.join()
+    assert during == before
+    assert client.get("/health").json()["last_reading"] == "2024-01-01T08:10:00+08:00"
+
+
+def test_threads_that_come_and_go_leave_no_open_file(start):
+    client = start()
+    client.post("/readings", json=rows([0]))
+    path = str(client.service.path)
+
+    def num_open():
+        links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
+        return sum(os.path.realpath(link) == path for link in links)
+
+    before = num_open()
+    for _ in range(20):
+        thread = threading.Thread(target=client.service.health)
+        thread.start()
+        thread.join()
+    assert num_open() <= before + 1
+
+
+def test_a_folder_is_followed_past_what_cannot_be_read(start, tmp_path, capsys):
+    folder = tmp_path / "feeds"
+    (folder / "1.csv").mkdir(parents=True)
+    (folder / "2.csv").write_text("nonsense\n")
+    (folder / "3.csv").write_text(lines(range(3)))
+    (folder / "4.csv").write_text(lines(range(5)))
+    client = start()
+    network = client.service.stored.stream.forecaster.network
+    forward, calls = network.forward, []
+
+    def failing(features):
+        calls.append(features)
+        if len(calls) == 2:
+            raise RuntimeError("out of memory")
+        return forward(features)
+
+    network.forward = failing
+
+    async def look():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(follow_folder(client.service, folder, 0.05), 2)
+
+    asyncio.run(look())
+    assert client.service.stored.counts["read"] == 5
+    said = [line[-200:] for line in capsys.readouterr().err.splitlines()]
+    assert len(said) == 3
+    for line, text in zip(
+        said, ("1.csv': ", "2.csv': Expected a header", "out of memory"), strict=True
+    ):
+        assert text in line
 
 
 def test_the_schema_names_every_route_and_the_docs_need_no_network(start):
