@@ -103,6 +103,14 @@ COMMANDS = {
         cli.main, "export --ckpt_path={ckpt} --to={out}/f.pt2", {"f.pt2": torch.export.load}
     ),
     "plot": Command(cli.main, "plot {forecast} {good} {out}/p.png", {"p.png": Image.open}),
+    "report": Command(
+        cli.main,
+        "report --ckpt_path={ckpt} --details=2 --output={out}/r.html",
+        {"r.html": lambda path: path.read_text().rindex("</html>")},
+    ),
+    "alarms": Command(
+        cli.main, "alarms {tested}.parquet --output={out}/a.csv", {"a.csv": pyarrow.csv.read_csv}
+    ),
     "stream": Command(
         cli.main,
         "stream --ckpt_path={ckpt} --input={stream} --output={out}/out.csv --state={out}/state.db",
@@ -111,6 +119,7 @@ COMMANDS = {
 }
 
 
+_TESTED = ["--data.windows.predict_on=test"]
 _IN_PLACE = ("append", "backfill")  # change a file where it is
 
 
@@ -120,7 +129,7 @@ def _words(room, command: Command, out: Path) -> list[str]:
     stream = room.folder / "stream_whole.csv"
     if not (room.folder / "speed_forecast").exists():
         _prepare(room)
-    names = ("table", "detectors", "forecast", "later", "arrived", "listed")
+    names = ("table", "detectors", "forecast", "tested", "later", "arrived", "listed")
     inputs = {name: room.folder / f"speed_{name}" for name in names}
     return [
         word.format(out=out, good=room.file, ckpt=room.checkpoint, stream=stream, **inputs)
@@ -150,7 +159,9 @@ def _prepare(room) -> None:
     command = f"predict --ckpt_path={room.checkpoint} --forecast.path={room.folder}/speed.parquet"
     with contextlib.redirect_stdout(io.StringIO()), contextlib.chdir(room.folder):
         _PREP([*words.split(), *places.split()])
+        cli.main(command.replace("speed.parquet", "tested").split() + _TESTED)
         cli.main(command.split())
+    (room.folder / "tested.parquet").rename(room.folder / "speed_tested.parquet")
     (room.folder / "speed.parquet").rename(room.folder / "speed_forecast")
 
 
