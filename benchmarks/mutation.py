@@ -7,6 +7,7 @@ module (cosmic-ray, one change at a time), runs the module's own tests that are 
 
 import argparse
 import contextlib
+import json
 import random
 import shutil
 import sys
@@ -19,9 +20,14 @@ __all__ = ["SUBJECTS", "main"]
 
 # Module: the tests that speak of it.
 SUBJECTS = {
+    "adaptive": "test_adaptive.py",
     "atomic": "test_atomic.py",
+    "backtest/folds": "backtest/test_folds.py",
+    "backtest/paired": "backtest/test_paired.py",
     "calendar": "test_calendar.py",
     "checkpoint": "test_checkpoint.py test_cli.py hostile",
+    "conformal": "test_conformal.py",
+    "cusum": "test_alarms.py",
     "data/datamodule": "data test_forecaster_profile.py test_held_out.py",
     "data/split": "data/test_split.py",
     "data/windows": "data/test_windows.py",
@@ -30,6 +36,7 @@ SUBJECTS = {
     "forecaster": "test_forecaster.py test_forecaster_profile.py test_held_out.py",
     "graph/radius": "graph",
     "graph/road": "graph",
+    "losses": "test_objective.py",
     "metrics": "test_metrics.py",
     "nn/block": "nn/test_network.py",
     "nn/edges": "nn/test_pooling.py",
@@ -41,6 +48,7 @@ SUBJECTS = {
     "nn/network": "nn/test_network.py",
     "nn/pooling": "nn/test_pooling.py",
     "nn/slstm": "nn/test_encoder.py",
+    "objective": "test_objective.py",
     "optimizer": "test_forecaster.py",
     "profile": "test_profile.py test_forecaster_profile.py",
     "progress": "test_cli.py",
@@ -77,7 +85,7 @@ _IDLE = ("ReplaceBinaryOperator_BitOr",)
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
     args = _parse(argv)
-    results = []
+    results = [] if args.add is None else json.loads(args.add.read_text())["results"]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         for part in _PARTS:
@@ -132,6 +140,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=6, help="changes of each module")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--subjects", nargs="+", choices=list(SUBJECTS), default=list(SUBJECTS))
+    parser.add_argument("--add", type=Path, help="result file whose entries come first")
     parser.add_argument("--output", type=Path, default=result_path("mutation", False))
     return parser.parse_args(argv)
 
