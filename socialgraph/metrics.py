@@ -8,7 +8,13 @@ from torchmetrics import Metric
 
 from socialgraph.losses import check_shapes, pinball_loss
 
-__all__ = ["INTERVAL_ERRORS", "ForecastErrors", "IntervalErrors", "errors_from_sums"]
+__all__ = [
+    "INTERVAL_ERRORS",
+    "ForecastErrors",
+    "IntervalErrors",
+    "errors_from_sums",
+    "interval_parts",
+]
 
 _SUMS = ("absolute", "square", "percentage", "count", "nonzero")
 
@@ -110,16 +116,7 @@ class IntervalErrors(Metric):
             ValueError: if the shapes differ.
         """
         check_shapes(forecast, target, mask)
-        target, quantiles = target.double(), quantiles.double()
-        lower, upper = quantiles[..., 0], quantiles[..., -1]
-        width = upper - lower
-        below, above = (lower - target).clamp(min=0), (target - upper).clamp(min=0)
-        score = width + below / self.levels[0] + above / (1 - self.levels[-1])
-        told = torch.cat([quantiles, forecast.double().unsqueeze(-1)], dim=-1)
-        crps = 2 * pinball_loss(told, target, [*self.levels, 0.5]).mean(dim=-1)
-        inside = (below == 0) & (above == 0)
-        values = torch.stack([torch.ones_like(width), inside.double(), width, score, crps])
-        values = torch.where(mask, values, 0.0)
+        values = interval_parts(forecast, quantiles, target, mask, self.levels)
         self.places += values.sum(dim=1)
         hour = (time_of_day * _HOURS).long().clamp(0, _HOURS - 1).flatten()
         self.hours.index_add_(1, hour, values.sum(dim=3).flatten(1, 2))
@@ -133,6 +130,31 @@ class IntervalErrors(Metric):
             "hour": self.hours,
         }
         return {name: part[1:] / part[0] for name, part in sums.items()}
+
+
+def interval_parts(
+    forecast: Tensor, quantiles: Tensor, target: Tensor, mask: Tensor, levels: Sequence[float]
+) -> Tensor:
+    """What :class:`IntervalErrors` sums: 1, and each of :data:`INTERVAL_ERRORS`; 0 if not observed.
+
+    Args:
+        forecast, target, mask: ``[..., F]``.
+        quantiles: ``[..., F, L]``.
+        levels: of the quantiles, ascending, without the median.
+
+    Returns:
+        ``[5, ..., F]``, float64.
+    """
+    target, quantiles = target.double(), quantiles.double()
+    lower, upper = quantiles[..., 0], quantiles[..., -1]
+    width = upper - lower
+    below, above = (lower - target).clamp(min=0), (target - upper).clamp(min=0)
+    score = width + below / levels[0] + above / (1 - levels[-1])
+    told = torch.cat([quantiles, forecast.double().unsqueeze(-1)], dim=-1)
+    crps = 2 * pinball_loss(told, target, [*levels, 0.5]).mean(dim=-1)
+    inside = (below == 0) & (above == 0)
+    values = torch.stack([torch.ones_like(width), inside.double(), width, score, crps])
+    return torch.where(mask, values, 0.0)
 
 
 def errors_from_sums(sums: Tensor) -> dict[str, Tensor]:

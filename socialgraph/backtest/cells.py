@@ -1,5 +1,7 @@
 """Sums of errors in cells, from which every table of a backtest is made."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import torch
@@ -8,10 +10,14 @@ from torch import Tensor
 from socialgraph.backtest.conditions import OUTAGES, conditions_of
 from socialgraph.calendar import to_local
 from socialgraph.data import TrafficDataModule
+from socialgraph.metrics import interval_parts
 
 __all__ = ["SUMS", "ErrorCells"]
 
+# Of errors; then of intervals, if the forecaster tells some: readings, and INTERVAL_ERRORS.
 SUMS = ("absolute", "square", "percentage", "count", "nonzero")
+SUMS += ("told", "inside", "width", "interval_score", "crps")
+_COUNTS = ("count", "nonzero", "told", "inside")
 _HOURS = 24
 _LEAST_PERCENTAGE = 1e-4  # as socialgraph.metrics
 
@@ -51,14 +57,29 @@ class ErrorCells:
             len(SUMS), *self._places, targets, dtype=torch.float64
         ).flatten(1, -2)
 
-    def update(self, forecast: Tensor, target: Tensor, mask: Tensor, issued: Tensor) -> None:
+    def update(
+        self,
+        forecast: Tensor,
+        target: Tensor,
+        mask: Tensor,
+        issued: Tensor,
+        quantiles: Tensor | None = None,
+        levels: Sequence[float] = (),
+    ) -> None:
         """Add a batch.
 
         Args:
             forecast, target, mask: ``[B, P, N, F]``, in the unit of the target, True where scored.
             issued: seconds since 1970 (UTC) of the last reading that was known ``[B]``.
+            quantiles: ``[B, P, N, F, L]``, if the forecaster tells intervals.
+            levels: of the quantiles, ascending, without the median.
         """
-        parts = _errors(forecast.cpu(), target.cpu(), mask.cpu())  # [5, B, P, N, F]
+        forecast, target, mask = forecast.cpu(), target.cpu(), mask.cpu()
+        parts = _errors(forecast, target, mask)  # [5, B, P, N, F]
+        told = torch.zeros_like(parts)
+        if quantiles is not None and len(levels) > 1:
+            told = interval_parts(forecast, quantiles.cpu(), target, mask, levels)
+        parts = torch.cat([parts, told])
         horizon = self.windows.horizon
         step = torch.arange(horizon)
         row = torch.searchsorted(self.seconds, issued.cpu())[:, None] + 1 + step  # [B, P]
@@ -106,7 +127,7 @@ class ErrorCells:
 
 
 def _errors(forecast: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """The parts of :data:`SUMS` of each target ``[5, B, P, N, F]``."""
+    """The first five parts of :data:`SUMS` of each target ``[5, B, P, N, F]``."""
     forecast, target = forecast.double(), target.double()
     error = torch.where(mask, forecast - target, 0.0).abs()
     nonzero = mask & (target.abs() > _LEAST_PERCENTAGE)
@@ -136,7 +157,7 @@ def _table(model: str, target: str, keys: dict, sums: np.ndarray) -> pa.Table:
         for name, value in (("model", model), ("target", target))
     }
     numbers = {
-        name: own.astype(np.int64) if name in ("count", "nonzero") else own
+        name: own.astype(np.int64) if name in _COUNTS else own
         for name, own in zip(SUMS, sums, strict=True)
     }
     return pa.table({**same, **keys, **numbers})

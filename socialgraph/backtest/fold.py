@@ -89,7 +89,7 @@ def score_fold(
     checkpoint: Path,
     rivals: list[str],
     cli: ForecastCLI,
-) -> list[str] | None:
+) -> dict[str, list | None]:
     """Write the errors on the test windows, as sums and counts in cells, to :data:`TABLES`.
 
     Args:
@@ -100,7 +100,8 @@ def score_fold(
         cli: what else the command line said.
 
     Returns:
-        Ids of the detectors that all rivals forecast, if these are not all.
+        ``sample``: ids of the detectors that all rivals forecast, if these are not all; and
+        ``levels`` of the quantiles that the network tells.
     """
     datamodule.test_dataloader()  # refuses a fold without a window
     networks = {name: _MAKERS[name](datamodule) for name in rivals}
@@ -113,7 +114,8 @@ def score_fold(
     tables: list[tuple[pa.Table, ...]] = []
     for name, forecaster in forecasters.items():
         cells = ErrorCells(datamodule, sample)
-        collect = _Collect(cells, nodes.get(name, everyone))
+        levels = forecaster.levels if name == NETWORK else []
+        collect = _Collect(cells, nodes.get(name, everyone), levels)
         asked = cli.config.trainer
         trainer = pl.Trainer(
             accelerator=asked.accelerator,
@@ -131,14 +133,15 @@ def score_fold(
         with replacing(folder / name) as temporary:
             whole = pa.concat_tables(parts).unify_dictionaries()
             pyarrow.parquet.write_table(whole, temporary, compression="zstd")
-    return None if len(sample) == len(everyone) else [datamodule.series.vdids[i] for i in sample]
+    apart = None if len(sample) == len(everyone) else [datamodule.series.vdids[i] for i in sample]
+    return {"sample": apart, "levels": list(forecasters[NETWORK].levels)}
 
 
 class _Collect(pl.Callback):
     """Adds what is predicted to the cells."""
 
-    def __init__(self, cells: ErrorCells, nodes: np.ndarray) -> None:
-        self.cells = cells
+    def __init__(self, cells: ErrorCells, nodes: np.ndarray, levels: list[float]) -> None:
+        self.cells, self.levels = cells, levels
         self.forecast = torch.zeros(len(cells.spec.vdids), 1, dtype=torch.bool)
         self.forecast[torch.as_tensor(nodes)] = True
 
@@ -147,4 +150,5 @@ class _Collect(pl.Callback):
     ) -> None:
         """Add a batch."""
         mask = outputs["target_mask"].cpu() & self.forecast
-        self.cells.update(outputs["forecast"], outputs["targets"], mask, outputs["issued"])
+        scored = outputs["forecast"], outputs["targets"], mask, outputs["issued"]
+        self.cells.update(*scored, outputs.get("quantiles"), self.levels)

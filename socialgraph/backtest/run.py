@@ -98,7 +98,7 @@ def _run_fold(
         checkpoint = fit_fold(part, fold.split, words, earlier, plan["options"]["refit_epochs"])
     trained = time.perf_counter()
     own = of_fold(datamodule, fold)
-    sample = score_fold(part, own, checkpoint, plan["options"]["rivals"], cli)
+    scored = score_fold(part, own, checkpoint, plan["options"]["rivals"], cli)
     record = {
         "number": fold.number,
         **plan["folds"][fold.number],
@@ -106,7 +106,7 @@ def _run_fold(
         "val_windows": len(own.starts["val"]),
         "test_windows": len(own.starts["test"]),
         "checkpoint": str(checkpoint.relative_to(part.parent)),
-        "sample": sample,
+        **scored,
         "fit_seconds": round(trained - start, 1),
         "score_seconds": round(time.perf_counter() - trained, 1),
     }

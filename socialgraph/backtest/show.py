@@ -53,6 +53,8 @@ def _lines(report: dict) -> Iterator[str]:
             if found["sample"] is not None:
                 yield f"  ({_called(model)}: on {len(found['sample'])} detectors, evenly spread)"
         yield from _by_condition(models, name)
+        if "intervals" in own:
+            yield _intervals(own, report["folds"])
         for model in tests["rivals"] if tests["days"] >= LEAST_DAYS else ():
             yield _by_detector(model, tests["rivals"][model][name]["by"]["detector"])
         blocks = [t[name]["block_days"] for t in tests["rivals"].values()]
@@ -71,6 +73,16 @@ def _by_condition(models: dict, target: str) -> Iterator[str]:
         own = found["targets"][target]["by"]
         cells = [own[group].get(value, {}).get("mae") for group, value in columns]
         yield _wide(f"  {_called(model)}", ["-" if c is None else f"{c:.2f}" for c in cells])
+
+
+def _intervals(own: dict, folds: list[dict]) -> str:
+    levels = folds[0]["levels"]
+    shares = [100 * fold["coverage"] for fold in own["by"]["fold"].values() if "coverage" in fold]
+    return (
+        f"{100 * own['intervals']['coverage']:.1f} % of the readings are between the quantiles "
+        f"{100 * levels[0]:g} % and {100 * levels[-1]:g} %, {own['intervals']['width']:.4g} "
+        f"{own['unit']} apart; by fold {min(shares):.1f} to {max(shares):.1f} %"
+    )
 
 
 def _wide(label: str, cells: list[str]) -> str:

@@ -16,18 +16,19 @@ from socialgraph.backtest.conditions import DEFINITIONS
 from socialgraph.backtest.fold import NETWORK, TABLES
 from socialgraph.backtest.paired import METHOD, block_length, compare_sums, day_weights
 from socialgraph.error_table import errors_of_target
-from socialgraph.metrics import errors_from_sums
+from socialgraph.metrics import INTERVAL_ERRORS, errors_from_sums
 from socialgraph.protocol import differences
 
 __all__ = ["GROUPS", "compare_runs", "summarise"]
 
 GROUPS = ("step", "detector", "fold", "weekday", "hour", "state", "outage")
+_ERRORS = SUMS.index("told")  # how many sums are of errors, before those of intervals
 _BY_CONDITION = ("hour", "state", "outage")
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 class _Cube(NamedTuple):
-    """Sums of one forecaster and target ``[5, D, G]`` by day and the values of a group."""
+    """Sums of one forecaster and target ``[S, D, G]`` by day and the values of a group."""
 
     values: list
     sums: np.ndarray
@@ -41,7 +42,8 @@ def summarise(folder: str | Path) -> dict:
 
     Returns:
         ``protocol``, ``horizon_minutes``, ``options``, ``run``, ``folds``; ``models``: for each
-        forecaster its errors by target, as ``socialgraph test`` gives them, and ``by`` group; and
+        forecaster its errors by target, as ``socialgraph test`` gives them, ``by`` group, and those
+        of its ``intervals`` if it tells some; and
         ``tests``: for each rival and target the difference of the network's MAE from its own with
         an interval (:func:`socialgraph.backtest.paired.compare_sums`), over ``all`` and ``by``
         group. A rival that forecasts a sample of the detectors is compared on these.
@@ -153,22 +155,32 @@ def _describe(tables: dict, model: str, units: dict[str, str], sample: list[str]
     """Errors of a forecaster by target."""
     days, targets = _days(tables), {}
     for target, unit in units.items():
-        steps = _cube(tables["step"], "step", model, target, days).sums.sum(1)  # [5, P]
-        errors = errors_from_sums(torch.from_numpy(steps)[..., None])
+        steps = _cube(tables["step"], "step", model, target, days).sums.sum(1)  # [S, P]
+        errors = errors_from_sums(torch.from_numpy(steps[:_ERRORS])[..., None])
         by = {}
         for group in GROUPS[1:]:
             cube = _cube(tables[group], group, model, target, days)
             errors_by = zip(cube.values, _errors_of(cube.sums.sum(1)), strict=True)
             by[group] = {value: part for value, part in errors_by if part["count"]}
         targets[target] = {"unit": unit, **errors_of_target(errors, 0), "by": by}
+        if steps[_ERRORS].any():
+            (whole,) = _intervals_of(steps.sum(1, keepdims=True))
+            targets[target]["intervals"] = {**whole, "by_step": list(_intervals_of(steps))}
     return {"sample": sample, "targets": targets}
 
 
 def _errors_of(sums: np.ndarray) -> Iterator[dict]:
-    absolute, square, _, count, _ = sums
-    for a, s, n in zip(absolute, square, count, strict=True):
+    absolute, square, _, count, _ = sums[:_ERRORS]
+    for a, s, n, told in zip(absolute, square, count, _intervals_of(sums), strict=True):
         mae, rmse = (float(a / n), float(np.sqrt(s / n))) if n else (None, None)
-        yield {"mae": mae, "rmse": rmse, "count": int(n)}
+        yield {"mae": mae, "rmse": rmse, "count": int(n), **told}
+
+
+def _intervals_of(sums: np.ndarray) -> Iterator[dict]:
+    """Errors of intervals of each column, as of INTERVAL_ERRORS; {} if none were told."""
+    for told, *parts in sums[_ERRORS:].T.tolist():
+        names = zip(INTERVAL_ERRORS, parts, strict=True)
+        yield {name: part / told for name, part in names} if told else {}
 
 
 def _test(whole: dict, fair: dict, rivals: list[str], targets: list[str]) -> dict:

@@ -92,6 +92,9 @@ def test_the_errors_of_a_fold_are_those_of_socialgraph_test(run, report, tmp_pat
     assert own["mae"] == pytest.approx(speed["mae_all"], rel=1e-6)
     assert own["rmse"] == pytest.approx(speed["rmse_all"], rel=1e-6)
     assert own["count"] == sum(speed["count"])
+    for name in ("coverage", "width", "interval_score", "crps"):
+        assert own[name] == pytest.approx(speed["intervals"][f"{name}_all"], rel=1e-5)
+    assert report["folds"][1]["levels"] == speed["intervals"]["levels"]
     table = pyarrow.parquet.read_table(run / "fold_01" / TABLES[0])
     table = table.filter(pc.equal(table["model"].cast("string"), "network"))
     sums = table.group_by("step").aggregate([(n, "sum") for n in ("absolute", "count")])
@@ -146,6 +149,11 @@ def test_every_group_sums_to_all_of_it(report):
                 assert sum(part["count"] for part in parts.values()) == total, group
                 mae = sum(p["mae"] * p["count"] for p in parts.values()) / total
                 assert mae == pytest.approx(target["mae_all"], rel=1e-9)
+                if "intervals" in target:
+                    held = sum(p["coverage"] * p["count"] for p in parts.values()) / total
+                    assert held == pytest.approx(target["intervals"]["coverage"], rel=1e-9)
+    assert "intervals" in report["models"]["network"]["targets"]["speed"]
+    assert "intervals" not in report["models"]["ridge"]["targets"]["speed"]
     tests = report["tests"]["rivals"]["ridge"]["speed"]
     own, rival = (report["models"][m]["targets"]["speed"] for m in ("network", "ridge"))
     assert tests["all"]["difference"] == pytest.approx(own["mae_all"] - rival["mae_all"])
