@@ -52,6 +52,9 @@ def test_shapes_that_differ_are_refused_instead_of_broadcast():
         masked_loss(forecast, target, mask)
     with pytest.raises(ValueError, match="Give the network the horizon"):
         ForecastErrors(4, 1).update(forecast, target, mask)
+    for wrong in (mask[:, :1], mask[0]):
+        with pytest.raises(ValueError, match="and a mask"):
+            masked_loss(target, target, wrong)
 
 
 def test_an_unknown_loss_is_refused():

@@ -231,6 +231,14 @@ def test_forgotten_lists_of_detectors_go_too(forecaster, tmp_path):
         assert lists == [('["VD-0", "VD-1"]',)]
 
 
+def test_a_part_that_a_state_no_longer_has_goes_from_the_file(tmp_path):
+    with StreamStore(tmp_path / "s.db") as store:
+        for state in ({"a": 1, "b": np.arange(3.0)}, {"a": 2}):
+            store.set_state(state)
+            store.commit()
+        assert store.state() == {"a": 2}
+
+
 def test_other_files_are_refused_in_one_sentence(forecaster, tmp_path):
     torch.save({"time": None}, tmp_path / "old.pt")
     with pytest.raises(ValueError, match=r"earlier version.*Remove it"):
