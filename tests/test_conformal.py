@@ -166,6 +166,7 @@ def test_intervals_of_a_trained_network_hold_what_they_promise(trained, tmp_path
     assert len(told["by_hour"]["crps"]) == 24
 
 
+@pytest.mark.slow
 def test_tables_runtime_and_command_tell_the_same_interval(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     forecaster, path, file = trained

@@ -131,6 +131,7 @@ def test_a_trained_network_covers_what_its_levels_say(trained):
     np.testing.assert_allclose(torch.cat(parts[0]).mean(dim=0), LEVELS, atol=0.06)
 
 
+@pytest.mark.slow
 def test_tables_runtime_and_command_tell_the_same_quantiles(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, path, file = trained

@@ -45,6 +45,7 @@ def test_the_encoder_is_measured_beside_the_package_if_there_is_memory(tmp_path)
     assert table.count("would take about") == 1
 
 
+@pytest.mark.slow
 def test_streaming_is_measured_beside_the_window(tmp_path):
     report = run(streaming, tmp_path / "r.json")
     found = {(e["way"], e["nodes"]) for e in report["results"]}
