@@ -91,6 +91,14 @@ COMMANDS = {
         "test --ckpt_path={ckpt} --errors.path={out}/errors.json --trainer.default_root_dir={out}",
         {"errors.json": lambda path: yaml.safe_load(path.read_text())},
     ),
+    "backtest": Command(
+        cli.main,
+        "backtest {new} --folds=1 --step=3h --val=3h --rivals --folder={out}/b",
+        {
+            "b/fold_00/by_detector.parquet": pyarrow.parquet.read_table,
+            "b/backtest.json": lambda path: yaml.safe_load(path.read_text()),
+        },
+    ),
     "predict": Command(
         cli.main,
         "predict --ckpt_path={ckpt} --forecast.path={out}/t --trainer.default_root_dir={out}",
@@ -126,6 +134,7 @@ _IN_PLACE = ("append", "backfill")  # change a file where it is
 def _words(room, command: Command, out: Path) -> list[str]:
     """The words of a command in ``room``, with its output in ``out``."""
     fit = " ".join(room.words)
+    new = fit.replace(" --overwrite", "")
     stream = room.folder / "stream_whole.csv"
     if not (room.folder / "speed_forecast").exists():
         _prepare(room)
@@ -133,7 +142,7 @@ def _words(room, command: Command, out: Path) -> list[str]:
     inputs = {name: room.folder / f"speed_{name}" for name in names}
     return [
         word.format(out=out, good=room.file, ckpt=room.checkpoint, stream=stream, **inputs)
-        for word in command.words.replace("{fit}", fit).split()
+        for word in command.words.replace("{fit}", fit).replace("{new}", new).split()
     ]
 
 
