@@ -3,12 +3,15 @@
 import io
 import math
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
 import h5py
@@ -147,27 +150,49 @@ def open_for_writing(path: str | Path, mode: Literal["w", "r+"] = "w") -> Iterat
 
     Raises:
         OSError: if something could not be written.
+        KeyboardInterrupt: after a Ctrl-C, also one that came while HDF5 wrote.
     """
     with io.FileIO(path, "w+" if mode == "w" else "r+") as raw:
         sink = _Sink(raw)
+        # Of 1.10 and later, whose own parts (all but the arrays) have checksums.
+        # Room that is given back is used again when the file grows later.
+        room = {"fs_strategy": "fsm", "fs_persist": True, "fs_threshold": 1}
+        options = room if mode == "w" else {}
         try:
-            # Of 1.10 and later, whose own parts (all but the arrays) have checksums.
-            # Room that is given back is used again when the file grows later.
-            room = {"fs_strategy": "fsm", "fs_persist": True, "fs_threshold": 1}
-            with h5py.File(
-                sink, mode, libver=("v110", "latest"), **(room if mode == "w" else {})
-            ) as file:
+            with (
+                _kept_interrupt(sink),
+                h5py.File(sink, mode, libver=("v110", "latest"), **options) as file,
+            ):
                 yield file
         finally:
             if sink.failure is not None:
                 raise sink.failure
 
 
+@contextmanager
+def _kept_interrupt(sink: "_Sink") -> Iterator[None]:
+    """Note a Ctrl-C as a failure: one that comes while HDF5 writes out is lost inside of it."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        sink.failure = sink.failure or KeyboardInterrupt()
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class _Sink(io.RawIOBase):
     """A file that takes everything, and keeps the first failure to write."""
 
     def __init__(self, raw: io.FileIO) -> None:
-        self.failure: OSError | None = None
+        self.failure: OSError | KeyboardInterrupt | None = None
         self._raw = raw
 
     def readinto(self, buffer: "WriteableBuffer") -> int:

@@ -1,6 +1,7 @@
 """Files that lead elsewhere, that lost parts, or were damaged: refused by name."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from socialgraph import schema
+from socialgraph import schema, storage
 from tests.conftest import ROOT, make_series
 
 
@@ -197,3 +198,21 @@ def test_damage_of_such_texts_ends_in_an_error_and_never_hangs(tmp_path, monkeyp
             assert series.vdids == make_series().vdids
     assert any("cannot be read to their end" in text for text in said)
     assert all(".h5'" in text for text in said)
+
+
+def test_ctrl_c_while_hdf5_writes_is_not_lost(tmp_path, monkeypatch):
+    seek = storage._Sink.seek
+
+    def interrupted(sink, *place):  # an exception is lost here
+        os.kill(os.getpid(), signal.SIGINT)
+        return seek(sink, *place)
+
+    def write():
+        with storage.open_for_writing(tmp_path / "a.h5") as file:
+            file["x"] = np.arange(1000.0)
+            monkeypatch.setattr(storage._Sink, "seek", interrupted)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert signal.getsignal(signal.SIGINT) is before
