@@ -317,18 +317,23 @@ def test_a_full_disk_is_told_and_what_is_sent_again_is_taken(start):
     assert answer.json()["read"] == 60 - full[0]
 
 
-def test_a_network_that_fails_is_told_with_what_was_taken_before(start):
-    client = start()
+def fail_once(client, call):
+    """Let the network of a service fail in one of its calls, counted from 1."""
     network = client.service.stored.stream.forecaster.network
     forward, calls = network.forward, []
 
     def failing(features):
         calls.append(features)
-        if len(calls) == 3:
+        if len(calls) == call:
             raise RuntimeError("out of memory")
         return forward(features)
 
     network.forward = failing
+
+
+def test_a_network_that_fails_is_told_with_what_was_taken_before(start):
+    client = start()
+    fail_once(client, 3)
     answer = client.post("/readings", json=rows(range(4)))
     assert answer.status_code == 500
     assert "out of memory" in answer.json().pop("detail")
@@ -383,16 +388,7 @@ def test_a_folder_is_followed_past_what_cannot_be_read(start, tmp_path, capsys):
     (folder / "3.csv").write_text(lines(range(3)))
     (folder / "4.csv").write_text(lines(range(5)))
     client = start()
-    network = client.service.stored.stream.forecaster.network
-    forward, calls = network.forward, []
-
-    def failing(features):
-        calls.append(features)
-        if len(calls) == 2:
-            raise RuntimeError("out of memory")
-        return forward(features)
-
-    network.forward = failing
+    fail_once(client, 2)
 
     async def look():
         with contextlib.suppress(TimeoutError):
