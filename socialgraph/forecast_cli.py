@@ -133,8 +133,8 @@ def _tell(series: TrafficSeries, forecaster: "PretrainedForecaster") -> None:
     )
     if 0 < placed < len(series.vdids):
         print(
-            f"note        {len(series.vdids) - placed} detectors without a position have no "
-            "neighbours."
+            f"note        forecast without neighbours, for want of a position: "
+            f"{len(series.vdids) - placed} of the detectors."
         )
     if days < _FEW_DAYS:
         print(
