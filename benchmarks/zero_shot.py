@@ -22,7 +22,7 @@ from socialgraph.data import Split, window_starts
 from socialgraph.pretrained import PretrainedForecaster, load_pretrained
 from socialgraph.series import TrafficSeries
 
-__all__ = ["averaged", "main", "measure"]
+__all__ = ["averaged", "main", "measure", "training_part"]
 
 
 def measure(
@@ -48,7 +48,7 @@ def measure(
     alone = forecaster.score(replace(series, lat=None, lon=None), split=data.split)[target]
     mae = {**own, "without_neighbours": alone["network"]}
     mae |= _joined(forecaster, series, data.split)
-    history = _history(forecaster, series, data.split)
+    history = training_part(forecaster, series, data.split)
     tuned_seconds = None
     if tune:
         start = time.perf_counter()
@@ -99,7 +99,7 @@ def _joined(forecaster: PretrainedForecaster, series: TrafficSeries, split: Spli
     """Errors of a fifth of the detectors, with all their history and with its last day alone."""
     chosen = np.random.default_rng(0).permutation(len(series.vdids))[: len(series.vdids) // 5]
     vdids = [series.vdids[row] for row in chosen]
-    steps = len(_history(forecaster, series, split).timestamps)
+    steps = len(training_part(forecaster, series, split).timestamps)
     day = round(1440 / series.interval_minutes)
     new = replace(series, values=series.values.copy())
     new.values[: max(0, steps - day), chosen] = np.nan
@@ -108,10 +108,10 @@ def _joined(forecaster: PretrainedForecaster, series: TrafficSeries, split: Spli
     return {"fifth": before["forecast"], "fifth_with_a_day": after["forecast"]}
 
 
-def _history(
+def training_part(
     forecaster: PretrainedForecaster, series: TrafficSeries, split: Split
 ) -> TrafficSeries:
-    """The training part of a series."""
+    """The training part of a series, by windows of a forecaster."""
     windows = forecaster.windows
     starts = window_starts(series.timestamps, series.interval_minutes, windows.length)
     sizes = windows.window, windows.horizon

@@ -13,7 +13,7 @@ from tests.conftest import make_series
 WINDOWS = Windows(6, 4)
 
 
-def history_of(steps=900, missing=0.1):
+def history_of(steps=1200, missing=0.1):
     series = make_series(steps=steps, missing=missing).select(["flow"])
     history = History(series, WINDOWS, None)
     return history, window_starts(series.timestamps, series.interval_minutes, WINDOWS.length)
@@ -107,6 +107,18 @@ def test_without_enough_history_the_network_is_alone():
     assert alone.share.flatten().tolist() == [1.0] * 4
     assert alone.quantiles(torch.zeros(1, 4, 6, 1)) is None
     assert LocalRidge(history, starts[:0]).weight.abs().max() == 0  # what is usual, then
+
+
+def test_of_less_than_four_days_intervals_are_learnt_and_no_shares():
+    history, starts = history_of(steps=4 * 288, missing=0.0)  # windows begin in less
+
+    def apply(batches):
+        return ((batch["targets"] + 100.0, batch) for batch in batches)
+
+    alone = Mixture(history, starts, apply, [0.9])
+    assert alone.share.flatten().tolist() == [1.0] * 4
+    assert alone.share_of_both.flatten().tolist() == [1.0] * 4
+    assert alone.quantiles(torch.zeros(1, 4, 6, 1)).shape == (1, 4, 6, 1, 1)
 
 
 def test_intervals_are_quantiles_of_what_the_mixture_was_wrong_by():

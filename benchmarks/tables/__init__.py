@@ -5,6 +5,7 @@ from collections.abc import Callable
 from benchmarks.tables.accuracy import (
     accuracy,
     curve,
+    few_days,
     ingredients,
     outages,
     peers,
@@ -39,6 +40,7 @@ TABLES: dict[str, Callable[[dict], str]] = {
             unseen,
             outages,
             zero_shot,
+            few_days,
             ingredients,
             shared_vs_distributed,
             data_loading,

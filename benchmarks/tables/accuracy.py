@@ -4,7 +4,16 @@ import statistics
 
 from benchmarks.tables.cells import last_line, listed, markdown_table, measured_on
 
-__all__ = ["accuracy", "curve", "ingredients", "outages", "peers", "unseen", "zero_shot"]
+__all__ = [
+    "accuracy",
+    "curve",
+    "few_days",
+    "ingredients",
+    "outages",
+    "peers",
+    "unseen",
+    "zero_shot",
+]
 
 _MINUTES = (15, 30, 45, 60)
 
@@ -93,6 +102,25 @@ def _trained_on(card: dict) -> str:
     real = dict.fromkeys(name for name in names if not name.startswith(made))
     count = card.get("random", 0) * card["epochs"] or names.count("simulated") // 2
     return ", ".join([*real, f"{count} made-up"])
+
+
+def few_days(report: dict) -> str:
+    """MAE with few days of readings: of a network trained on them, and of others."""
+    rows = []
+    for run in report["results"]:
+        mae = run["mae"]
+        names = ("last_value", "usual", "ridge", "from_nothing", "forecast")
+        cells = [f"{mae[name]:.2f}" for name in names]
+        gain = 100 * (mae["tuned"] / mae["from_nothing"] - 1)
+        cells.append(f"{mae['tuned']:.2f} ({run['tuned_seconds']:.0f} s, {gain:+.1f} %)")
+        rows.append([f"{run['data']}, {run['target']} [{run['unit']}]", f"{run['days']:g}", *cells])
+    heads = ["data", "days", "last value", "usual day", "ridge there", "trained there"]
+    heads += ["network of other roads", "tuned there (against trained there)"]
+    note = (
+        f"MAE over all steps of the test windows; {report['configuration']['budget']:g} seconds of "
+        f"training there. {measured_on(report)}"
+    )
+    return markdown_table(heads, rows) + "\n\n" + note
 
 
 def ingredients(report: dict) -> str:

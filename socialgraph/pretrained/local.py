@@ -18,6 +18,7 @@ _PENALTY = 10.0
 _MOST_WINDOWS = 400  # to fit the map, spread over the history
 _MOST_COMPARED = 128
 _FEW_WINDOWS = 64  # with fewer nothing is learnt
+_FEW_DAYS = 4.0  # with fewer the last fifth of them is too unlike the days to come
 
 
 class LocalRidge:
@@ -119,7 +120,8 @@ class Mixture:
     """Forecasts of the network, mixed with those of a map, and both with what is usual.
 
     Each step has its own shares, those with which the last fifth of the history would have been
-    forecast best: first of network and map, then of their mixture and the usual day.
+    forecast best: first of network and map, then of their mixture and the usual day. With less than
+    four days of history the network is alone.
 
     Args:
         history: the series.
@@ -140,7 +142,7 @@ class Mixture:
     ) -> None:
         found = compare(history, starts, apply)
         self.share = self.share_of_both = torch.ones(history.windows.horizon, 1, 1)
-        if found is not None and adapt:
+        if found is not None and adapt and _days(history, starts) >= _FEW_DAYS:
             scale = torch.from_numpy(history.standard.scale)
             self.share = best_share(found.network, found.ridge, found, scale)
             both = torch.lerp(found.ridge, found.network, self.share)
@@ -168,6 +170,12 @@ class Mixture:
     def _mix(self, network: Tensor, ridge: Tensor, usual: Tensor) -> Tensor:
         both = torch.lerp(ridge, network, self.share)
         return torch.lerp(usual, both, self.share_of_both)
+
+
+def _days(history: History, starts: np.ndarray) -> float:
+    """Days from the first window to the last."""
+    first, last = history.series.timestamps[starts[[0, -1]]]
+    return float((last - first) / np.timedelta64(1, "D"))
 
 
 def _usual(batch: dict[str, Tensor]) -> Tensor:
