@@ -47,9 +47,12 @@ def peers(report: dict) -> str:
         rows.append([name, package, *_errors(runs), *cost])
     heads = [*_error_heads(), "parameters", "windows/s", "peak MiB"]
     options = report["configuration"]
+    trained = [runs for runs in _by_name(report["results"]).values() if "package" in runs[0]]
+    single = len(options["seeds"]) > 1 and min(map(len, trained)) == 1
+    fewer = f" (without ±: seed {options['seeds'][0]} alone)" if single else ""
     note = (
         f"{_units(report['results'][0]['test'])}. {options['budget']:g} seconds of training steps "
-        f"each; seed {listed(options['seeds'])}. {measured_on(report)}"
+        f"each; seed {listed(options['seeds'])}{fewer}. {measured_on(report)}"
     )
     return markdown_table(["model", "package", *heads], rows) + "\n\n" + note
 
