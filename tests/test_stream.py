@@ -423,9 +423,14 @@ def local_lines(zone, change, offset, steps=36):
     return [f"{stamp},{50 + i}\n" for i, stamp in enumerate(stamps)], utc
 
 
-@pytest.mark.parametrize("offset", [True, False])
-@pytest.mark.parametrize("change", ["autumn", "spring"])
-@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize(
+    ("zone", "change", "offset"),
+    [
+        *((zone, "autumn", False) for zone in ZONES),
+        ("Europe/Copenhagen", "spring", False),
+        ("Australia/Adelaide", "autumn", True),
+    ],
+)
 def test_lines_run_through_both_changes_of_the_clock(zone, change, offset):
     lines, utc = local_lines(zone, ZONES[zone][change == "spring"], offset)
     table = ReadingTable(["timestamp,A\n", *lines], ["A"], ["speed"], zone)
@@ -452,17 +457,17 @@ def test_a_stream_runs_through_the_repeated_hour_and_goes_on_in_it(checkpoint, s
     assert stream.time == utc[-1]
 
 
-@pytest.mark.parametrize("overlap", [0, 1, 2])
-def test_a_restart_anywhere_around_the_repeated_hour_loses_no_line(overlap):
-    zone = "Europe/Copenhagen"
-    lines, utc = local_lines(zone, "2024-10-27T01:00", offset=False)
-    for stop in range(1 + overlap, len(lines)):
-        sent = [["timestamp,A\n", *lines[:stop]], ["timestamp,A\n", *lines[stop - overlap :]]]
-        last, found = None, []
-        for part in sent:
-            found += [time for time, _ in ReadingTable(part, ["A"], ["speed"], zone, last)]
-            last = found[-1]
-        assert found == [*utc[:stop], *utc[stop - overlap :]], stop
+def test_a_restart_anywhere_around_the_repeated_hour_loses_no_line():
+    for overlap in [0, 1, 2]:
+        zone = "Europe/Copenhagen"
+        lines, utc = local_lines(zone, "2024-10-27T01:00", offset=False)
+        for stop in range(1 + overlap, len(lines)):
+            sent = [["timestamp,A\n", *lines[:stop]], ["timestamp,A\n", *lines[stop - overlap :]]]
+            last, found = None, []
+            for part in sent:
+                found += [time for time, _ in ReadingTable(part, ["A"], ["speed"], zone, last)]
+                last = found[-1]
+            assert found == [*utc[:stop], *utc[stop - overlap :]], stop
 
 
 def test_a_time_that_can_follow_in_either_pass_is_refused():
