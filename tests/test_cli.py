@@ -307,13 +307,13 @@ def test_a_checkpoint_that_is_not_there_is_named(capsys):
 def test_both_spellings_of_the_command_work():
     for words in (["-m", "socialgraph"], ["-c", "from socialgraph.cli import main; main()"]):
         run = subprocess.run(
-            [sys.executable, *words, "fit", "--help-all"],
+            [sys.executable, *words, "plot", "--help"],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=True,
         )
-        assert "--data.graph" in run.stdout
+        assert "usage: socialgraph plot" in run.stdout
 
 
 @pytest.mark.slow
@@ -716,29 +716,38 @@ def test_starter_configurations_are_written_once_and_used(traffic_file, capsys):
 def test_several_processes_write_one_table_and_one_report(checkpoint):
     # Cases from outside: predict-two-processes.
 
-    def run(command, *words):
+    one = f"--ckpt_path={checkpoint}"
+    two = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
+    test = "--data.windows.predict_on=test"
+
+    def run_both(command, option, suffix="", *words):
+        main([command, one, f"{option}=one{suffix}", *words])
         subprocess.run(
-            [sys.executable, "-m", "socialgraph", command, f"--ckpt_path={checkpoint}", *words],
+            [
+                sys.executable,
+                "-m",
+                "socialgraph",
+                command,
+                one,
+                f"{option}=two{suffix}",
+                *words,
+                *two,
+            ],
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             check=True,
             capture_output=True,
             timeout=300,
         )
 
-    two = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
-    test = "--data.windows.predict_on=test"
-    run("predict", "--forecast.path=one")
-    run("predict", "--forecast.path=two", *two)  # fewer windows than processes
+    run_both("predict", "--forecast.path")  # fewer windows than processes
     assert Path("one.csv").read_text() == Path("two.csv").read_text()
-    run("predict", "--forecast.path=one", test)
-    run("predict", "--forecast.path=two", test, *two)
+    run_both("predict", "--forecast.path", "", test)
     tables = [pyarrow.parquet.read_table(f"{name}.parquet") for name in ("one", "two")]
     keys = ["issued", "time", "step", "detector"]
     assert tables[0].select(keys).equals(tables[1].select(keys))
     np.testing.assert_allclose(tables[0]["speed"], tables[1]["speed"], rtol=1e-5)
     assert not list(Path().glob(".*.parquet")), "parts are left"
-    run("test", "--errors.path=one.json")
-    run("test", "--errors.path=two.json", *two)
+    run_both("test", "--errors.path", ".json")
     reports = [json.loads(Path(f"{name}.json").read_text()) for name in ("one", "two")]
     assert reports[0]["windows"] == reports[1]["windows"]
     assert reports[0]["targets"]["speed"]["mae"] == pytest.approx(
