@@ -505,12 +505,9 @@ def make_watched(form, aggr):
     return network.eval(), make_one
 
 
-every_kind = pytest.mark.parametrize(
+@pytest.mark.parametrize(
     ("form", "aggr"), [(plain, "mean"), (plain, "attention"), (stacked, "attention")]
 )
-
-
-@every_kind
 def test_no_forward_reads_data_on_the_host(form, aggr):
     network, make_one = make_watched(form, aggr)
     network = network.to("meta")  # has shapes and no numbers
@@ -553,14 +550,17 @@ def test_a_network_that_reads_patches_or_the_window_cannot_step():
     assert not make_network(plain, mask_silent=True).steps
 
 
-def check_compiled(form, aggr, backend, sizes):
-    """Compare a network that is compiled as one graph with itself, in value and gradient."""
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("form", "aggr", "backend"), [(plain, "mean", "aot_eager"), (stacked, "attention", "inductor")]
+)
+def test_compiles_whole_for_batches_of_any_size_to_the_same_numbers(form, aggr, backend):
     network, make_one = make_watched(form, aggr)
     torch.compiler.reset()
     counters.clear()
     compiled = torch.compile(network, fullgraph=True, dynamic=True, backend=backend)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
-    for size in sizes:
+    for size in (11, 13):  # none is that of another axis, which would be taken to be the same
         batch = make_one(size)
         outs = compiled(**batch), network(**batch)
         torch.testing.assert_close(*outs, rtol=1e-4, atol=1e-5)
@@ -570,18 +570,6 @@ def check_compiled(form, aggr, backend, sizes):
         for own, other in zip(mine, truth, strict=True):
             torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-4)
     assert counters["stats"]["unique_graphs"] == 1
-
-
-@pytest.mark.slow
-@every_kind
-def test_compiles_whole_for_batches_of_any_size(form, aggr):
-    # No size is that of another axis, which the compiler would take to be the same.
-    check_compiled(form, aggr, "aot_eager", sizes=(11, 13))
-
-
-@pytest.mark.slow
-def test_compiled_code_gives_the_same_numbers():
-    check_compiled(stacked, "attention", "inductor", sizes=(11,))
 
 
 def test_strict_mode_refuses_missing_positions():
