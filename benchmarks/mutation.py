@@ -2,17 +2,24 @@
 
 ``python -m benchmarks.mutation --count 6`` changes a copy of the package at random places of each
 module (cosmic-ray, one change at a time), runs the module's own tests that are not slow, and writes
-``benchmarks/results/mutation.json`` with every change that they did not see.
+``benchmarks/results/mutation.json`` with every change that they did not see. The tests run in a
+fork of a process that has loaded the packages which they need, as these take longest to load.
 """
 
 import argparse
 import contextlib
+import difflib
+import importlib
 import json
+import multiprocessing
+import os
 import random
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+
+import pytest
 
 from benchmarks.environment import ROOT, result_path, write_result
 
@@ -78,6 +85,8 @@ _PARTS = (
     "pyproject.toml",
     "README.md",
 )
+_HEAVY = ("torch", "torch_geometric", "pytorch_lightning", "xlstm", "pandas", "pyarrow.parquet")
+_MOST_SECONDS = 300.0
 # Changes that no test can see: of texts for people, of annotations, of equal meaning.
 _IDLE = ("ReplaceBinaryOperator_BitOr",)
 
@@ -85,6 +94,8 @@ _IDLE = ("ReplaceBinaryOperator_BitOr",)
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
     args = _parse(argv)
+    for name in _HEAVY:
+        importlib.import_module(name)
     results = [] if args.add is None else json.loads(args.add.read_text())["results"]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
@@ -102,37 +113,56 @@ def main(argv: list[str] | None = None) -> None:
 
 def _try(subject: str, count: int, seed: int) -> dict:
     from cosmic_ray.ast import ast_nodes, get_ast_from_path
-    from cosmic_ray.mutating import mutate_and_test
+    from cosmic_ray.mutating import use_mutation
     from cosmic_ray.plugins import get_operator, operator_names
-    from cosmic_ray.work_item import MutationSpec, TestOutcome
 
-    path = Path("socialgraph") / f"{subject}.py"
+    path = Path(f"{subject}.py")
+    if not subject.startswith("data_prep/"):
+        path = "socialgraph" / path
     nodes = list(ast_nodes(get_ast_from_path(path)))
     changes = []
     for name in operator_names():
         operator = get_operator(name)
         if operator.arguments() or any(idle in name for idle in _IDLE):
             continue
-        places = [place for node in nodes for place in operator().mutation_positions(node)]
-        changes += [MutationSpec(path, name, number, *place) for number, place in enumerate(places)]
+        count = sum(1 for node in nodes for _ in operator().mutation_positions(node))
+        changes += [(operator, number) for number in range(count)]
     random.Random(f"{seed}{subject}").shuffle(changes)
-    words = [f"tests/{name}" for name in SUBJECTS[subject].split()]
-    command = (
-        f"{sys.executable} -m pytest -q -x -m 'not slow' -p no:cacheprovider {' '.join(words)}"
-    )
-    survivors, killed = [], 0
-    for change in changes[:count]:
-        result = mutate_and_test([change], command, timeout=300)
-        if result.test_outcome == TestOutcome.SURVIVED:
-            survivors.append(result.diff)
-        else:
-            killed += 1
+    files = [f"tests/{name}" for name in SUBJECTS[subject].split()]
+    survivors = []
+    for operator, number in changes[:count]:
+        with use_mutation(path, operator(), number) as (before, after):
+            if _passes(files):
+                lines = difflib.unified_diff(*(c.splitlines() for c in (before, after)), n=3)
+                survivors.append("\n".join(lines))
+    tried = len(changes[:count])
     return {
         "subject": subject,
-        "tried": len(changes[:count]),
-        "killed": killed,
+        "tried": tried,
+        "killed": tried - len(survivors),
         "survivors": survivors,
     }
+
+
+def _passes(files: list[str]) -> bool:
+    """Whether all tests in these files of the working folder pass, in time."""
+    process = multiprocessing.get_context("fork").Process(target=_run_tests, args=(files,))
+    process.start()
+    process.join(_MOST_SECONDS)
+    process.kill()
+    process.join()
+    return process.exitcode == 0
+
+
+def _run_tests(files: list[str]) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in _PARTS]:
+        del sys.modules[name]  # to be loaded from the copy
+    sys.path.insert(0, os.getcwd())
+    sys.dont_write_bytecode = True
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    words = ["-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    sys.exit(pytest.main([*words, *files]))
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

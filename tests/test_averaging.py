@@ -123,7 +123,7 @@ def test_going_on_without_the_average_is_told(tmp_path):
         fit(tmp_path, epochs=2, limit_train_batches=4, ckpt_path=tmp_path / "a.ckpt")
 
 
-@pytest.mark.parametrize("gamma", [-1.0, float("nan"), float("inf")])
-def test_a_power_out_of_its_range_is_refused(gamma):
-    with pytest.raises(ValueError, match="'gamma' of 0 or more"):
-        PowerAverage(gamma)
+def test_a_power_out_of_its_range_is_refused():
+    for gamma in [-1.0, float("nan"), float("inf")]:
+        with pytest.raises(ValueError, match="'gamma' of 0 or more"):
+            PowerAverage(gamma)

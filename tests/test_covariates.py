@@ -143,18 +143,15 @@ def test_attributes_are_scaled_by_the_training_and_go_with_the_id(tmp_path):
     assert not np.allclose(moved, own)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_what_is_not_there_is_refused_by_name():
+    for options, words in [
         ({"known": ["speed"]}, r"'known' among the features that are no targets, \['rain'\]"),
         ({"known": ["snow"]}, r"\(got \['snow'\]\)"),
         ({"attributes": ["width"]}, r"No detector .* has \['width'\]; there are \['lanes', 'road'"),
         ({"attributes": ["road"]}, r"Expected numbers as 'attributes' .*'road' of 'VD-0' is 'A1'"),
-    ],
-)
-def test_what_is_not_there_is_refused_by_name(options, words):
-    with pytest.raises(ValueError, match=words):
-        make_data(make_known(), **options).setup()
+    ]:
+        with pytest.raises(ValueError, match=words):
+            make_data(make_known(), **options).setup()
 
 
 @pytest.mark.parametrize(

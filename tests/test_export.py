@@ -24,7 +24,8 @@ from tests.test_forecaster import make_data, make_forecaster, make_trainer
 
 SHIPPED = {path.stem for path in (ROOT / "configs" / "model").glob("*.yaml")}
 # No exporter follows an encoder for each detector; "pretrained" holds no network of its own.
-MODELS = sorted(SHIPPED - {"distributed", "pretrained"})
+# "stacked" is exported for other tests, and "stacked_alone" has no part that the rest lacks.
+MODELS = sorted(SHIPPED - {"distributed", "pretrained", "stacked", "stacked_alone"})
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def assert_same(table, expected, scale):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
-def test_every_shipped_configuration_forecasts_the_same(make_checkpoint, series, model):
+def test_shipped_configurations_forecast_the_same(make_checkpoint, series, model):
     path = make_checkpoint(model)
     forecaster = socialgraph.load(path)
     export_forecaster(forecaster, path.with_suffix(".onnx"))

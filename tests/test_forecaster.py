@@ -959,19 +959,22 @@ trainer.fit(make_forecaster("attention", node_channels=0), data)
 
 
 @pytest.mark.slow
-def test_two_processes_train_to_the_weights_of_one():
+def test_two_processes_train_to_the_weights_of_one(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["", "1"])
+    exec(TWO_PROCESSES, {})
+    alone = capsys.readouterr().out
+    run = subprocess.run(  # a fork after OpenMP has run may hang
+        [sys.executable, "-c", TWO_PROCESSES, "2"],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     found = []
-    for devices in ("1", "2"):  # in a fresh interpreter: a fork after OpenMP has run may hang
-        run = subprocess.run(
-            [sys.executable, "-c", TWO_PROCESSES, devices],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        lines = [line for line in run.stdout.splitlines() if line.startswith("FOUND")]
+    for said in (alone, run.stdout):
+        lines = [line for line in said.splitlines() if line.startswith("FOUND")]
         assert lines, run.stderr[-2000:]
         found.append([float(word) for word in lines[0].split()[1:]])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-4)

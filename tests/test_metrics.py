@@ -24,25 +24,25 @@ def test_losses_are_sums_over_observed_targets_with_their_number():
     assert wide == pytest.approx(0.5 + 2.0 + 0.125)
 
 
-@pytest.mark.parametrize("loss", ["mae", "mse", "huber"])
-def test_a_missing_target_gives_no_gradient_even_where_it_is_nan(loss):
-    forecast = torch.randn(6, requires_grad=True)
-    target = torch.full((6,), math.nan)
-    target[0] = 3.0
-    masked_loss(forecast, target, ~target.isnan(), loss)[0].backward()
-    assert forecast.grad[0] != 0
-    assert (forecast.grad[1:] == 0).all()
+def test_a_missing_target_gives_no_gradient_even_where_it_is_nan():
+    for loss in ["mae", "mse", "huber"]:
+        forecast = torch.randn(6, requires_grad=True)
+        target = torch.full((6,), math.nan)
+        target[0] = 3.0
+        masked_loss(forecast, target, ~target.isnan(), loss)[0].backward()
+        assert forecast.grad[0] != 0
+        assert (forecast.grad[1:] == 0).all()
 
 
-@pytest.mark.parametrize("loss", ["mae", "mse", "huber"])
-def test_nothing_observed_is_a_loss_of_zero(loss):
-    forecast = torch.randn(6, requires_grad=True)
-    value, count = masked_loss(
-        forecast, torch.full((6,), math.nan), torch.zeros(6, dtype=bool), loss
-    )
-    value.backward()
-    assert value == count == 0
-    assert (forecast.grad == 0).all()
+def test_nothing_observed_is_a_loss_of_zero():
+    for loss in ["mae", "mse", "huber"]:
+        forecast = torch.randn(6, requires_grad=True)
+        value, count = masked_loss(
+            forecast, torch.full((6,), math.nan), torch.zeros(6, dtype=bool), loss
+        )
+        value.backward()
+        assert value == count == 0
+        assert (forecast.grad == 0).all()
 
 
 def test_shapes_that_differ_are_refused_instead_of_broadcast():

@@ -85,10 +85,10 @@ def test_levels_that_are_not_forecast_come_from_their_neighbours():
     assert Point().quantiles(point, ()).shape == (3, 4, 6, 2, 0)
 
 
-@pytest.mark.parametrize("levels", [(), (0.1, 0.9), (0.5, 0.5), (0.9, 0.5), (0.0, 0.5), (0.5, 1.0)])
-def test_levels_without_the_median_or_an_order_are_refused(levels):
-    with pytest.raises(ValueError, match=r"0\.5 for the median"):
-        Quantile(levels)
+def test_levels_without_the_median_or_an_order_are_refused():
+    for levels in [(), (0.1, 0.9), (0.5, 0.5), (0.9, 0.5), (0.0, 0.5), (0.5, 1.0)]:
+        with pytest.raises(ValueError, match=r"0\.5 for the median"):
+            Quantile(levels)
 
 
 def test_columns_are_named_by_percent():

@@ -47,18 +47,18 @@ def average(sums, rows):
     return count, mean, (((values - mean).square() * mask).sum(0) / count).sqrt()
 
 
-@pytest.mark.parametrize("minutes", [60, 30, 10])
-def test_it_is_the_mean_at_this_time_of_the_same_kind_of_day(minutes):
-    sums = make_sums(minutes=minutes)
-    profile = sums.profile()
-    steps = torch.arange(0, len(sums.values), 5)
-    time_of_day = (sums.seconds[steps] % 86400 / 86400)[None]
-    day_of_week = torch.where(sums.kind[steps] == 1, 6, 2)[None]
-    mean, deviation = profile(time_of_day, day_of_week)
-    for i, step in enumerate(steps.tolist()):
-        expected = plain(sums, step)
-        torch.testing.assert_close(mean[0, i].double(), expected[0], rtol=1e-5, atol=1e-4)
-        torch.testing.assert_close(deviation[0, i].double(), expected[1], rtol=1e-4, atol=1e-3)
+def test_it_is_the_mean_at_this_time_of_the_same_kind_of_day():
+    for minutes in [60, 30, 10]:
+        sums = make_sums(minutes=minutes)
+        profile = sums.profile()
+        steps = torch.arange(0, len(sums.values), 5)
+        time_of_day = (sums.seconds[steps] % 86400 / 86400)[None]
+        day_of_week = torch.where(sums.kind[steps] == 1, 6, 2)[None]
+        mean, deviation = profile(time_of_day, day_of_week)
+        for i, step in enumerate(steps.tolist()):
+            expected = plain(sums, step)
+            torch.testing.assert_close(mean[0, i].double(), expected[0], rtol=1e-5, atol=1e-4)
+            torch.testing.assert_close(deviation[0, i].double(), expected[1], rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("minutes", [60, 10])
@@ -137,15 +137,12 @@ def test_slots_are_those_of_the_clock_whatever_its_rounding():
     assert slots_of(torch.from_numpy(time_of_day), 288).tolist() == list(range(288))
 
 
-@pytest.mark.parametrize(
-    ("mean", "deviation"),
-    [
+def test_what_can_be_no_profile_is_refused():
+    for mean, deviation in [
         (torch.zeros(2, 24, 3, 1), torch.zeros(2, 24, 2, 1)),
         (torch.zeros(24, 3, 1), torch.zeros(24, 3, 1)),
         (torch.full((2, 24, 3, 1), torch.nan), torch.zeros(2, 24, 3, 1)),
         (torch.zeros(2, 24, 3, 1), -torch.ones(2, 24, 3, 1)),
-    ],
-)
-def test_what_can_be_no_profile_is_refused(mean, deviation):
-    with pytest.raises(ValueError, match="finite means and deviations"):
-        DailyProfile(mean, deviation)
+    ]:
+        with pytest.raises(ValueError, match="finite means and deviations"):
+            DailyProfile(mean, deviation)

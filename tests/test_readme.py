@@ -58,8 +58,6 @@ def test_the_three_commands_run_one_after_the_other(tmp_path):
     assert len(rows) == 1 + 40 * 12
 
 
-@pytest.mark.parametrize(
-    "target", ["demo", "demo-auckland", "test", "test-fast", "test-scatter", "lint"]
-)
-def test_make_knows_the_targets_that_are_named(target):
-    subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+def test_make_knows_the_targets_that_are_named():
+    for target in ["demo", "demo-auckland", "test", "test-fast", "test-scatter", "lint"]:
+        subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)

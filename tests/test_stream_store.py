@@ -335,9 +335,9 @@ def test_null_values_and_ranges_of_the_training_are_missing_here(forecaster):
         DataSpec.from_dict({**spec.to_dict(), "null_values": {"weight": [1.0]}})
 
 
-@pytest.mark.parametrize("text", ["30", "0d", "-1d", "d", "1y", "1.5d"])
-def test_lengths_of_time_are_words(text):
-    assert parse_keep("90min") == np.timedelta64(5400, "s")
-    assert parse_keep("all") is None
-    with pytest.raises(ValueError, match="such as 30min, 12h or 14d"):
-        parse_keep(text)
+def test_lengths_of_time_are_words():
+    for text in ["30", "0d", "-1d", "d", "1y", "1.5d"]:
+        assert parse_keep("90min") == np.timedelta64(5400, "s")
+        assert parse_keep("all") is None
+        with pytest.raises(ValueError, match="such as 30min, 12h or 14d"):
+            parse_keep(text)

@@ -55,17 +55,17 @@ def test_coverage_is_counted_as_by_hand(trained, tmp_path):
     assert f"| b | **{100 * found['coverage']:.1f}** |" in table
 
 
-@pytest.mark.parametrize("kind", FAULTS)
-def test_a_fault_is_in_two_detectors_of_a_span_and_nowhere_else(kind):
-    series = make_series(steps=600, missing=0.0).select(["speed"])
-    spoilt, begins = inject(series, 400, kind, 100, np.random.default_rng(0))
-    assert len(begins) == 2
-    changed = ~((spoilt.values == series.values).all(axis=2))
-    for node, begin in begins.items():
-        assert begin >= 400
-        assert changed[begin + 1 : begin + 100, node].mean() > 0.9
-        changed[begin : begin + 100, node] = False
-    assert not changed.any()
+def test_a_fault_is_in_two_detectors_of_a_span_and_nowhere_else():
+    for kind in FAULTS:
+        series = make_series(steps=600, missing=0.0).select(["speed"])
+        spoilt, begins = inject(series, 400, kind, 100, np.random.default_rng(0))
+        assert len(begins) == 2
+        changed = ~((spoilt.values == series.values).all(axis=2))
+        for node, begin in begins.items():
+            assert begin >= 400
+            assert changed[begin + 1 : begin + 100, node].mean() > 0.9
+            changed[begin : begin + 100, node] = False
+        assert not changed.any()
 
 
 def test_alarms_are_counted_where_they_begin_and_faults_where_they_are_told(trained, tmp_path):

@@ -12,19 +12,17 @@ from socialgraph.forecaster import Forecaster
 from tests.conftest import make_series
 
 
-@pytest.mark.parametrize(
-    ("kind", "alike"), [("readings", ()), ("detectors", (1,)), ("windows", (1, 2))]
-)
-def test_a_share_is_silent_and_falls_together(kind, alike):
-    mask = torch.ones(200, 12, 30, 2, dtype=torch.bool)
-    silent = Outage(kind, 0.3).silent(mask).expand_as(mask)
-    assert abs(silent.float().mean() - 0.3) < 0.1
-    for axis in (*alike, 3):
-        assert torch.equal(silent, silent.select(axis, 0).unsqueeze(axis).expand_as(silent))
-    for axis in {0, 1, 2} - set(alike):
-        assert not torch.equal(silent, silent.roll(1, axis))
-    assert torch.equal(silent, Outage(kind, 0.3).silent(mask).expand_as(mask))
-    assert not Outage(kind, 0.0).silent(mask).any()
+def test_a_share_is_silent_and_falls_together():
+    for kind, alike in [("readings", ()), ("detectors", (1,)), ("windows", (1, 2))]:
+        mask = torch.ones(200, 12, 30, 2, dtype=torch.bool)
+        silent = Outage(kind, 0.3).silent(mask).expand_as(mask)
+        assert abs(silent.float().mean() - 0.3) < 0.1
+        for axis in (*alike, 3):
+            assert torch.equal(silent, silent.select(axis, 0).unsqueeze(axis).expand_as(silent))
+        for axis in {0, 1, 2} - set(alike):
+            assert not torch.equal(silent, silent.roll(1, axis))
+        assert torch.equal(silent, Outage(kind, 0.3).silent(mask).expand_as(mask))
+        assert not Outage(kind, 0.0).silent(mask).any()
 
 
 def test_the_truth_stays_and_the_usual_day_does_not_suffer():

@@ -1,13 +1,12 @@
 """The comparison with released models: the protocol of a runner, and the script as it is typed."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 
 from benchmarks.accuracy import run_naive
-from benchmarks.peers import PEERS, export, run_peer
+from benchmarks.peers import PEERS, export, main, run_peer
 from benchmarks.tables import TABLES
 from data_prep.simulate import simulate
 from socialgraph.data import TrafficDataModule, Windows
@@ -68,12 +67,12 @@ def test_a_runner_that_fails_or_answers_wrongly_is_an_error(exported):
 @pytest.mark.slow
 def test_without_any_environment_the_result_names_the_errors_and_holds_our_model(tmp_path):
     write(tmp_path / "data.h5", simulate(num_detectors=8, days=2, num_freeways=1))
-    command = [
-        *(sys.executable, "-m", "benchmarks.peers", "--quick", "--seeds", "3"),
+    words = [
+        *("--quick", "--seeds", "3"),
         *("--config", ROOT / "configs" / "simulated.yaml", "--data", tmp_path / "data.h5"),
         *("--environments", tmp_path / "none", "--output", tmp_path / "result.json"),
     ]
-    subprocess.run([str(word) for word in command], cwd=ROOT, check=True)
+    main([str(word) for word in words])
     report = json.loads((tmp_path / "result.json").read_text())
     results = report["results"]
     *naive, stid, lstm, tsl, ours = results

@@ -1,15 +1,12 @@
 """The benchmark of social pooling: rivals that are what they claim, and its result file."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
 
-from benchmarks.pooling import ATTENTION, MEAN, Inputs, Shape, make_call, make_inputs
+from benchmarks.pooling import ATTENTION, MEAN, Inputs, Shape, main, make_call, make_inputs
 from benchmarks.tables import TABLES
-from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -62,8 +59,7 @@ def test_all_ways_of_the_mean_compute_the_same(inputs):
 
 @pytest.mark.slow
 def test_every_way_is_measured_at_every_shape(tmp_path):
-    command = [sys.executable, "-m", "benchmarks.pooling", "--quick", "--device", "cpu"]
-    subprocess.run([*command, "--output", tmp_path / "r.json"], cwd=ROOT, check=True)
+    main(["--quick", "--device", "cpu", "--output", str(tmp_path / "r.json")])
     report = json.loads((tmp_path / "r.json").read_text())
     found = {(e["way"], e["nodes"], e["windows"]) for e in report["results"]}
     assert found == {(way, 30, windows) for way in (*ATTENTION, *MEAN) for windows in (1, 2)}

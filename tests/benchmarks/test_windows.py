@@ -1,11 +1,10 @@
 """Windows of several lengths, tested on the same hours."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from benchmarks.windows import main
 from data_prep.simulate import simulate
 from socialgraph.schema import write
 from tests.conftest import ROOT
@@ -14,13 +13,13 @@ from tests.conftest import ROOT
 @pytest.mark.slow
 def test_all_lengths_are_tested_on_the_same_windows(tmp_path):
     write(tmp_path / "data.h5", simulate(num_detectors=6, days=3, num_freeways=1))
-    command = [
-        *(sys.executable, "-m", "benchmarks.windows", "--quick", "--epochs", "1"),
+    words = [
+        *("--quick", "--epochs", "1"),
         *("--config", ROOT / "configs" / "simulated.yaml", "--data", tmp_path / "data.h5"),
         *("--variants", "stacked", "window 48, without xLSTM"),
         *("--runs", tmp_path, "--output", tmp_path / "result.json"),
     ]
-    subprocess.run([str(word) for word in command], cwd=ROOT, check=True)
+    main([str(word) for word in words])
     short, long = json.loads((tmp_path / "result.json").read_text())["results"]
     assert (short["test"]["window"], long["test"]["window"]) == (12, 48)
     assert short["test"]["windows"] == long["test"]["windows"]

@@ -221,20 +221,17 @@ def test_a_file_that_ends_in_silence_is_not_forecast(traffic_file):
         make_module(traffic_file).predict_dataloader()
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_what_stands_in_the_place_of_something_else_is_named():
+    for options, words in [
         ({"targets": "speed"}, r"'targets' as a list of names, \['speed'\]"),
         ({"split": "day"}, r"three shares.*DaySplit.*'day'"),
         ({"split": (0.8, 0.2)}, r"got \(0\.8, 0\.2\)"),
         ({"windows": (12, 12)}, "as Windows"),
         ({"graph": 2000.0}, r"RadiusGraph\(2000\.0\)"),
         ({"scaling": "minmax"}, "'standard', 'robust'"),
-    ],
-)
-def test_what_stands_in_the_place_of_something_else_is_named(options, words):
-    with pytest.raises(ValueError, match=words):
-        TrafficDataModule(make_series(), **options)
+    ]:
+        with pytest.raises(ValueError, match=words):
+            TrafficDataModule(make_series(), **options)
 
 
 def test_a_frame_is_no_series():

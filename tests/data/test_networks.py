@@ -212,9 +212,8 @@ def test_the_gradient_is_that_of_the_mean_over_a_batch_of_any_size(several):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
+def test_what_does_not_fit_is_refused():
+    for make, said in [
         (lambda: NetworksDataModule([]), "one network or more"),
         (lambda: NetworksDataModule([network(3)], batches_per_epoch=0), "above 0"),
         (lambda: network(3, weight=0.0), "'weight' above 0"),
@@ -223,8 +222,6 @@ def test_the_gradient_is_that_of_the_mean_over_a_batch_of_any_size(several):
         (lambda: made(["absent.h5"]), r"absent\.h5"),
         (lambda: made([network(3)]).predict_dataloader(), "socialgraph forecast"),
         (lambda: made([network(3)], split=(1.0, 0.0, 0.0)).test_dataloader(), "another split"),
-    ],
-)
-def test_what_does_not_fit_is_refused(make, said):
-    with pytest.raises((ValueError, KeyError, FileNotFoundError), match=said):
-        make()
+    ]:
+        with pytest.raises((ValueError, KeyError, FileNotFoundError), match=said):
+            make()

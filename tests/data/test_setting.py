@@ -12,19 +12,16 @@ from socialgraph.nn import Clock, LinearEncoder, Mask, Readings, Setting, Social
 from tests.conftest import make_series
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
+def test_the_kind_of_quantity_is_told_by_the_name_of_the_feature():
+    for name, kind in [
         ("speed", [1, 0, 0]),
         ("Flow", [0, 1, 0]),
         ("count", [0, 1, 0]),
         ("occupancy", [0, 0, 1]),
         ("people", [0, 0, 0]),
-    ],
-)
-def test_the_kind_of_quantity_is_told_by_the_name_of_the_feature(name, kind):
-    series = replace(make_series().select(["speed"]), feature_names=[name])
-    assert setting_of(series)[:, 2:].tolist() == [kind] * 6
+    ]:
+        series = replace(make_series().select(["speed"]), feature_names=[name])
+        assert setting_of(series)[:, 2:].tolist() == [kind] * 6
 
 
 def test_interval_and_distance_are_logarithms_and_unknown_places_count_as_usual():

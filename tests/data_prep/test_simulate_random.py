@@ -59,15 +59,15 @@ def test_plans_stay_in_their_ranges_and_use_all_of_them():
     assert 0.08 < np.mean([plan.faults.zeros for plan in plans]) < 0.25
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_roads_of_a_layout_are_whole_and_cross(layout):
-    num_roads = 1 if layout == "freeway" else 4
-    network = build_network(80, num_roads, np.random.default_rng(0), layout, spacing=2.0)
-    assert network.road[-1] == 2 * num_roads - 1
-    same = np.diff(network.road) == 0
-    apart = np.linalg.norm(np.diff(network.pos, axis=0), axis=1)[same]
-    np.testing.assert_allclose(apart, 500, rtol=0.06)
-    assert bool(len(network.junctions)) == (layout != "freeway")
+def test_roads_of_a_layout_are_whole_and_cross():
+    for layout in LAYOUTS:
+        num_roads = 1 if layout == "freeway" else 4
+        network = build_network(80, num_roads, np.random.default_rng(0), layout, spacing=2.0)
+        assert network.road[-1] == 2 * num_roads - 1
+        same = np.diff(network.road) == 0
+        apart = np.linalg.norm(np.diff(network.pos, axis=0), axis=1)[same]
+        np.testing.assert_allclose(apart, 500, rtol=0.06)
+        assert bool(len(network.junctions)) == (layout != "freeway")
 
 
 def test_a_ring_closes_and_a_grid_has_two_directions():
@@ -145,23 +145,25 @@ def test_it_rains_on_the_share_of_the_days_that_is_asked_for():
 READINGS = 50 + np.random.default_rng(0).normal(0, 5, (600, 40))
 
 
-@pytest.mark.parametrize("kind", FAULTS)
-def test_a_fault_strikes_the_share_of_detectors_that_is_asked_for(kind):
-    spoilt = add_faults(READINGS, Faults((kind,), share=0.5), np.random.default_rng(1))
-    hit = ((spoilt != READINGS) & ~(np.isnan(spoilt) & np.isnan(READINGS))).any(axis=0)
-    assert 12 < hit.sum() < 28
-    changed = spoilt[:, hit] - READINGS[:, hit]
-    if kind == "stuck":
-        assert (np.diff(spoilt[:, hit], axis=0) == 0).sum(axis=0).min() > 25
-    elif kind == "dead":
-        assert (np.isnan(spoilt) | (spoilt == 0))[:, hit].mean() > 0.05
-    elif kind == "offset":
-        np.testing.assert_allclose(np.ptp(changed, axis=0), 0, atol=1e-9)
-    elif kind == "drift":
-        assert (np.abs(changed[-50:]).mean(axis=0) > 3 * np.abs(changed[:50]).mean(axis=0)).all()
-    else:
-        assert (spoilt[:, hit].max(axis=0) > 2 * READINGS.max()).all()
-    np.testing.assert_array_equal(spoilt[:, ~hit], READINGS[:, ~hit])
+def test_a_fault_strikes_the_share_of_detectors_that_is_asked_for():
+    for kind in FAULTS:
+        spoilt = add_faults(READINGS, Faults((kind,), share=0.5), np.random.default_rng(1))
+        hit = ((spoilt != READINGS) & ~(np.isnan(spoilt) & np.isnan(READINGS))).any(axis=0)
+        assert 12 < hit.sum() < 28
+        changed = spoilt[:, hit] - READINGS[:, hit]
+        if kind == "stuck":
+            assert (np.diff(spoilt[:, hit], axis=0) == 0).sum(axis=0).min() > 25
+        elif kind == "dead":
+            assert (np.isnan(spoilt) | (spoilt == 0))[:, hit].mean() > 0.05
+        elif kind == "offset":
+            np.testing.assert_allclose(np.ptp(changed, axis=0), 0, atol=1e-9)
+        elif kind == "drift":
+            assert (
+                np.abs(changed[-50:]).mean(axis=0) > 3 * np.abs(changed[:50]).mean(axis=0)
+            ).all()
+        else:
+            assert (spoilt[:, hit].max(axis=0) > 2 * READINGS.max()).all()
+        np.testing.assert_array_equal(spoilt[:, ~hit], READINGS[:, ~hit])
 
 
 def test_readings_are_rounded_lost_and_written_as_0():

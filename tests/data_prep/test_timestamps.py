@@ -10,11 +10,9 @@ def parse(*texts, time_format=""):
     return to_seconds(times, "column 't'").astype(str).tolist(), is_local
 
 
-@pytest.mark.parametrize(
-    "text", ["2024-03-01 00:05:00", "2024-03-01T00:05", " 2024-03-01 00:05:00.000 "]
-)
-def test_iso_8601_is_read(text):
-    assert parse(text) == (["2024-03-01T00:05:00"], True)
+def test_iso_8601_is_read():
+    for text in ["2024-03-01 00:05:00", "2024-03-01T00:05", " 2024-03-01 00:05:00.000 "]:
+        assert parse(text) == (["2024-03-01T00:05:00"], True)
 
 
 def test_other_formats_are_read_by_strptime():
@@ -66,10 +64,10 @@ def test_a_year_that_cannot_be_right_is_refused(text):
         parse("0024-03-01")
 
 
-@pytest.mark.parametrize("text", ["01/03/2024 14:05", "noon", "", "12"])
-def test_unreadable_time_names_the_column_the_value_and_the_option(text):
-    with pytest.raises(ValueError, match=rf"column 't'.*'{text}'.*--time-format"):
-        parse("2024-03-01 00:05:00", text)
+def test_unreadable_time_names_the_column_the_value_and_the_option():
+    for text in ["01/03/2024 14:05", "noon", "", "12"]:
+        with pytest.raises(ValueError, match=rf"column 't'.*'{text}'.*--time-format"):
+            parse("2024-03-01 00:05:00", text)
 
 
 def test_time_of_another_format_is_counted_and_named():
@@ -111,10 +109,10 @@ def test_a_start_that_is_no_time_is_refused():
         count("yesterday")
 
 
-@pytest.mark.parametrize("interval", [0, 0.001, np.nan])
-def test_the_interval_of_counted_times_must_be_whole_seconds(interval):
-    with pytest.raises(ValueError, match=r"whole number of seconds"):
-        count("2012-03-01T00:00:00", interval)
+def test_the_interval_of_counted_times_must_be_whole_seconds():
+    for interval in [0, 0.001, np.nan]:
+        with pytest.raises(ValueError, match=r"whole number of seconds"):
+            count("2012-03-01T00:00:00", interval)
 
 
 def test_a_format_is_found_if_one_alone_fits():

@@ -73,12 +73,17 @@ def test_six_detectors_by_hand():
     assert kinds == [np.int64, np.float64, np.float64]
 
 
-@pytest.mark.parametrize(
-    "place", [(25.0, 121.5), (47.6, 7.6), (-33.9, 18.4), (0.0, 0.0), (70.0, 180.0), (90.0, 0.0)]
-)
-def test_random_detectors_equal_brute_force(place):
-    graph = assert_equals_brute_force(around(*place, 80, 3000), 1000.0)
-    assert graph.num_edges > 200
+def test_random_detectors_equal_brute_force():
+    for place in [
+        (25.0, 121.5),
+        (47.6, 7.6),
+        (-33.9, 18.4),
+        (0.0, 0.0),
+        (70.0, 180.0),
+        (90.0, 0.0),
+    ]:
+        graph = assert_equals_brute_force(around(*place, 80, 3000), 1000.0)
+        assert graph.num_edges > 200
 
 
 def test_two_towns_seven_degrees_apart_have_true_lengths():
@@ -148,14 +153,19 @@ def test_a_pair_as_far_apart_as_the_radius_is_joined():
     assert RadiusGraph(1999.999).build(detectors).num_edges == 0
 
 
-@pytest.mark.parametrize("cap", [1, 3, 10**6])
-def test_a_cap_keeps_the_nearest_of_every_receiver(cap):
-    detectors = around(25.0, 121.5, 60, 3000)
-    full, capped = RadiusGraph(1500.0).build(detectors), RadiusGraph(1500.0, cap).build(detectors)
-    for i in range(60):
-        expected = np.sort(full.distance[full.edge_index[1] == i])[:cap]
-        np.testing.assert_array_equal(np.sort(capped.distance[capped.edge_index[1] == i]), expected)
-    assert (np.diff(capped.edge_index[1]) >= 0).all()
+def test_a_cap_keeps_the_nearest_of_every_receiver():
+    for cap in [1, 3, 10**6]:
+        detectors = around(25.0, 121.5, 60, 3000)
+        full, capped = (
+            RadiusGraph(1500.0).build(detectors),
+            RadiusGraph(1500.0, cap).build(detectors),
+        )
+        for i in range(60):
+            expected = np.sort(full.distance[full.edge_index[1] == i])[:cap]
+            np.testing.assert_array_equal(
+                np.sort(capped.distance[capped.edge_index[1] == i]), expected
+            )
+        assert (np.diff(capped.edge_index[1]) >= 0).all()
 
 
 def test_of_equally_near_senders_the_cap_keeps_the_lower_index():
@@ -195,13 +205,11 @@ def test_every_length_of_a_wide_network_is_true_to_a_thousandth(name):
     np.testing.assert_allclose(graph.distance, expected, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("lat", "lon"), [(np.nan, 0.0), (0.0, np.inf), (90.01, 0.0), (0.0, 180.01), (-91.0, 0.0)]
-)
-def test_detectors_without_a_valid_position_are_named(lat, lon):
-    detectors = at([25.0, lat, 25.0, lat], [121.5, lon, 121.5, lon])
-    with pytest.raises(ValueError, match=r"2 of 4 .*'VD-1', 'VD-3'\. .*got .* for 'VD-1'"):
-        RadiusGraph().build(detectors)
+def test_detectors_without_a_valid_position_are_named():
+    for lat, lon in [(np.nan, 0.0), (0.0, np.inf), (90.01, 0.0), (0.0, 180.01), (-91.0, 0.0)]:
+        detectors = at([25.0, lat, 25.0, lat], [121.5, lon, 121.5, lon])
+        with pytest.raises(ValueError, match=r"2 of 4 .*'VD-1', 'VD-3'\. .*got .* for 'VD-1'"):
+            RadiusGraph().build(detectors)
 
 
 def test_many_detectors_without_a_position_are_counted():
@@ -214,10 +222,10 @@ def test_positions_that_are_not_one_for_each_detector_are_refused():
         RadiusGraph().build(at([25.0, 25.0], [121.5, 121.5], vdids=["VD-0"]))
 
 
-@pytest.mark.parametrize("value", [None, 0.0, -1.0, np.inf, np.nan])
-def test_a_radius_out_of_range_is_refused(value):
-    with pytest.raises(ValueError, match="'max_radius' above 0 metres"):
-        RadiusGraph(value)
+def test_a_radius_out_of_range_is_refused():
+    for value in [None, 0.0, -1.0, np.inf, np.nan]:
+        with pytest.raises(ValueError, match="'max_radius' above 0 metres"):
+            RadiusGraph(value)
 
 
 def test_arguments_stay_attributes_under_their_names():
@@ -249,45 +257,46 @@ def test_six_points_of_a_plane_by_hand():
     ]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_random_points_of_a_plane_equal_brute_force(seed):
-    pos = np.random.default_rng(seed).uniform(0, 1000, (80, 2))
-    edge_index, distance = build_radius_graph(pos, 200.0)
-    assert list(map(tuple, edge_index.T.tolist())) == references.radius_graph(pos.tolist(), 200.0)
-    sender, receiver = edge_index
-    np.testing.assert_allclose(distance, np.hypot(*(pos[sender] - pos[receiver]).T))
+def test_random_points_of_a_plane_equal_brute_force():
+    for seed in range(5):
+        pos = np.random.default_rng(seed).uniform(0, 1000, (80, 2))
+        edge_index, distance = build_radius_graph(pos, 200.0)
+        assert list(map(tuple, edge_index.T.tolist())) == references.radius_graph(
+            pos.tolist(), 200.0
+        )
+        sender, receiver = edge_index
+        np.testing.assert_allclose(distance, np.hypot(*(pos[sender] - pos[receiver]).T))
 
 
-@pytest.mark.parametrize("cap", [1, 3, 10**6])
-def test_a_cap_keeps_the_nearest_points_of_a_plane(cap):
-    pos = np.random.default_rng(0).uniform(0, 1000, (60, 2))
-    capped, distance = build_radius_graph(pos, 300.0, cap)
-    edges, lengths = build_radius_graph(pos, 300.0)
-    for i in range(60):
-        expected = np.sort(lengths[edges[1] == i])[:cap]
-        np.testing.assert_array_equal(np.sort(distance[capped[1] == i]), expected)
-    assert (np.diff(capped[1]) >= 0).all()
+def test_a_cap_keeps_the_nearest_points_of_a_plane():
+    for cap in [1, 3, 10**6]:
+        pos = np.random.default_rng(0).uniform(0, 1000, (60, 2))
+        capped, distance = build_radius_graph(pos, 300.0, cap)
+        edges, lengths = build_radius_graph(pos, 300.0)
+        for i in range(60):
+            expected = np.sort(lengths[edges[1] == i])[:cap]
+            np.testing.assert_array_equal(np.sort(distance[capped[1] == i]), expected)
+        assert (np.diff(capped[1]) >= 0).all()
 
 
-@pytest.mark.parametrize("points", [0, 1, 2])
-def test_no_edges_in_a_plane_if_nobody_is_near(points):
-    edge_index, distance = build_radius_graph(np.arange(2.0 * points).reshape(points, 2) * 1e6, 1.0)
-    assert edge_index.shape == (2, 0)
-    assert distance.shape == (0,)
+def test_no_edges_in_a_plane_if_nobody_is_near():
+    for points in [0, 1, 2]:
+        edge_index, distance = build_radius_graph(
+            np.arange(2.0 * points).reshape(points, 2) * 1e6, 1.0
+        )
+        assert edge_index.shape == (2, 0)
+        assert distance.shape == (0,)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_bad_arguments_for_a_plane_are_refused():
+    for arguments, words in [
         ((np.zeros((3, 3)), 1.0), r"shape \[N, 2\] \(got shape \(3, 3\)\)"),
         ((np.array([[0, np.nan]]), 1.0), "finite"),
         ((np.zeros((2, 2)), 0.0), "'radius' above 0"),
         ((np.zeros((2, 2)), 1.0, 0), "'max_num_neighbors' of 1 or more"),
-    ],
-)
-def test_bad_arguments_for_a_plane_are_refused(arguments, words):
-    with pytest.raises(ValueError, match=words):
-        build_radius_graph(*arguments)
+    ]:
+        with pytest.raises(ValueError, match=words):
+            build_radius_graph(*arguments)
 
 
 def test_graphs_are_built_without_heavy_packages():

@@ -116,31 +116,14 @@ def forms(tmp_path):
     }
 
 
-FORMS = [
-    "matrix",
-    "matrix by start",
-    "shuffled matrix",
-    "matrix with more",
-    "indexed matrix",
-    "list",
-    "list with header",
-    "reversed list",
-    "shuffled list",
-    "indexed list",
-    "kilometres",
-    "file",
-]
-
-
 @pytest.mark.filterwarnings("ignore:.* are empty, infinite or negative")
-@pytest.mark.parametrize("form", FORMS)
-def test_every_form_gives_the_same_edges(forms, form):
-    options = forms[form]
-    detectors = replace(DETECTORS, edges=options.pop("edges", None))
-    graph = RoadGraph(**options).build(detectors)
-    assert edges_of(graph) == EDGES
-    kinds = [x.dtype for x in (graph.edge_index, graph.distance, graph.offset)]
-    assert kinds == [np.int64, np.float64, np.float64]
+def test_every_form_gives_the_same_edges(forms):
+    for form, options in forms.items():
+        detectors = replace(DETECTORS, edges=options.pop("edges", None))
+        graph = RoadGraph(**options).build(detectors)
+        assert edges_of(graph) == EDGES, form
+        kinds = [x.dtype for x in (graph.edge_index, graph.distance, graph.offset)]
+        assert kinds == [np.int64, np.float64, np.float64]
 
 
 @pytest.mark.filterwarnings("ignore:.* are empty, infinite or negative")
@@ -368,19 +351,16 @@ def test_without_a_table_the_file_must_carry_distances():
             builder.build(detectors)
 
 
-@pytest.mark.parametrize(
-    ("edge_index", "distance", "words"),
-    [
+def test_edges_of_the_file_that_do_not_fit_are_refused():
+    for edge_index, distance, words in [
         ([[0, 1], [1, 4]], [1.0, 1.0], "between detectors 0 and 3 .got 0 to 4"),
         ([[0, -1], [1, 2]], [1.0, 1.0], "got -1 to 2"),
         ([[0, 1], [1, 2]], [1.0], r"got \(2, 2\) and \(1,\)"),
         ([[[0]], [[1]]], [[1.0]], r"got \(2, 1, 1\) and \(1, 1\)"),
-    ],
-)
-def test_edges_of_the_file_that_do_not_fit_are_refused(edge_index, distance, words):
-    edges = SimpleNamespace(edge_index=np.array(edge_index), distance=np.array(distance))
-    with pytest.raises(ValueError, match=words):
-        RoadGraph().build(replace(DETECTORS, edges=edges))
+    ]:
+        edges = SimpleNamespace(edge_index=np.array(edge_index), distance=np.array(distance))
+        with pytest.raises(ValueError, match=words):
+            RoadGraph().build(replace(DETECTORS, edges=edges))
 
 
 def test_a_detector_without_a_position_is_named(forms):
@@ -389,9 +369,8 @@ def test_a_detector_without_a_position_is_named(forms):
         RoadGraph(**forms["list"]).build(detectors)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_options_out_of_range_are_refused():
+    for options, words in [
         ({"max_distance": 0.0}, "'max_distance' above 0"),
         ({"max_distance": None}, "'max_distance' above 0"),
         ({"max_num_neighbors": 0}, "'max_num_neighbors' of 1"),
@@ -401,11 +380,9 @@ def test_a_detector_without_a_position_is_named(forms):
         ({"rows": "from"}, "Expected 'path' beside 'rows'"),
         ({"keys": "index"}, "Expected 'path' beside 'rows', 'keys'"),
         ({"metres_per_unit": 1000.0}, "Expected 'path' beside .*1000.0 and no path"),
-    ],
-)
-def test_options_out_of_range_are_refused(options, words):
-    with pytest.raises(ValueError, match=words):
-        RoadGraph(**options)
+    ]:
+        with pytest.raises(ValueError, match=words):
+            RoadGraph(**options)
 
 
 def test_arguments_stay_plain_attributes_under_their_names(tmp_path):

@@ -7,8 +7,12 @@ import random
 import resource
 import shutil
 import signal
+import socket
 import sqlite3
+import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +37,7 @@ class Command(NamedTuple):
 
     ``{good}``, ``{ckpt}`` and ``{table}`` in its words are intact inputs, ``{out}`` is the folder
     to write to. ``artefacts`` has for each file that appears there what reads it, and raises if it
-    is not whole.
+    is not whole; a command without them only prints.
     """
 
     program: Callable[[list[str]], object]
@@ -46,9 +50,40 @@ def _state(path: Path) -> None:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def _serve(words: list[str]) -> None:
+    """``serve``, with a client that posts the file named behind it, and then tells it to end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command, readings, *options = words
+    signal.signal(signal.SIGTERM, lambda *_: None)  # raised again, when the service has ended
+    client = threading.Thread(target=_post, args=(port, Path(readings).read_bytes()), daemon=True)
+    client.start()
+    cli.main([command, *options, f"--port={port}"])
+
+
+def _post(port: int, readings: bytes) -> None:
+    headers = {"Content-Type": "text/csv"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/readings", readings, headers)
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(request, timeout=30).close()
+            break
+        except urllib.error.HTTPError:  # was refused
+            break
+        except OSError:  # is not up yet
+            time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _page(path: Path) -> None:
+    assert path.read_text().rstrip().endswith("</html>")
+
+
 _TABLES = {"t.parquet": pyarrow.parquet.read_table, "t.csv": pyarrow.csv.read_csv}
 _PREP = data_prep.__main__.main
 COMMANDS = {
+    "formats": Command(_PREP, "formats", {}),
     "simulate": Command(
         _PREP,
         "simulate {out}/made.h5 --detectors=12 --days=1 --overwrite",
@@ -73,6 +108,7 @@ COMMANDS = {
         "watch {arrived} {out}/watched.h5 --format=tdx --once --detectors={listed}.json",
         {"watched.h5": schema.read},
     ),
+    "inspect": Command(_PREP, "inspect {good} --html={out}/i.html", {"i.html": _page}),
     "clean": Command(
         _PREP,
         "clean {good} {out}/clean.h5 --account={out}/masked.csv --overwrite",
@@ -91,6 +127,10 @@ COMMANDS = {
         "test --ckpt_path={ckpt} --errors.path={out}/errors.json --trainer.default_root_dir={out}",
         {"errors.json": lambda path: yaml.safe_load(path.read_text())},
     ),
+    "validate": Command(
+        cli.main, "validate --ckpt_path={ckpt} --trainer.default_root_dir={out}", {}
+    ),
+    "compare": Command(cli.main, "compare {errors} {again}", {}),
     "backtest": Command(
         cli.main,
         "backtest {new} --folds=1 --step=3h --val=3h --rivals --folder={out}/b",
@@ -114,7 +154,7 @@ COMMANDS = {
     "report": Command(
         cli.main,
         "report --ckpt_path={ckpt} --details=2 --output={out}/r.html",
-        {"r.html": lambda path: path.read_text().rindex("</html>")},
+        {"r.html": _page},
     ),
     "alarms": Command(
         cli.main, "alarms {tested}.parquet --output={out}/a.csv", {"a.csv": pyarrow.csv.read_csv}
@@ -123,6 +163,9 @@ COMMANDS = {
         cli.main,
         "stream --ckpt_path={ckpt} --input={stream} --output={out}/out.csv --state={out}/state.db",
         {"state.db": _state},
+    ),
+    "serve": Command(
+        _serve, "serve {stream} --ckpt_path={ckpt} --state={out}/served.db", {"served.db": _state}
     ),
 }
 
@@ -138,7 +181,17 @@ def _words(room, command: Command, out: Path) -> list[str]:
     stream = room.folder / "stream_whole.csv"
     if not (room.folder / "speed_forecast").exists():
         _prepare(room)
-    names = ("table", "detectors", "forecast", "tested", "later", "arrived", "listed")
+    names = (
+        "table",
+        "detectors",
+        "forecast",
+        "tested",
+        "later",
+        "arrived",
+        "listed",
+        "errors",
+        "again",
+    )
     inputs = {name: room.folder / f"speed_{name}" for name in names}
     return [
         word.format(out=out, good=room.file, ckpt=room.checkpoint, stream=stream, **inputs)
@@ -166,10 +219,14 @@ def _prepare(room) -> None:
     words = f"convert csv {room.folder}/earlier.h5 --wide=speed={earlier} --overwrite"
     places = f"--detectors={room.folder}/speed_detectors --detector-id-column=vdid"
     command = f"predict --ckpt_path={room.checkpoint} --forecast.path={room.folder}/speed.parquet"
+    test = f"test --ckpt_path={room.checkpoint} --errors.path={room.folder}/errors.json"
     with contextlib.redirect_stdout(io.StringIO()), contextlib.chdir(room.folder):
         _PREP([*words.split(), *places.split()])
         cli.main(command.replace("speed.parquet", "tested").split() + _TESTED)
         cli.main(command.split())
+        cli.main(test.split())
+    shutil.copy(room.folder / "errors.json", room.folder / "speed_again")
+    (room.folder / "errors.json").rename(room.folder / "speed_errors")
     (room.folder / "tested.parquet").rename(room.folder / "speed_tested.parquet")
     (room.folder / "speed.parquet").rename(room.folder / "speed_forecast")
 
@@ -308,11 +365,14 @@ def _said_elsewhere():
 
 
 def locked_folders(room, seed: int) -> Outcome:
-    """A folder that nobody may write to, not even root: one sentence that names it."""
+    """A folder that nobody may write to, not even root: one sentence that names it, unless nothing
+    is written."""
     name = list(COMMANDS)[seed % len(COMMANDS)]
     if name in _IN_PLACE:  # there is no file in such a folder
         name = "simulate"
     found = attempt(lambda: (_call(room, COMMANDS[name], Path("/sys/kernel")), None))
+    if not COMMANDS[name].artefacts:
+        return Outcome("wrong" if found.kind == "refused" else found.kind, f"{name}\n{found.said}")
     if found.kind == "accepted" or (found.kind == "refused" and "/sys/kernel" not in found.said):
         found = Outcome("wrong", f"not told\n{found.said}")
     return Outcome(found.kind, f"{name}\n{found.said}")

@@ -136,7 +136,6 @@ def get_weights(network, name):
 
 
 both_forms = pytest.mark.parametrize("vectorised", [False, True], ids=["looped", "vectorised"])
-both_networks = pytest.mark.parametrize("form", [make_parts, make_stacked_parts])
 
 
 @pytest.mark.slow
@@ -152,11 +151,16 @@ def test_more_encoders_than_the_compiler_would_compile_anew_share_one_graph():
     assert counters["stats"]["unique_graphs"] == 1
 
 
-@both_forms
 @pytest.mark.parametrize(
-    "parts",
-    [*map(make_parts, POOLINGS), make_stacked_parts(POOLINGS[-1])],
-    ids=["alone", "mean", "attention", "stacked"],
+    ("parts", "vectorised"),
+    [
+        (make_parts(POOLINGS[0]), False),
+        (make_parts(POOLINGS[1]), True),
+        (make_parts(POOLINGS[2]), False),
+        (make_stacked_parts(POOLINGS[2]), True),
+        (make_stacked_parts(POOLINGS[2]), False),
+    ],
+    ids=["alone", "mean", "attention", "stacked", "stacked, looped"],
 )
 def test_with_the_shared_weights_it_is_the_shared_network_in_value_and_gradient(parts, vectorised):
     shared, distributed = make_pair(parts, vectorised)
@@ -210,8 +214,9 @@ def test_a_detector_is_read_by_its_own_encoder_alone(vectorised):
             assert moved == [2]
 
 
-@both_forms
-@pytest.mark.parametrize("given", ["factory", "encoder"])
+@pytest.mark.parametrize(
+    ("given", "vectorised"), [("factory", True), ("encoder", False), ("encoder", True)]
+)
 def test_starts_with_different_weights_for_each_detector(given, vectorised):
     parts = make_parts(dropout=0.25)
     if given == "encoder":
@@ -227,8 +232,9 @@ def test_starts_with_different_weights_for_each_detector(given, vectorised):
     assert all(name.startswith("encoder.encoders.") for name in own)
 
 
-@both_forms
-@pytest.mark.parametrize("pooling", POOLINGS[::2], ids=str)
+@pytest.mark.parametrize(
+    ("pooling", "vectorised"), [(POOLINGS[0], True), (POOLINGS[2], False)], ids=str
+)
 def test_is_made_again_from_its_description(pooling, vectorised):
     parts = distribute(make_parts(pooling, gradient_checkpointing=True), vectorised)
     lazy = SocialGraphNet(**parts | {"inputs": [Readings()]})
@@ -273,8 +279,7 @@ def test_an_encoder_that_is_not_of_this_library_is_stacked_too():
     torch.testing.assert_close(*outs)
 
 
-@both_forms
-@both_networks
+@pytest.mark.parametrize(("form", "vectorised"), [(make_parts, False), (make_stacked_parts, True)])
 def test_dictionaries_by_id_give_the_same_forecasts(form, vectorised):
     batch = make_batch()
     shared, distributed = make_pair(form({"aggr": "attention"}), vectorised)
@@ -309,8 +314,9 @@ def test_strangers_are_served_by_a_shared_encoder():
     torch.testing.assert_close(torch.stack(list(forecast.values()), 2), expected)
 
 
-@both_forms
-@pytest.mark.parametrize("num_nodes", [1, 9])  # fewer than the chunks, and not a multiple
+@pytest.mark.parametrize(  # fewer than the chunks, and not a multiple
+    ("vectorised", "num_nodes"), [(False, 9), (True, 1), (True, 9)]
+)
 @pytest.mark.slow
 def test_gradient_checkpointing_changes_no_number(vectorised, num_nodes):
     plain, saving = (
@@ -327,9 +333,10 @@ def test_gradient_checkpointing_changes_no_number(vectorised, num_nodes):
             torch.testing.assert_close(ours.grad, theirs.grad)
 
 
-@both_forms
-@pytest.mark.parametrize("nested", [False, True])
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("training", "nested", "vectorised"),
+    [(True, False, False), (True, True, False), (True, True, True), (False, False, True)],
+)
 def test_checkpointing_keeps_fewer_tensors_for_the_backward_pass_of_training(
     training, nested, vectorised
 ):

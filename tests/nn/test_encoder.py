@@ -76,8 +76,9 @@ def check_against_package(encoder, steps, rows, rtol, atol):
         torch.testing.assert_close(mine, truth, rtol=rtol, atol=atol * max(1, truth.abs().max()))
 
 
-@pytest.mark.parametrize("slstm_at", [(), (0,), (1,), (0, 1)])  # each kind first, and last
-@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize(  # each kind first, and last
+    ("slstm_at", "steps"), [((), 5), ((0,), 5), ((1,), 5), ((0, 1), 5), ((0,), 1)]
+)
 def test_equals_the_package_in_value_and_gradient(slstm_at, steps):
     encoder = perturb(make_encoder(slstm_at=slstm_at).double())
     check_against_package(encoder, steps, rows=5, rtol=1e-11, atol=1e-12)
@@ -148,10 +149,10 @@ def test_gradients_are_those_of_differences(slstm_at):
     assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
 
 
-@pytest.mark.parametrize("steps", [64, 65, 130])
-def test_long_sequences_are_read_in_chunks_with_the_same_numbers(steps):
-    encoder = perturb(make_encoder(slstm_at=(1,), num_blocks=3).double())
-    check_against_package(encoder, steps, rows=2, rtol=1e-9, atol=1e-11)
+def test_long_sequences_are_read_in_chunks_with_the_same_numbers():
+    for steps in [64, 65, 130]:
+        encoder = perturb(make_encoder(slstm_at=(1,), num_blocks=3).double())
+        check_against_package(encoder, steps, rows=2, rtol=1e-9, atol=1e-11)
 
 
 def test_memory_grows_with_the_length_and_not_with_its_square():
@@ -238,8 +239,9 @@ def test_exports_whole(slstm_at):
 every_stack = pytest.mark.parametrize("slstm_at", [(1,), (0, 2)])
 
 
-@every_stack
-@pytest.mark.parametrize("pieces", [(1, 1, 1, 9), (70, 3)])
+@pytest.mark.parametrize(
+    ("slstm_at", "pieces"), [((1,), (1, 1, 1, 9)), ((0, 2), (1, 1, 1, 9)), ((1,), (70, 3))]
+)
 def test_a_history_in_pieces_is_the_history_whole(slstm_at, pieces):
     encoder = perturb(make_encoder(num_blocks=3, slstm_at=slstm_at).double())
     x = torch.randn(3, sum(pieces), 3, dtype=torch.double)
@@ -268,8 +270,7 @@ def test_step_by_step_is_the_history_whole(slstm_at):
         torch.testing.assert_close(embedding, encoder(x), rtol=1e-5, atol=1e-5)
 
 
-@every_stack
-@pytest.mark.parametrize("rows", [3, 21])  # at once, and in several chunks
+@pytest.mark.parametrize(("slstm_at", "rows"), [((1,), 3), ((0, 2), 21)])  # at once, in chunks
 def test_states_are_written_into_memory_that_is_held(slstm_at, rows):
     encoder = perturb(make_encoder(num_blocks=3, slstm_at=slstm_at, chunk_steps=64))
     x = torch.randn(rows, 4, 3)
@@ -391,9 +392,8 @@ def test_every_weight_is_trained():
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.bfloat16, 0.1), (torch.float16, 0.02)])
-@pytest.mark.parametrize("slstm_at", [(), (0, 1)])
-def test_autocast_stays_near_single_precision(dtype, bound, slstm_at):
-    encoder = perturb(make_encoder(slstm_at=slstm_at))
+def test_autocast_stays_near_single_precision(dtype, bound):
+    encoder = perturb(make_encoder())  # a block of each kind
     x = torch.randn(4, 12, 3)
     exact = encoder(x)
     with torch.autocast("cpu", dtype):
@@ -407,9 +407,8 @@ def test_autocast_stays_near_single_precision(dtype, bound, slstm_at):
         assert weight.grad is None or weight.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_sizes_out_of_range_are_refused():
+    for options, words in [
         ({"hidden_channels": 18}, "multiple of 'heads' = 4"),
         ({"hidden_channels": 4}, "at least twice"),
         ({"slstm_at": (2,)}, r"'slstm_at' as positions from 0 to 1 \(got \[2\]\)"),
@@ -417,11 +416,9 @@ def test_autocast_stays_near_single_precision(dtype, bound, slstm_at):
         ({"backend": "cuda"}, r"'backend' as 'fused' or 'package' \(got 'cuda'\)"),
         ({"chunk_steps": 0}, "'chunk_steps' of 1 or more"),
         ({"hidden_channels": 12, "heads": 6}, "inner width 64 .* multiples of four .got 6"),
-    ],
-)
-def test_sizes_out_of_range_are_refused(options, words):
-    with pytest.raises(ValueError, match=words):
-        make_encoder(**options)
+    ]:
+        with pytest.raises(ValueError, match=words):
+            make_encoder(**options)
 
 
 def test_an_encoder_is_pickled_with_its_weights():

@@ -98,11 +98,18 @@ def test_gives_a_forecast_per_step_detector_and_feature(form):
     assert make_network(form, out_channels=1)(**make_batch()).shape == (2, HORIZON, NODES, 1)
 
 
-@pytest.mark.parametrize("blocks", [1, 2])
 @pytest.mark.parametrize(
-    ("form", "aggr"),
-    [(form, aggr) for form in (plain, stacked) for aggr in (None, "mean", "attention")]
-    + [(plain, "max"), (plain, "inverse_distance")],
+    ("form", "aggr", "blocks"),
+    [
+        (plain, None, 1),
+        (plain, "mean", 2),
+        (plain, "attention", 1),
+        (plain, "max", 1),
+        (plain, "inverse_distance", 1),
+        (stacked, None, 2),
+        (stacked, "mean", 1),
+        (stacked, "attention", 2),
+    ],
 )
 def test_a_detector_hears_its_neighbours_as_far_as_there_are_blocks(form, aggr, blocks):
     block = form(aggr)["block"]
@@ -122,8 +129,9 @@ def test_a_detector_hears_its_neighbours_as_far_as_there_are_blocks(form, aggr, 
     assert torch.equal(heard, torch.linalg.matrix_power(graph, reach) > 0)
 
 
-@both_forms
-@pytest.mark.parametrize("aggr", [None, "mean", "attention"])
+@pytest.mark.parametrize(
+    ("form", "aggr"), [(plain, "mean"), (stacked, None), (stacked, "attention")]
+)
 def test_relabelling_of_detectors_commutes(form, aggr):
     network, batch, order = make_network(form, aggr), make_batch(), torch.randperm(NODES)
     by_node = ("features", "mask", "profile", "profile_deviation")
@@ -211,12 +219,10 @@ def test_readings_mask_profile_and_clock_are_what_they_say():
     assert torch.equal(Clock(0, day_of_week=True)(batch)[0, 0], torch.eye(7)[0])
 
 
-@pytest.mark.parametrize(
-    "options", [{"harmonics": 0}, {"harmonics": -1, "day_of_week": True}, {"where": "step"}]
-)
-def test_a_clock_that_tells_nothing_is_refused(options):
-    with pytest.raises(ValueError, match="'harmonics' of 1 or more"):
-        Clock(**options)
+def test_a_clock_that_tells_nothing_is_refused():
+    for options in [{"harmonics": 0}, {"harmonics": -1, "day_of_week": True}, {"where": "step"}]:
+        with pytest.raises(ValueError, match="'harmonics' of 1 or more"):
+            Clock(**options)
 
 
 @pytest.mark.parametrize(
@@ -364,23 +370,20 @@ def test_vectors_are_swapped_and_hidden_in_training_and_not_after():
             NodeEmbedding(50, 1, **chances)
 
 
-@pytest.mark.parametrize(
-    "encoder",
-    [
+def test_other_encoders_serve_and_are_made_again_from_the_recipe():
+    for encoder in [
         partial(GRUEncoder, out_channels=16, patch=3),
         LINEAR,
         partial(SumEncoder, encoders=[partial(GRUEncoder, out_channels=16), LINEAR]),
-    ],
-)
-def test_other_encoders_serve_and_are_made_again_from_the_recipe(encoder):
-    network, batch = make_network(encoder=encoder), make_batch()
-    again = make(describe(network)).double().eval()
-    again.load_state_dict(network.state_dict())
-    assert torch.equal(again(**batch), network(**batch))
-    for row in (0, WINDOW - 1):
-        readings = batch["features"].clone()
-        readings[:, row] += 1
-        assert not torch.allclose(network(**{**batch, "features": readings}), network(**batch))
+    ]:
+        network, batch = make_network(encoder=encoder), make_batch()
+        again = make(describe(network)).double().eval()
+        again.load_state_dict(network.state_dict())
+        assert torch.equal(again(**batch), network(**batch))
+        for row in (0, WINDOW - 1):
+            readings = batch["features"].clone()
+            readings[:, row] += 1
+            assert not torch.allclose(network(**{**batch, "features": readings}), network(**batch))
 
 
 def test_the_gru_is_that_of_torch_over_patches():
@@ -426,16 +429,16 @@ def test_a_network_without_sizes_says_so():
     assert list(network.parameters()) == []
 
 
-@pytest.mark.parametrize("name", list(SIZES))
-def test_a_second_build_compares_the_sizes(name):
-    network = make_network()
-    weights = copy.deepcopy(network.state_dict())
-    network.build(**SIZES, vdids=VDIDS[:3], max_radius=2000.0)  # without vectors any detectors
-    for key, weight in network.state_dict().items():
-        if isinstance(weight, torch.Tensor):
-            assert torch.equal(weight, weights[key])
-    with pytest.raises(ValueError, match=rf"made for .*'{name}': .*the data have .*'{name}': "):
-        network.build(**{**SIZES, name: SIZES[name] + 1}, vdids=VDIDS)
+def test_a_second_build_compares_the_sizes():
+    for name in list(SIZES):
+        network = make_network()
+        weights = copy.deepcopy(network.state_dict())
+        network.build(**SIZES, vdids=VDIDS[:3], max_radius=2000.0)  # without vectors any detectors
+        for key, weight in network.state_dict().items():
+            if isinstance(weight, torch.Tensor):
+                assert torch.equal(weight, weights[key])
+        with pytest.raises(ValueError, match=rf"made for .*'{name}': .*the data have .*'{name}': "):
+            network.build(**{**SIZES, name: SIZES[name] + 1}, vdids=VDIDS)
 
 
 def test_without_a_window_of_its_own_it_takes_any():
@@ -469,9 +472,8 @@ def test_the_pooling_takes_the_reach_of_the_graph_and_may_not_exceed_it():
         blocks.build(**SIZES, vdids=VDIDS, max_radius=500.0)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "words"),
-    [
+def test_sizes_that_do_not_fit_are_refused():
+    for sizes, words in [
         ({"in_channels": 2}, r"'horizon' of 1 or more.*got None"),
         ({"in_channels": 2, "horizon": 0}, r"'horizon' of 1 or more.*got 0"),
         ({"in_channels": 2, "horizon": 3}, "'window' of 1 or more for a LinearEncoder"),
@@ -484,11 +486,9 @@ def test_the_pooling_takes_the_reach_of_the_graph_and_may_not_exceed_it():
         ({"in_channels": 2, "horizon": 3, "encoder": XLSTMEncoder(12)}, "8 input .*got one of 12"),
         ({"num_blocks": 0}, "'num_blocks' of 1 or more"),
         ({"node_channels": -1}, "'node_channels' of 0 or more"),
-    ],
-)
-def test_sizes_that_do_not_fit_are_refused(sizes, words):
-    with pytest.raises(ValueError, match=words):
-        SocialGraphNet(**sizes)
+    ]:
+        with pytest.raises(ValueError, match=words):
+            SocialGraphNet(**sizes)
 
 
 def make_watched(form, aggr):
@@ -505,12 +505,9 @@ def make_watched(form, aggr):
     return network.eval(), make_one
 
 
-every_kind = pytest.mark.parametrize(
+@pytest.mark.parametrize(
     ("form", "aggr"), [(plain, "mean"), (plain, "attention"), (stacked, "attention")]
 )
-
-
-@every_kind
 def test_no_forward_reads_data_on_the_host(form, aggr):
     network, make_one = make_watched(form, aggr)
     network = network.to("meta")  # has shapes and no numbers
@@ -553,14 +550,17 @@ def test_a_network_that_reads_patches_or_the_window_cannot_step():
     assert not make_network(plain, mask_silent=True).steps
 
 
-def check_compiled(form, aggr, backend, sizes):
-    """Compare a network that is compiled as one graph with itself, in value and gradient."""
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("form", "aggr", "backend"), [(plain, "mean", "aot_eager"), (stacked, "attention", "inductor")]
+)
+def test_compiles_whole_for_batches_of_any_size_to_the_same_numbers(form, aggr, backend):
     network, make_one = make_watched(form, aggr)
     torch.compiler.reset()
     counters.clear()
     compiled = torch.compile(network, fullgraph=True, dynamic=True, backend=backend)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
-    for size in sizes:
+    for size in (11, 13):  # none is that of another axis, which would be taken to be the same
         batch = make_one(size)
         outs = compiled(**batch), network(**batch)
         torch.testing.assert_close(*outs, rtol=1e-4, atol=1e-5)
@@ -570,18 +570,6 @@ def check_compiled(form, aggr, backend, sizes):
         for own, other in zip(mine, truth, strict=True):
             torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-4)
     assert counters["stats"]["unique_graphs"] == 1
-
-
-@pytest.mark.slow
-@every_kind
-def test_compiles_whole_for_batches_of_any_size(form, aggr):
-    # No size is that of another axis, which the compiler would take to be the same.
-    check_compiled(form, aggr, "aot_eager", sizes=(11, 13))
-
-
-@pytest.mark.slow
-def test_compiled_code_gives_the_same_numbers():
-    check_compiled(stacked, "attention", "inductor", sizes=(11,))
 
 
 def test_strict_mode_refuses_missing_positions():
@@ -625,8 +613,7 @@ def test_strict_mode_names_the_detectors_at_fault(value):
         make_network().check_batch(many, [str(i) for i in range(13)])
 
 
-@both_forms
-@pytest.mark.parametrize("name", ["edge_index", "distance"])
+@pytest.mark.parametrize(("form", "name"), [(plain, "edge_index"), (stacked, "distance")])
 def test_positions_without_their_graph_are_refused(form, name):
     with pytest.raises(RuntimeError, match=f"'{name}' is missing.*socialgraph.graph"):
         make_network(form)(**{**make_batch(), name: None})
@@ -650,8 +637,7 @@ def test_the_head_treats_every_node_alike(hidden_channels):
     torch.testing.assert_close(head(x[:, [2]]), head(x)[:, :, [2]])
 
 
-@both_forms
-@pytest.mark.parametrize("aggr", ["attention", None])
+@pytest.mark.parametrize(("form", "aggr"), [(plain, None), (stacked, "attention")])
 def test_a_copy_from_the_recipe_has_its_weights_in_the_same_order(form, aggr):
     made = SocialGraphNet(**form(aggr), node_channels=4)
     made.build(**SIZES, vdids=VDIDS, max_radius=1200.0)

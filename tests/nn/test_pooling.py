@@ -13,15 +13,18 @@ from tests import references
 EDGE_INDEX = torch.tensor([[1, 2, 0, 2, 0, 4], [0, 0, 1, 1, 2, 4]])  # 4 has only a self loop
 DISTANCE = torch.tensor([300.0, 900.0, 300.0, 500.0, 1500.0, 0.0])
 AGGREGATIONS = ("mean", "attention", "max", "inverse_distance")
-KINDS = [
-    (aggr, learn, heads, path)
-    for aggr in AGGREGATIONS
-    for learn in (True, False)
-    for heads in ((1, 3) if aggr == "attention" else (1,))
-    for path in (("segments",) if aggr == "max" else ("sparse", "segments"))
-]
-every_kind = pytest.mark.parametrize(("aggr", "learn_radius", "heads", "path"), KINDS)
-# All aggregations with a learned and a fixed radius, for what no path of the sums can break alone.
+# Every aggregation with a learned and a fixed radius, summed in every way that there is.
+every_kind = pytest.mark.parametrize(
+    ("aggr", "learn_radius", "heads", "path"),
+    [
+        (aggr, learn_radius, 3 if aggr == "attention" else 1, path)
+        for aggr in AGGREGATIONS
+        for learn_radius in (True, False)
+        for path in (("segments",) if aggr == "max" else ("sparse", "segments"))
+    ]
+    + [("attention", True, 1, "sparse")],
+)
+# Each with both radii, for what the way of summing cannot break alone.
 every_radius = pytest.mark.parametrize(
     ("aggr", "learn_radius", "heads", "path"),
     [
@@ -33,6 +36,17 @@ every_radius = pytest.mark.parametrize(
         ("max", False, 1, "segments"),
         ("inverse_distance", True, 1, "segments"),
         ("inverse_distance", False, 1, "sparse"),
+    ],
+)
+# Each once, and attention in both ways of summing, for what no radius can break alone.
+every_aggregation = pytest.mark.parametrize(
+    ("aggr", "learn_radius", "heads", "path"),
+    [
+        ("mean", False, 1, "sparse"),
+        ("attention", True, 3, "sparse"),
+        ("attention", True, 3, "segments"),
+        ("max", True, 1, "segments"),
+        ("inverse_distance", True, 1, "segments"),
     ],
 )
 every_path = pytest.mark.parametrize("path", ["sparse", "segments"])
@@ -103,7 +117,7 @@ def test_influence_is_the_edge_list(aggr, learn_radius, heads, path):
         assert found == expected
 
 
-@every_radius
+@every_aggregation
 def test_a_node_never_pools_itself(aggr, learn_radius, heads, path):
     layer = make_layer(aggr, learn_radius, heads, path)
     x = torch.randn(2, 3, dtype=torch.double)
@@ -113,7 +127,7 @@ def test_a_node_never_pools_itself(aggr, learn_radius, heads, path):
     torch.testing.assert_close(out, alone)
 
 
-@every_kind
+@every_aggregation
 def test_without_neighbours_the_context_is_zero(aggr, learn_radius, heads, path):
     layer = make_layer(aggr, learn_radius, heads, path)
     x = torch.randn(5, 3, dtype=torch.double)
@@ -124,7 +138,7 @@ def test_without_neighbours_the_context_is_zero(aggr, learn_radius, heads, path)
     assert (empty == 0).all()
 
 
-@every_kind
+@every_aggregation
 def test_a_static_graph_equals_a_mini_batch_and_one_window_at_a_time(
     aggr, learn_radius, heads, path
 ):
@@ -141,7 +155,7 @@ def test_a_static_graph_equals_a_mini_batch_and_one_window_at_a_time(
     torch.testing.assert_close(static, single)
 
 
-@every_radius
+@every_aggregation
 def test_relabelling_of_nodes_commutes_and_edge_order_does_not_matter(
     aggr, learn_radius, heads, path
 ):
@@ -158,7 +172,7 @@ def test_relabelling_of_nodes_commutes_and_edge_order_does_not_matter(
     torch.testing.assert_close(relabelled[new_of_old], out)
 
 
-@every_radius
+@every_aggregation
 def test_positions_give_the_same_as_distances_wherever_the_network_lies(
     aggr, learn_radius, heads, path
 ):
@@ -172,32 +186,33 @@ def test_positions_give_the_same_as_distances_wherever_the_network_lies(
     torch.testing.assert_close(layer(x, edge_index, pos=turned), out, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize(("aggr", "heads"), zip(AGGREGATIONS, (1, 2, 1, 1), strict=True))
-def test_a_hard_radius_is_the_limit_of_the_soft_one(aggr, heads):
-    _, edge_index, distance = random_graph()
-    x = torch.randn(12, 3, dtype=torch.double)
-    hard = make_layer(aggr, False, heads)
-    out = hard(x, edge_index, distance=distance)
-    gaps = []
-    for softness in (100.0, 10.0, 1.0, 0.01):
-        soft = make_layer(aggr, True, heads, softness=softness)
-        share_weights(hard, soft)
-        gaps.append((soft(x, edge_index, distance=distance) - out).abs().max().item())
-    assert gaps[-1] < 1e-9
-    assert gaps[0] > gaps[-1]
+def test_a_hard_radius_is_the_limit_of_the_soft_one():
+    for aggr, heads in zip(AGGREGATIONS, (1, 2, 1, 1), strict=True):
+        _, edge_index, distance = random_graph()
+        x = torch.randn(12, 3, dtype=torch.double)
+        hard = make_layer(aggr, False, heads)
+        out = hard(x, edge_index, distance=distance)
+        gaps = []
+        for softness in (100.0, 10.0, 1.0, 0.01):
+            soft = make_layer(aggr, True, heads, softness=softness)
+            share_weights(hard, soft)
+            gaps.append((soft(x, edge_index, distance=distance) - out).abs().max().item())
+        assert gaps[-1] < 1e-9
+        assert gaps[0] > gaps[-1]
 
 
-@pytest.mark.parametrize("aggr", AGGREGATIONS)
-def test_a_lone_neighbour_fades_continuously_as_it_leaves_the_radius(aggr):
-    layer = make_layer(aggr, True, softness=50.0)
-    x = torch.randn(2, 3, dtype=torch.double)
-    edge = torch.tensor([[1], [0]])
-    near, at, far = (
-        layer(x, edge, distance=torch.tensor([d]).double())[0].norm() for d in (10.0, 800.0, 3800.0)
-    )
-    if aggr != "max":
-        torch.testing.assert_close(at / near, torch.tensor(0.5).double(), rtol=1e-3, atol=0)
-    assert far < 1e-4 * near
+def test_a_lone_neighbour_fades_continuously_as_it_leaves_the_radius():
+    for aggr in AGGREGATIONS:
+        layer = make_layer(aggr, True, softness=50.0)
+        x = torch.randn(2, 3, dtype=torch.double)
+        edge = torch.tensor([[1], [0]])
+        near, at, far = (
+            layer(x, edge, distance=torch.tensor([d]).double())[0].norm()
+            for d in (10.0, 800.0, 3800.0)
+        )
+        if aggr != "max":
+            torch.testing.assert_close(at / near, torch.tensor(0.5).double(), rtol=1e-3, atol=0)
+        assert far < 1e-4 * near
 
 
 @every_radius
@@ -297,9 +312,8 @@ def test_the_radius_is_read_back_in_the_unit_of_the_positions_and_stays_in_its_b
     assert SocialPooling(3, 4, radius=0.1).max_radius == 0.2
 
 
-@pytest.mark.parametrize(
-    ("saved", "here", "words"),
-    [
+def test_weights_of_another_reach_are_refused():
+    for saved, here, words in [
         (
             {},
             {"max_radius": 1600.0, "softness": 200.0},
@@ -314,11 +328,9 @@ def test_the_radius_is_read_back_in_the_unit_of_the_positions_and_stays_in_its_b
             {"learn_radius": False, "radius": 700.0},
             r"with radius=\[700.0\] .*\[800.0\]\). Build the layer with radius=\[800.0\], or",
         ),
-    ],
-)
-def test_weights_of_another_reach_are_refused(saved, here, words):
-    with pytest.raises(ValueError, match=words):
-        make_layer(**here).load_state_dict(make_layer(**saved).state_dict())
+    ]:
+        with pytest.raises(ValueError, match=words):
+            make_layer(**here).load_state_dict(make_layer(**saved).state_dict())
 
 
 def test_weights_bring_a_learned_radius_along_and_are_refused_without_their_unit():
@@ -370,9 +382,8 @@ def test_concatenated_heads_are_the_heads_side_by_side():
     torch.testing.assert_close(layer(x, edge_index, distance=distance), expected)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_options_out_of_range_are_refused():
+    for options, words in [
         ({"aggr": "median"}, r"'aggr' as one of .*mean.* \(got 'median'\)"),
         ({"radius": -1.0}, r"'radius' above 0"),
         ({"radius": 3000.0}, r"Lower 'radius'"),
@@ -389,14 +400,12 @@ def test_concatenated_heads_are_the_heads_side_by_side():
         ({"aggr": "attention", "edge_dim": -1}, r"'edge_dim' = 0.*\(got -1\)"),
         ({"dropout": 1.0}, r"'dropout' from 0 to below 1"),
         ({"aggr": "max", "dropout": 0.5}, r"no weights to drop"),
-    ],
-)
-def test_options_out_of_range_are_refused(options, words):
-    with pytest.raises(ValueError, match=words):
-        SocialPooling(3, 4, **{"radius": 1000.0, "max_radius": 2000.0, **options})
+    ]:
+        with pytest.raises(ValueError, match=words):
+            SocialPooling(3, 4, **{"radius": 1000.0, "max_radius": 2000.0, **options})
 
 
-@every_kind
+@every_radius
 def test_an_absent_node_is_as_if_its_edges_were_gone(aggr, learn_radius, heads, path):
     layer = make_layer(aggr, learn_radius, heads, path)
     _, edge_index, distance = random_graph()
@@ -417,7 +426,7 @@ def test_an_absent_node_is_as_if_its_edges_were_gone(aggr, learn_radius, heads, 
     assert (nobody == 0).all()
 
 
-@every_radius
+@every_aggregation
 def test_duplicate_edges_count_twice_like_everywhere_in_pyg(aggr, learn_radius, heads, path):
     layer = make_layer(aggr, learn_radius, heads, path)
     x = torch.randn(3, 3, dtype=torch.double)
@@ -427,7 +436,7 @@ def test_duplicate_edges_count_twice_like_everywhere_in_pyg(aggr, learn_radius, 
     torch.testing.assert_close(layer(x, edges, distance=distance), expected)
 
 
-@every_radius
+@every_aggregation
 def test_moving_positions_give_the_same_as_one_graph_per_moment(aggr, learn_radius, heads, path):
     layer = make_layer(aggr, learn_radius, heads, path)
     x = torch.randn(4, 6, 3, dtype=torch.double)
@@ -469,30 +478,29 @@ def make_road():
     return edge_index, told, pos
 
 
-@pytest.mark.parametrize("learn_radius", [True, False])
-@every_path
-def test_lengths_directions_and_attributes_equal_the_naive_loop(learn_radius, path):
-    layer = make_layer("attention", learn_radius, 2, path, pos_dim=2, edge_dim=3)
-    edge_index, told, pos = make_road()
-    x = torch.randn(12, 3, dtype=torch.double)
-    told["edge_attr"].requires_grad_()
-    inputs = [told["edge_attr"], layer.lin_edge.weight, layer.lin_pos.weight]
-    out = layer(x, edge_index, **told)
-    naive = references.pool(layer, x, edge_index, *told.values()).mean(1)
-    torch.testing.assert_close(out, naive)
-    probe = torch.randn_like(out)
-    torch.testing.assert_close(
-        torch.autograd.grad((out * probe).sum(), inputs),
-        torch.autograd.grad((naive * probe).sum(), inputs),
-    )
-    del told["offset"]
-    torch.testing.assert_close(layer(x, edge_index, pos=pos, **told), out)
-    del told["distance"]
-    straight = references.pool(
-        layer, x, edge_index, *random_graph()[2:], pos[edge_index[0]] - pos[edge_index[1]],
-        told["edge_attr"],
-    )  # fmt: skip
-    torch.testing.assert_close(layer(x, edge_index, pos=pos, **told), straight.mean(1))
+def test_lengths_directions_and_attributes_equal_the_naive_loop():
+    for learn_radius, path in [(True, "sparse"), (False, "segments")]:
+        layer = make_layer("attention", learn_radius, 2, path, pos_dim=2, edge_dim=3)
+        edge_index, told, pos = make_road()
+        x = torch.randn(12, 3, dtype=torch.double)
+        told["edge_attr"].requires_grad_()
+        inputs = [told["edge_attr"], layer.lin_edge.weight, layer.lin_pos.weight]
+        out = layer(x, edge_index, **told)
+        naive = references.pool(layer, x, edge_index, *told.values()).mean(1)
+        torch.testing.assert_close(out, naive)
+        probe = torch.randn_like(out)
+        torch.testing.assert_close(
+            torch.autograd.grad((out * probe).sum(), inputs),
+            torch.autograd.grad((naive * probe).sum(), inputs),
+        )
+        del told["offset"]
+        torch.testing.assert_close(layer(x, edge_index, pos=pos, **told), out)
+        del told["distance"]
+        straight = references.pool(
+            layer, x, edge_index, *random_graph()[2:], pos[edge_index[0]] - pos[edge_index[1]],
+            told["edge_attr"],
+        )  # fmt: skip
+        torch.testing.assert_close(layer(x, edge_index, pos=pos, **told), straight.mean(1))
 
 
 @every_path
@@ -512,19 +520,18 @@ def test_attributes_that_change_give_the_same_as_one_graph_per_moment(path):
         torch.testing.assert_close(layer(states, edge_index, **moving), torch.stack(alone))
 
 
-@every_path
-@pytest.mark.parametrize("name", ["distance", "offset", "edge_attr"])
-def test_what_is_told_of_edges_of_absent_nodes_may_be_unknown(name, path):
-    layer = make_layer("attention", True, 2, path, pos_dim=2, edge_dim=3)
-    edge_index, told, _ = make_road()
-    x, mask = torch.randn(12, 3, dtype=torch.double), torch.arange(12) != 4
-    kept = mask[edge_index].all(0)
-    expected = layer(x, edge_index[:, kept], **{key: part[kept] for key, part in told.items()})
-    told[name][~kept] = torch.nan
-    out = layer(x, edge_index, **told, mask=mask)
-    torch.testing.assert_close(out[mask], expected[mask])
-    out.square().sum().backward()
-    assert all(p.grad.isfinite().all() for p in layer.parameters())
+def test_what_is_told_of_edges_of_absent_nodes_may_be_unknown():
+    for name, path in [("distance", "segments"), ("offset", "sparse"), ("edge_attr", "sparse")]:
+        layer = make_layer("attention", True, 2, path, pos_dim=2, edge_dim=3)
+        edge_index, told, _ = make_road()
+        x, mask = torch.randn(12, 3, dtype=torch.double), torch.arange(12) != 4
+        kept = mask[edge_index].all(0)
+        expected = layer(x, edge_index[:, kept], **{key: part[kept] for key, part in told.items()})
+        told[name][~kept] = torch.nan
+        out = layer(x, edge_index, **told, mask=mask)
+        torch.testing.assert_close(out[mask], expected[mask])
+        out.square().sum().backward()
+        assert all(p.grad.isfinite().all() for p in layer.parameters())
 
 
 def test_a_column_of_lengths_is_one_for_each_edge_unless_it_is_one_for_each_window():
@@ -546,23 +553,24 @@ def test_directions_that_nobody_looks_at_may_be_unknown():
     torch.testing.assert_close(again, out)
 
 
-@every_path
-@pytest.mark.parametrize("learn_radius", [True, False])
-def test_what_is_told_of_edges_without_a_part_may_be_unknown(learn_radius, path):
-    layer = make_layer("attention", learn_radius, 2, path, pos_dim=2, edge_dim=3)
-    edge_index, told, _ = make_road()
-    x = torch.randn(12, 3, dtype=torch.double)
-    far = torch.inf if learn_radius else 900.0
-    more = torch.cat([edge_index, torch.tensor([[5, 5], [5, 6]])], dim=1)  # a loop, and one too far
-    unknown = {
-        name: torch.cat([part, torch.full((2, *part.shape[1:]), torch.nan).double()])
-        for name, part in told.items()
-    }
-    unknown["distance"][-2:] = torch.tensor([0.0, far])
-    out = layer(x, more, **unknown)
-    torch.testing.assert_close(out, layer(x, edge_index, **told))
-    out.square().sum().backward()
-    assert all(p.grad.isfinite().all() for p in layer.parameters())
+def test_what_is_told_of_edges_without_a_part_may_be_unknown():
+    for learn_radius, path in [(True, "sparse"), (False, "segments")]:
+        layer = make_layer("attention", learn_radius, 2, path, pos_dim=2, edge_dim=3)
+        edge_index, told, _ = make_road()
+        x = torch.randn(12, 3, dtype=torch.double)
+        far = torch.inf if learn_radius else 900.0
+        more = torch.cat(
+            [edge_index, torch.tensor([[5, 5], [5, 6]])], dim=1
+        )  # a loop, and one too far
+        unknown = {
+            name: torch.cat([part, torch.full((2, *part.shape[1:]), torch.nan).double()])
+            for name, part in told.items()
+        }
+        unknown["distance"][-2:] = torch.tensor([0.0, far])
+        out = layer(x, more, **unknown)
+        torch.testing.assert_close(out, layer(x, edge_index, **told))
+        out.square().sum().backward()
+        assert all(p.grad.isfinite().all() for p in layer.parameters())
 
 
 @every_path
@@ -624,9 +632,8 @@ def test_a_million_edges_take_memory_in_proportion_to_them():
     assert peaks[50_000] < 4 * 64 * 4  # four numbers per edge and channel: gathering takes more
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_edges_that_do_not_fit_are_refused():
+    for arguments, words in [
         ({}, r"'distance', or from one of 'pos' and 'offset' \(got none\)"),
         ({"edge_attr": DISTANCE}, r"\(got 'edge_attr'\). 'edge_attr' is never read as lengths"),
         (
@@ -652,21 +659,19 @@ def test_a_million_edges_take_memory_in_proportion_to_them():
         ({"distance": DISTANCE, "mask": torch.ones(4) > 0}, r"'mask' as booleans .*\(4,\)"),
         ({"distance": DISTANCE, "edge_index": EDGE_INDEX.T}, r"integers of shape \[2, E\]"),
         ({"distance": DISTANCE, "edge_index": EDGE_INDEX.float()}, "got torch.float32"),
-    ],
-)
-def test_edges_that_do_not_fit_are_refused(arguments, words):
-    with pytest.raises(ValueError, match=words):
-        make_layer()(torch.randn(5, 3).double(), **{"edge_index": EDGE_INDEX, **arguments})
+    ]:
+        with pytest.raises(ValueError, match=words):
+            make_layer()(torch.randn(5, 3).double(), **{"edge_index": EDGE_INDEX, **arguments})
 
 
-@pytest.mark.parametrize("shape", [None, (6,), (6, 1), (6, 3), (5, 2)])
-def test_attributes_of_another_width_are_refused(shape):
-    layer = make_layer("attention", edge_dim=2)
-    given = {} if shape is None else {"edge_attr": torch.rand(shape).double()}
-    found = "none" if shape is None else str(shape).replace("(", r"\(").replace(")", r"\)")
-    words = rf"'edge_attr' of shape \[\*, 6, 2\] \(got {found}\). Give lengths as 'distance'"
-    with pytest.raises(ValueError, match=words):
-        layer(torch.randn(5, 3).double(), EDGE_INDEX, distance=DISTANCE.double(), **given)
+def test_attributes_of_another_width_are_refused():
+    for shape in [None, (6, 1), (5, 2)]:
+        layer = make_layer("attention", edge_dim=2)
+        given = {} if shape is None else {"edge_attr": torch.rand(shape).double()}
+        found = "none" if shape is None else str(shape).replace("(", r"\(").replace(")", r"\)")
+        words = rf"'edge_attr' of shape \[\*, 6, 2\] \(got {found}\). Give lengths as 'distance'"
+        with pytest.raises(ValueError, match=words):
+            layer(torch.randn(5, 3).double(), EDGE_INDEX, distance=DISTANCE.double(), **given)
 
 
 @pytest.mark.parametrize(("row", "number"), [(0, -1), (1, 5)])
@@ -686,27 +691,23 @@ def pool_lengths(*lengths, **options):
     return make_layer(**options)(torch.ones(2, 3).double(), EDGES, distance=lengths)
 
 
-@pytest.mark.parametrize("other", [0.0, torch.inf, torch.nan])
-@pytest.mark.parametrize("loop", [0.0, 700.0])
-def test_lengths_that_were_scaled_to_one_are_refused(other, loop):
-    with pytest.raises(ValueError, match=r"= 800 \(got 0.7 as the longest\).*norm=False"):
-        pool_lengths(0.7, other, loop)
-    with pytest.raises(ValueError, match=r"'radius' = 100 \(got 1 as the longest\)"):
-        pool_lengths(1.0, other, loop, radius=100.0, learn_radius=False)
+def test_lengths_that_were_scaled_to_one_are_refused():
+    for other, loop in [(0.0, 700.0), (torch.inf, 0.0), (torch.nan, 0.0)]:
+        with pytest.raises(ValueError, match=r"= 800 \(got 0.7 as the longest\).*norm=False"):
+            pool_lengths(0.7, other, loop)
+        with pytest.raises(ValueError, match=r"'radius' = 100 \(got 1 as the longest\)"):
+            pool_lengths(1.0, other, loop, radius=100.0, learn_radius=False)
 
 
-@pytest.mark.parametrize(
-    ("lengths", "options"),
-    [
+def test_lengths_that_may_be_in_the_unit_of_the_radius_are_taken():
+    for lengths, options in [
         ((0.7, 1.1, 0.0), {}),
         ((0.0, 0.0, 0.0), {}),
         ((0.0, 0.0, 0.9), {}),
         ((0.7, 0.2, 0.0), {"radius": 99.0}),
         ((0.7, 0.2, 0.0), {"radius": [800.0, 99.0], "aggr": "attention", "heads": 2}),
-    ],
-)
-def test_lengths_that_may_be_in_the_unit_of_the_radius_are_taken(lengths, options):
-    assert pool_lengths(*lengths, **options).isfinite().all()
+    ]:
+        assert pool_lengths(*lengths, **options).isfinite().all()
 
 
 def test_a_length_between_nodes_of_two_sets_with_the_same_number_counts():
@@ -715,14 +716,14 @@ def test_a_length_between_nodes_of_two_sets_with_the_same_number_counts():
     assert make_layer()(x, EDGES, distance=lengths).isfinite().all()
 
 
-@pytest.mark.parametrize("dim", [1, 2, 3])
-def test_relative_positions_that_were_scaled_to_one_are_refused(dim):
-    x, corner = torch.ones(2, 3).double(), torch.ones(3, dim).double()
-    layer = make_layer()
-    with pytest.raises(ValueError, match=f"got {dim**0.5:.4g} as the longest"):
-        layer(x, EDGES, offset=corner)
-    layer(x, EDGES, offset=1.01 * corner)
-    layer(x, EDGES, offset=corner, distance=torch.tensor([1.01, 0.5, 0.0]).double())
+def test_relative_positions_that_were_scaled_to_one_are_refused():
+    for dim in [1, 3]:
+        x, corner = torch.ones(2, 3).double(), torch.ones(3, dim).double()
+        layer = make_layer()
+        with pytest.raises(ValueError, match=f"got {dim**0.5:.4g} as the longest"):
+            layer(x, EDGES, offset=corner)
+        layer(x, EDGES, offset=1.01 * corner)
+        layer(x, EDGES, offset=corner, distance=torch.tensor([1.01, 0.5, 0.0]).double())
 
 
 def test_lengths_are_not_read_in_transforms_and_without_data():
@@ -748,7 +749,7 @@ def test_on_a_gpu_lengths_are_read_in_the_first_forward_pass_only():
     layer(x, edges, distance=distance)
 
 
-@every_radius
+@every_aggregation
 def test_more_edges_than_pairs_of_nodes_are_summed(aggr, learn_radius, heads, path):
     layer = make_layer(aggr, learn_radius, heads, path)
     x = torch.randn(3, 3, dtype=torch.double, requires_grad=True)
@@ -759,7 +760,7 @@ def test_more_edges_than_pairs_of_nodes_are_summed(aggr, learn_radius, heads, pa
     out.sum().backward()
 
 
-@every_radius
+@every_aggregation
 def test_an_absent_node_may_be_anywhere(aggr, learn_radius, heads, path):
     direction = {"pos_dim": 2} if aggr == "attention" else {}
     layer = make_layer(aggr, learn_radius, heads, path, **direction)

@@ -95,15 +95,15 @@ def test_lengths_that_a_transform_scaled_are_refused(transform):
         make_layer(radius=300.0, max_radius=600.0)(data.x, data.edge_index, **{name: told})
 
 
-@pytest.mark.parametrize("name", ["distance", "offset", "edge_attr"])
-def test_nothing_is_told_of_edges_whose_order_a_sparse_adjacency_chooses(name):
-    data = make_data()
-    matrix = to_torch_csr_tensor(data.edge_index.flip(0), data.edge_attr, (30, 30))
-    words = rf"as values of the sparse adjacency, .* \(got 'pos' and '{name}'\)"
-    if name == "edge_attr":
-        words = words.replace("'pos' and 'edge_attr'", "'edge_attr' and 'pos'")
-    with pytest.raises(ValueError, match=words):
-        make_layer()(data.x, matrix, pos=data.pos, **{name: torch.rand(data.num_edges, 2)})
+def test_nothing_is_told_of_edges_whose_order_a_sparse_adjacency_chooses():
+    for name in ["distance", "offset", "edge_attr"]:
+        data = make_data()
+        matrix = to_torch_csr_tensor(data.edge_index.flip(0), data.edge_attr, (30, 30))
+        words = rf"as values of the sparse adjacency, .* \(got 'pos' and '{name}'\)"
+        if name == "edge_attr":
+            words = words.replace("'pos' and 'edge_attr'", "'edge_attr' and 'pos'")
+        with pytest.raises(ValueError, match=words):
+            make_layer()(data.x, matrix, pos=data.pos, **{name: torch.rand(data.num_edges, 2)})
 
 
 @every_sum
@@ -368,9 +368,15 @@ def test_exports_to_onnx_with_the_same_numbers(aggr, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "dtype"), [("sparse", torch.bfloat16), ("segments", torch.float16)]
+    ("aggr", "path", "dtype"),
+    [
+        ("mean", "sparse", torch.bfloat16),
+        ("attention", "sparse", torch.bfloat16),
+        ("attention", "segments", torch.float16),
+        ("max", "segments", torch.float16),
+        ("inverse_distance", "segments", torch.bfloat16),
+    ],
 )
-@every_aggregation
 def test_autocast_stays_near_single_precision(aggr, path, dtype):
     layer, data = make_layer(aggr, path=path), make_data()
     exact = layer(data.x, data.edge_index, distance=data.edge_attr)

@@ -93,26 +93,23 @@ def test_coverage_is_the_share_of_the_truth_inside():
     assert errors.coverage(made()) is None
 
 
-@pytest.mark.parametrize(
-    ("target", "unit", "names"),
-    [
+def test_dense_traffic_is_slow_or_more_than_usual():
+    for target, unit, names in [
         ("speed", "", ("congested", "free flow")),
         ("v", "km/h", ("congested", "free flow")),
         ("flow", "veh/h", ("busy", "calm")),
-    ],
-)
-def test_dense_traffic_is_slow_or_more_than_usual(target, unit, names):
-    scores = made()
-    train = np.tile(np.arange(1.0, 101.0)[:, None], (1, N))  # whose 85th percentile is 85
-    train[:, 1] = np.nan
-    state = errors.traffic_state(scores, train, target, unit)
-    assert state.names == names
-    expected = scores.truth < 63.75 if names[0] == "congested" else scores.truth > 85
-    np.testing.assert_array_equal(state.dense[..., [0, 2]], expected[..., [0, 2]])
-    assert not state.dense[..., 1].any()  # nothing is known of its free flow
-    kept = state.dense & ~np.isnan(scores.truth)
-    own = [abs(error) for place, error in cells(scores) if kept[place]]
-    assert errors.mae(scores, NETWORK, kept) == pytest.approx(np.mean(own))
+    ]:
+        scores = made()
+        train = np.tile(np.arange(1.0, 101.0)[:, None], (1, N))  # whose 85th percentile is 85
+        train[:, 1] = np.nan
+        state = errors.traffic_state(scores, train, target, unit)
+        assert state.names == names
+        expected = scores.truth < 63.75 if names[0] == "congested" else scores.truth > 85
+        np.testing.assert_array_equal(state.dense[..., [0, 2]], expected[..., [0, 2]])
+        assert not state.dense[..., 1].any()  # nothing is known of its free flow
+        kept = state.dense & ~np.isnan(scores.truth)
+        own = [abs(error) for place, error in cells(scores) if kept[place]]
+        assert errors.mae(scores, NETWORK, kept) == pytest.approx(np.mean(own))
 
 
 def test_a_gain_is_the_share_of_the_rival_that_is_saved():
