@@ -1,4 +1,4 @@
-"""A stream of the default network that is kept in a file, reading by reading, for measurements."""
+"""A stream that is kept in a file, reading by reading, for measurements."""
 
 import io
 import tempfile
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import summary
+from benchmarks.workload import Size, make_network
 from data_prep.simulate import simulate
 from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster
@@ -15,6 +16,7 @@ from socialgraph.graph import RadiusGraph
 from socialgraph.nn import SocialGraphNet
 from socialgraph.stream import StoredStream, StoreReader, StreamingForecaster, StreamStore
 from socialgraph.stream.lines import ReadingTable
+from socialgraph.stream.memory import Kind
 from socialgraph.stream.screen import Screen
 from socialgraph.stream.tables import csv_rows
 
@@ -25,16 +27,20 @@ _DEGREES = 1 / 111_320  # of latitude in a metre
 _BEFORE = 15  # readings before those that are measured, so that the file drops old ones
 
 
-def make_stream(nodes: int) -> StreamingForecaster:
-    """The default network with random weights, on so many detectors that it was not trained on."""
+def make_stream(nodes: int, memory: Kind = "window") -> StreamingForecaster:
+    """A network with random weights, on so many detectors that it was not trained on.
+
+    The default network with a window, the plain one of configs/model/attention.yaml with a state.
+    """
     series = simulate(num_detectors=40, days=3)
     data = TrafficDataModule(
         series.select(["speed"], series.vdids), windows=Windows(12, 12), graph=RadiusGraph(1200.0)
     )
     data.setup("fit")
-    forecaster = Forecaster(SocialGraphNet())
+    plain = make_network("shared", Size(len(series.vdids), max_radius=1200.0))
+    forecaster = Forecaster(SocialGraphNet() if memory == "window" else plain)
     forecaster.adopt(data)
-    stream = StreamingForecaster(forecaster)
+    stream = StreamingForecaster(forecaster, memory=memory)
     stream.set_detectors(*strangers(nodes))
     return stream
 
@@ -46,12 +52,13 @@ def strangers(nodes: int) -> tuple[list[str], np.ndarray, np.ndarray]:
     return [f"N{k}" for k in range(nodes)], 25 + row, 121 + column
 
 
-def measure_kept(nodes: int, repeats: int, keep_minutes: int = 60) -> dict:
+def measure_kept(nodes: int, repeats: int, memory: Kind = "window", keep_minutes: int = 60) -> dict:
     """Seconds of each part of a reading: its line, the forecast, the file, and rows of CSV.
 
-    The file keeps an hour, so that old rows are dropped while it is measured.
+    ``longest`` is the reading that took most, such as one that writes a state. The file keeps an
+    hour, so that old rows are dropped while it is measured.
     """
-    stream, rng = make_stream(nodes), np.random.default_rng(0)
+    stream, rng = make_stream(nodes, memory), np.random.default_rng(0)
     begin = np.datetime64("2024-01-01T00:00:00", "s")
     parts: dict[str, list[float]] = {"line": [], "forecast": [], "file": [], "csv": []}
     with tempfile.TemporaryDirectory() as folder:
@@ -68,10 +75,11 @@ def measure_kept(nodes: int, repeats: int, keep_minutes: int = 60) -> dict:
         size = path.stat().st_size
     total = np.sum([parts[name] for name in ("line", "forecast", "file")], axis=0).tolist()
     return {
-        "way": "kept",
+        "way": f"kept {memory}",
         "nodes": nodes,
         **{name: summary(seconds) for name, seconds in parts.items()},
         "total": summary(total),
+        "longest": max(total),
         "kib_per_reading": size / 1024 / (keep_minutes / 5 + 1),
         "peak_memory_mib": _peak_mib(),
     }

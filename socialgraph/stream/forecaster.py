@@ -127,6 +127,8 @@ class StreamingForecaster:
         places = ((spec.lat, self.spec.lat), (spec.lon, self.spec.lon))
         moved = not all(np.array_equal(*both, equal_nan=True) for both in places)
         if moved or spec.vdids != self.vdids:
+            self.backend.attend()
+            self.memory.catch_up()
             self._follow(spec, held=self.vdids)
 
     def _spec_of(self, vdids: Any, lat: Any, lon: Any) -> DataSpec:

@@ -1,0 +1,115 @@
+"""Does a carried state forecast better than the last window, and how should it be trained?
+
+``python -m benchmarks.stream_accuracy --config configs/metr_la_week.yaml`` trains the plain network
+on windows, as ever, and with the state that is carried from window to window
+(``data.windows.carry_state``), and the default network on windows. The test windows of each are
+forecast as ``test`` does, by a stream that reads the last window, and by one that carries the state
+since the beginning of the validation part.
+"""
+
+import argparse
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.accuracy import load_datamodule, measure_errors, run_model
+from benchmarks.environment import result_path, write_result
+from socialgraph.data import TrafficDataModule
+from socialgraph.forecaster import Forecaster, load
+from socialgraph.stream import StreamingForecaster
+
+__all__ = ["TRAININGS", "main", "stream_error"]
+
+_CARRY = "--data.windows.carry_state=true"
+# Model of a training, and its further words.
+TRAININGS: dict[str, tuple[str, list[str]]] = {
+    "plain, on windows": ("attention", []),
+    "plain, with its state": ("attention", [_CARRY]),
+    "default, on windows": ("stacked", []),
+}
+
+
+def stream_error(
+    forecaster: Forecaster, data: TrafficDataModule, memory: str, **options: object
+) -> dict:
+    """Mean absolute errors of a stream over the test windows, which are set up.
+
+    Args:
+        forecaster: a trained one.
+        data: its data; the stream begins with the validation part.
+        memory: as of :class:`socialgraph.stream.StreamingForecaster`.
+        options: further ones of it.
+
+    Returns:
+        ``mae`` of the first target over all steps, and ``by_day`` its sums and counts by the UTC
+        day of issue.
+    """
+    stream = StreamingForecaster(forecaster, memory=memory, **options)
+    window, series = data.windows.window, data.series
+    scored = set((data.starts["test"] + window - 1).tolist())
+    days: dict[str, np.ndarray] = {}
+    for step in range(int(data.starts["val"][0]), max(scored) + 1):
+        forecast = stream.update(series.timestamps[step], series.values[step])
+        if step not in scored:
+            continue
+        truth = series.values[step + 1 : step + 1 + data.windows.horizon, :, 0]
+        apart = np.abs(np.asarray(forecast)[..., 0] - truth)
+        day = str(series.timestamps[step].astype("datetime64[D]"))
+        sums = np.array([np.nansum(apart, dtype=float), np.isfinite(apart).sum()])
+        days[day] = days.get(day, np.zeros(2)) + sums
+    total, count = sum(days.values())
+    return {"mae": total / count, "by_day": {day: sums.tolist() for day, sums in days.items()}}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run from the command line."""
+    args = _parse(argv)
+    output = args.output or result_path(f"stream_accuracy_{args.config.stem}", args.quick)
+    data = load_datamodule(args.config, args.data)
+    configuration = {**vars(args), "profile": args.config.stem}
+    results = []
+    for seed, training in itertools.product(args.seeds, args.trainings):
+        results.append(_run(args, data, training, seed))
+        print({name: results[-1][name] for name in ("training", "seed", "mae")}, flush=True)
+        write_result(output, "stream_accuracy", configuration, results)
+
+
+def _run(args: argparse.Namespace, data: TrafficDataModule, training: str, seed: int) -> dict:
+    """Train once, and score the network in every way that it can be used."""
+    model, words = TRAININGS[training]
+    options = [f"--trainer.max_epochs={args.epochs}", f"--data.windows.stride={args.stride}"]
+    options += ["--trainer.limit_train_batches=2"] if args.quick else []
+    options += [f"--data.series={args.data}"] if args.data else []
+    folder = Path(args.runs) / args.config.stem / training.replace(", ", "_").replace(" ", "_")
+    folder.mkdir(parents=True, exist_ok=True)
+    run = run_model(args.config, seed, model, folder, [*options, *words])
+    checkpoint = folder / model / f"seed_{seed}" / "checkpoints" / "best.ckpt"
+    forecaster = load(checkpoint)
+    test = measure_errors(load(checkpoint), data, checkpoint.with_suffix(".windows.json"))
+    target = data.spec.targets[0]
+    mae = {"windows": test["targets"][target]["mae_all"]}
+    mae["window stream"] = stream_error(forecaster, data, "window")["mae"]
+    if forecaster.network.steps:
+        mae["state stream"] = stream_error(forecaster, data, "state")["mae"]
+    kept = ("parameters", "fit_seconds", "epoch_seconds")
+    return {"training": training, "seed": seed, "mae": mae, **{name: run[name] for name in kept}}
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks.stream_accuracy", description=__doc__)
+    add = parser.add_argument
+    add("--config", type=Path, required=True, help="profile with trainer and data")
+    add("--data", help="another HDF5 file than the profile's")
+    add("--trainings", nargs="+", default=list(TRAININGS), choices=list(TRAININGS))
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    add("--epochs", type=int, default=10)
+    add("--stride", type=int, default=3, help="steps between two training windows")
+    add("--runs", default="runs/stream_accuracy", help="folder of the trainings")
+    add("--output", type=Path, help="JSON file to write")
+    add("--quick", action="store_true", help="two batches a training: does it run?")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()
