@@ -59,7 +59,8 @@ def stream_error(
         sums = np.array([np.nansum(apart, dtype=float), np.isfinite(apart).sum()])
         days[day] = days.get(day, np.zeros(2)) + sums
     total, count = sum(days.values())
-    return {"mae": total / count, "by_day": {day: sums.tolist() for day, sums in days.items()}}
+    by_day = {day: sums.tolist() for day, sums in days.items()}
+    return {"mae": float(total / count), "by_day": by_day}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -108,7 +109,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--runs", default="runs/stream_accuracy", help="folder of the trainings")
     add("--output", type=Path, help="JSON file to write")
     add("--quick", action="store_true", help="two batches a training: does it run?")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.epochs = 1 if args.quick else args.epochs
+    return args
 
 
 if __name__ == "__main__":
