@@ -9,6 +9,7 @@ since the beginning of the validation part.
 
 import argparse
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ import numpy as np
 from benchmarks.accuracy import load_datamodule, measure_errors, run_model
 from benchmarks.environment import result_path, write_result
 from socialgraph.data import TrafficDataModule
-from socialgraph.forecaster import Forecaster, load
+from socialgraph.forecaster import load
+from socialgraph.series import TrafficSeries
 from socialgraph.stream import StreamingForecaster
 
 __all__ = ["TRAININGS", "main", "stream_error"]
@@ -31,30 +33,30 @@ TRAININGS: dict[str, tuple[str, list[str]]] = {
 
 
 def stream_error(
-    forecaster: Forecaster, data: TrafficDataModule, memory: str, **options: object
+    stream: StreamingForecaster, series: TrafficSeries, first: int, scored: Sequence[int]
 ) -> dict:
-    """Mean absolute errors of a stream over the test windows, which are set up.
+    """Mean absolute errors of a stream, of the first target over all steps of its horizon.
 
     Args:
-        forecaster: a trained one.
-        data: its data; the stream begins with the validation part.
-        memory: as of :class:`socialgraph.stream.StreamingForecaster`.
-        options: further ones of it.
+        stream: at its start.
+        series: what it reads, with its targets first.
+        first: step with which it begins.
+        scored: steps after whose readings its forecast counts; at others none is made, unless the
+            stream carries a state.
 
     Returns:
-        ``mae`` of the first target over all steps, and ``by_day`` its sums and counts by the UTC
-        day of issue.
+        ``mae``, and ``by_day`` its sums and counts by the UTC day of issue.
     """
-    stream = StreamingForecaster(forecaster, memory=memory, **options)
-    window, series = data.windows.window, data.series
-    scored = set((data.starts["test"] + window - 1).tolist())
+    forecast, wanted = stream.backend.forecast, set(scored)
+    empty = {"forecast": np.zeros((0, 0, 0))}
     days: dict[str, np.ndarray] = {}
-    for step in range(int(data.starts["val"][0]), max(scored) + 1):
-        forecast = stream.update(series.timestamps[step], series.values[step])
-        if step not in scored:
+    for step in range(first, max(wanted) + 1):
+        stream.backend.forecast = forecast if step in wanted else lambda *_: empty
+        told = stream.update(series.timestamps[step], series.values[step])
+        if step not in wanted:
             continue
-        truth = series.values[step + 1 : step + 1 + data.windows.horizon, :, 0]
-        apart = np.abs(np.asarray(forecast)[..., 0] - truth)
+        truth = series.values[step + 1 : step + 1 + stream.spec.horizon, :, 0]
+        apart = np.abs(np.asarray(told)[: len(truth), :, 0] - truth)
         day = str(series.timestamps[step].astype("datetime64[D]"))
         sums = np.array([np.nansum(apart, dtype=float), np.isfinite(apart).sum()])
         days[day] = days.get(day, np.zeros(2)) + sums
@@ -90,9 +92,11 @@ def _run(args: argparse.Namespace, data: TrafficDataModule, training: str, seed:
     test = measure_errors(load(checkpoint), data, checkpoint.with_suffix(".windows.json"))
     target = data.spec.targets[0]
     mae = {"windows": test["targets"][target]["mae_all"]}
-    mae["window stream"] = stream_error(forecaster, data, "window")["mae"]
-    if forecaster.network.steps:
-        mae["state stream"] = stream_error(forecaster, data, "state")["mae"]
+    scored = (data.starts["test"] + data.windows.window - 1).tolist()
+    for memory in ("window", "state") if forecaster.network.steps else ("window",):
+        stream = StreamingForecaster(forecaster, memory=memory)
+        errors = stream_error(stream, data.series, int(data.starts["val"][0]), scored)
+        mae[f"{memory} stream"] = errors["mae"]
     kept = ("parameters", "fit_seconds", "epoch_seconds")
     return {"training": training, "seed": seed, "mae": mae, **{name: run[name] for name in kept}}
 

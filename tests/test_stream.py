@@ -277,19 +277,50 @@ def test_relabelling_of_detectors_changes_no_forecast(checkpoint, series):
     torch.testing.assert_close(forecast, follow(stream, series, [10])[:, order])
 
 
-@pytest.mark.parametrize("memory", KINDS)
-def test_a_saved_state_goes_on_with_the_same_numbers(checkpoint, series, tmp_path, memory):
+# A state is written at the start and after 13 readings, those since are read again.
+@pytest.mark.parametrize(
+    ("memory", "steps"), [("window", 10), ("state", 10), ("state", 13), ("state", 15)]
+)
+def test_a_saved_state_goes_on_with_the_same_numbers(checkpoint, series, tmp_path, memory, steps):
     stream = make_stream(checkpoint, memory=memory)
     with StreamStore(tmp_path / "state.db") as store:
         stored = StoredStream(stream, store)
-        for step in range(10):
+        for step in range(steps):
             stored.read(series.timestamps[step], series.values[step])
     restored = make_stream(checkpoint, memory=memory)
     with StreamStore(tmp_path / "state.db") as store:
         StoredStream(restored, store)
-    assert restored.time == series.timestamps[9]
-    expected = follow(stream, series, range(10, 14))
-    assert torch.equal(follow(restored, series, range(10, 14)), expected)
+    assert restored.time == series.timestamps[steps - 1]
+    rows = [5, 0, 2]
+    for each in (stream, restored):
+        each.set_detectors([series.vdids[row] for row in rows], series.lat[rows], series.lon[rows])
+    expected = follow(stream, series, range(steps, steps + 4), rows)
+    assert torch.equal(follow(restored, series, range(steps, steps + 4), rows), expected)
+
+
+@pytest.mark.parametrize("part", ["network.step", "outputs"])
+def test_a_state_outlasts_forecasts_that_fail_again_and_again(checkpoint, series, tmp_path, part):
+    expected = follow(make_stream(checkpoint), series, range(16))
+    stream = make_stream(checkpoint)
+    owner = stream.forecaster.network if "." in part else stream.forecaster
+    name = part.rpartition(".")[2]
+    right = getattr(owner, name)
+
+    def wrong(*_, **__):
+        raise RuntimeError("out of memory")
+
+    with StreamStore(tmp_path / "state.db") as store:
+        stored = StoredStream(stream, store)
+        for step in range(16):
+            setattr(owner, name, wrong)
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match="out of memory"):
+                    stored.read(series.timestamps[step], series.values[step])
+            setattr(owner, name, right)
+            assert stored.read(series.timestamps[step], series.values[step]) == "read"
+        with StoreReader(tmp_path / "state.db") as reader:
+            told = reader.forecast(series.timestamps[15]).values["speed"]
+    np.testing.assert_array_equal(told, expected[..., 0].T)
 
 
 def test_a_state_of_other_weights_is_refused_and_a_window_is_not(checkpoint, series):
