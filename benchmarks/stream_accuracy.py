@@ -82,6 +82,7 @@ def _run(args: argparse.Namespace, data: TrafficDataModule, training: str, seed:
     """Train once, and score the network in every way that it can be used."""
     model, words = TRAININGS[training]
     options = [f"--trainer.max_epochs={args.epochs}", f"--data.windows.stride={args.stride}"]
+    options += [f"--data.loading.batch_size={args.batch_size}"]
     options += ["--trainer.limit_train_batches=2"] if args.quick else []
     options += [f"--data.series={args.data}"] if args.data else []
     folder = Path(args.runs) / args.config.stem / training.replace(", ", "_").replace(" ", "_")
@@ -108,8 +109,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--data", help="another HDF5 file than the profile's")
     add("--trainings", nargs="+", default=list(TRAININGS), choices=list(TRAININGS))
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    add("--epochs", type=int, default=10)
-    add("--stride", type=int, default=3, help="steps between two training windows")
+    add("--epochs", type=int, default=8)
+    add("--stride", type=int, default=4, help="steps between two training windows")
+    add("--batch_size", type=int, default=4, help="windows of a batch, small for few windows")
     add("--runs", default="runs/stream_accuracy", help="folder of the trainings")
     add("--output", type=Path, help="JSON file to write")
     add("--quick", action="store_true", help="two batches a training: does it run?")

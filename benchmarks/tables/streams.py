@@ -21,7 +21,8 @@ def stream_accuracy(report: dict) -> str:
     heads = ["model", "test, windows", *_WAYS[1:], "seeds", "s an epoch"]
     note = (
         f"MAE of {configuration['profile']} over all steps, mean [range] over the seeds; "
-        f"{configuration['epochs']} epochs of every {configuration['stride']}th window. "
+        f"{configuration['epochs']} epochs of every {configuration['stride']}th window in batches "
+        f"of {configuration['batch_size']}. "
         f"{measured_on(report)}"
     )
     return markdown_table(heads, rows) + "\n\n" + note
