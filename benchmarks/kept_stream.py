@@ -1,5 +1,12 @@
-"""A stream that is kept in a file, reading by reading, for measurements."""
+"""What does a reading cost all told, in a stream that is kept in a file?
 
+``python -m benchmarks.kept_stream`` follows simulated readings, with the default network and a
+window of 12, and with the state of the plain one: the line read, the forecast, the transaction of
+the file, and the rows of a CSV, each reading alone; their total is without the CSV, which is an
+option.
+"""
+
+import argparse
 import io
 import tempfile
 import time
@@ -7,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure import summary
+from benchmarks.environment import result_path, write_result
+from benchmarks.measure import isolated, summary
 from benchmarks.workload import Size, make_network
 from data_prep.simulate import simulate
 from socialgraph.data import TrafficDataModule, Windows
@@ -16,11 +24,11 @@ from socialgraph.graph import RadiusGraph
 from socialgraph.nn import SocialGraphNet
 from socialgraph.stream import StoredStream, StoreReader, StreamingForecaster, StreamStore
 from socialgraph.stream.lines import ReadingTable
-from socialgraph.stream.memory import Kind
+from socialgraph.stream.memory import KINDS, Kind
 from socialgraph.stream.screen import Screen
 from socialgraph.stream.tables import csv_rows
 
-__all__ = ["SPACING", "make_stream", "measure_kept", "strangers"]
+__all__ = ["SPACING", "main", "make_stream", "measure_kept", "strangers"]
 
 SPACING = 550.0  # metres between two neighbours of the square lattice: 12 within 1.2 km
 _DEGREES = 1 / 111_320  # of latitude in a metre
@@ -75,7 +83,7 @@ def measure_kept(nodes: int, repeats: int, memory: Kind = "window", keep_minutes
         size = path.stat().st_size
     total = np.sum([parts[name] for name in ("line", "forecast", "file")], axis=0).tolist()
     return {
-        "way": f"kept {memory}",
+        "memory": memory,
         "nodes": nodes,
         **{name: summary(seconds) for name, seconds in parts.items()},
         "total": summary(total),
@@ -128,3 +136,33 @@ def _timed(stream: StreamingForecaster) -> list[float]:
 
     stream.update = run
     return seconds
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run from the command line."""
+    args = _parse(argv)
+    results = []
+    for nodes in args.nodes:
+        for memory in KINDS:
+            results.append(isolated(measure_kept, nodes, args.repeats, memory))
+            total = results[-1]["total"]["median"]
+            print(f"{nodes}, {memory}: {1e3 * total:.1f} ms", flush=True)
+            write_result(args.output, "kept_stream", vars(args), results)
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks.kept_stream", description=__doc__)
+    add = parser.add_argument
+    add("--nodes", type=int, nargs="+", default=[207, 2000, 8600], help="detectors")
+    add("--repeats", type=int, default=39, help="readings, of which every 13th writes the state")
+    add("--output", type=Path, help="JSON file to write")
+    add("--quick", action="store_true", help="small, two readings")
+    args = parser.parse_args(argv)
+    if args.quick:
+        args.nodes, args.repeats = [5, 10], 2
+    args.output = args.output or result_path("kept_stream_cpu", args.quick)
+    return args
+
+
+if __name__ == "__main__":
+    main()

@@ -2,9 +2,9 @@
 
 import statistics
 
-from benchmarks.tables.cells import listed, markdown_table, measured_on
+from benchmarks.tables.cells import listed, markdown_table, measured_on, milliseconds
 
-__all__ = ["profile_drift", "stream_accuracy"]
+__all__ = ["kept_stream", "profile_drift", "stream_accuracy"]
 
 _WAYS = ("windows", "window stream", "state stream")
 
@@ -46,6 +46,27 @@ def profile_drift(report: dict) -> str:
         f"from there; one reading in {configuration['every']} is scored. {measured_on(report)}"
     )
     return markdown_table(["half-life", "MAE", "change", *years], rows) + "\n\n" + note
+
+
+def kept_stream(report: dict) -> str:
+    """What ``socialgraph stream`` takes for a reading, in its parts."""
+    names = {"line": "its line", "forecast": "forecast", "file": "file", "total": "**all told**"}
+    names |= {"csv": "and as CSV"}
+    rows = [
+        [
+            f"{entry['nodes']:,}",
+            entry["memory"],
+            *(milliseconds(entry[name], 1) for name in names),
+            f"{1e3 * entry['longest']:,.0f}",
+            f"{entry['kib_per_reading']:,.0f}",
+            f"{entry['peak_memory_mib']:,.0f}",
+        ]
+        for entry in report["results"]
+    ]
+    heads = ["detectors", "way", *(f"{text}, ms" for text in names.values())]
+    heads += ["longest, ms", "disk, KiB a reading", "peak MiB"]
+    note = f"Median [quartiles] of {report['configuration']['repeats']} readings. "
+    return markdown_table(heads, rows) + "\n\n" + note + measured_on(report)
 
 
 def _mean_and_range(values: list[float]) -> str:

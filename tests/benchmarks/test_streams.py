@@ -6,10 +6,20 @@ import sys
 
 import pytest
 
+from benchmarks import kept_stream
 from benchmarks.tables import TABLES
 from data_prep.simulate import simulate
 from socialgraph.schema import write
 from tests.conftest import ROOT
+
+
+@pytest.mark.slow
+def test_a_reading_is_measured_in_its_parts_with_both_memories(tmp_path):
+    kept_stream.main(["--quick", "--output", str(tmp_path / "r.json")])
+    report = json.loads((tmp_path / "r.json").read_text())
+    found = [(entry["nodes"], entry["memory"]) for entry in report["results"]]
+    assert found == [(5, "window"), (5, "state"), (10, "window"), (10, "state")]
+    assert TABLES["kept_stream"](report).count("| 10 | ") == 2
 
 
 def run(script, result, *words):
