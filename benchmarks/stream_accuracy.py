@@ -9,13 +9,15 @@ since the beginning of the validation part.
 
 import argparse
 import itertools
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.accuracy import load_datamodule, measure_errors, run_model
-from benchmarks.environment import result_path, write_result
+from benchmarks.accuracy import load_datamodule, measure_errors
+from benchmarks.environment import ROOT, result_path, write_result
+from socialgraph.cli import main as command_line
 from socialgraph.data import TrafficDataModule
 from socialgraph.forecaster import load
 from socialgraph.series import TrafficSeries
@@ -81,25 +83,34 @@ def main(argv: list[str] | None = None) -> None:
 def _run(args: argparse.Namespace, data: TrafficDataModule, training: str, seed: int) -> dict:
     """Train once, and score the network in every way that it can be used."""
     model, words = TRAININGS[training]
-    options = [f"--trainer.max_epochs={args.epochs}", f"--data.windows.stride={args.stride}"]
-    options += [f"--data.loading.batch_size={args.batch_size}"]
-    options += ["--trainer.limit_train_batches=2"] if args.quick else []
-    options += [f"--data.series={args.data}"] if args.data else []
     folder = Path(args.runs) / args.config.stem / training.replace(", ", "_").replace(" ", "_")
-    folder.mkdir(parents=True, exist_ok=True)
-    run = run_model(args.config, seed, model, folder, [*options, *words])
-    checkpoint = folder / model / f"seed_{seed}" / "checkpoints" / "best.ckpt"
+    words = [
+        *("fit", f"--config={args.config}"),
+        f"--model={ROOT / 'configs' / 'model' / f'{model}.yaml'}",
+        *(f"--seed_everything={seed}", f"--data.loading.seed={seed}"),
+        *(f"--data.windows.stride={args.stride}", f"--data.loading.batch_size={args.batch_size}"),
+        f"--trainer.max_epochs={args.epochs}",
+        f"--trainer.logger.init_args.save_dir={folder}",
+        f"--trainer.logger.init_args.version=seed_{seed}",
+        *("--trainer.enable_progress_bar=false", "--overwrite", *words),
+    ]
+    words += ["--trainer.limit_train_batches=2"] if args.quick else []
+    words += [f"--data.series={args.data}"] if args.data else []
+    start = time.perf_counter()
+    command_line(words)
+    seconds = time.perf_counter() - start
+    checkpoint = folder / "default" / f"seed_{seed}" / "checkpoints" / "best.ckpt"
     forecaster = load(checkpoint)
     test = measure_errors(load(checkpoint), data, checkpoint.with_suffix(".windows.json"))
-    target = data.spec.targets[0]
-    mae = {"windows": test["targets"][target]["mae_all"]}
+    mae = {"windows": test["targets"][data.spec.targets[0]]["mae_all"]}
     scored = (data.starts["test"] + data.windows.window - 1).tolist()
     for memory in ("window", "state") if forecaster.network.steps else ("window",):
         stream = StreamingForecaster(forecaster, memory=memory)
         errors = stream_error(stream, data.series, int(data.starts["val"][0]), scored)
         mae[f"{memory} stream"] = errors["mae"]
-    kept = ("parameters", "fit_seconds", "epoch_seconds")
-    return {"training": training, "seed": seed, "mae": mae, **{name: run[name] for name in kept}}
+    parameters = sum(p.numel() for p in forecaster.network.parameters())
+    run = {"parameters": parameters, "fit_seconds": seconds, "epochs": args.epochs}
+    return {"training": training, "seed": seed, "mae": mae, **run}
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -42,7 +42,7 @@ def test_streams_are_scored_on_the_test_windows_and_by_half_life(tmp_path):
     assert mae["window stream"] == pytest.approx(mae["windows"], rel=1e-6)
     assert mae["state stream"] != pytest.approx(mae["windows"], rel=1e-6)
     assert "| default, on windows |" in table
-    checkpoint = next(tmp_path.glob("**/stacked/seed_0/checkpoints/best.ckpt"))
+    checkpoint = next(tmp_path.glob("**/default_on_windows/**/best.ckpt"))
     results, table = run(
         *("profile_drift", tmp_path / "b.json", "--data", data, "--checkpoint", checkpoint),
         *("--half_lives", 1, "--every", 7),
