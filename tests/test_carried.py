@@ -12,11 +12,19 @@ import socialgraph
 from socialgraph.carried import CarriedState
 from socialgraph.cli import main
 from socialgraph.data import Loading, TrafficDataModule, Windows
+from socialgraph.forecaster import Forecaster
 from socialgraph.graph import RadiusGraph
 from socialgraph.schema import write
 from socialgraph.stream import StreamingForecaster
 from tests.conftest import ROOT, make_series
-from tests.test_forecaster import KilledError, Losses, StopBefore, make_forecaster, make_trainer
+from tests.test_forecaster import (
+    KilledError,
+    Losses,
+    Persistence,
+    StopBefore,
+    make_forecaster,
+    make_trainer,
+)
 
 WINDOW, HORIZON = 6, 3
 
@@ -168,8 +176,9 @@ def test_a_test_scores_what_a_stream_with_the_state_forecasts(tmp_path):
     write(tmp_path / "data.h5", series)
     small = "--model.network.init_args.encoder.init_args.hidden_channels=8"
     command(tmp_path, "fit", small, "--data.windows.carry_state=true")
-    forecaster = socialgraph.load(tmp_path / "checkpoints" / "best.ckpt")
-    errors = {}
+    best = tmp_path / "checkpoints" / "best.ckpt"
+    assert torch.load(best)["carried"] is None  # at the end of an epoch nothing is carried on
+    forecaster, errors = socialgraph.load(best), {}
     for carry_state in (False, True):
         data = TrafficDataModule(
             *(series, ["speed", "flow"], ["speed"]),
@@ -198,6 +207,15 @@ def test_a_network_without_a_state_is_refused_before_it_trains(tmp_path, capsys)
     said = capsys.readouterr().err
     assert "for 'carry_state' (got a SocialGraphNet with a SumEncoder, which does not)" in said
     assert not list(tmp_path.glob("**/*.ckpt"))
+
+
+def test_a_network_without_a_state_is_tested_on_each_window_alone(tmp_path):
+    errors = []
+    for carry_state in (True, False):
+        forecaster = Forecaster(Persistence(num_targets=1))
+        make_trainer(tmp_path).test(forecaster, make_data(carry_state=carry_state), verbose=False)
+        errors.append(float(forecaster.test_errors["mae_all"]))
+    assert errors[0] == pytest.approx(errors[1], rel=1e-6)
 
 
 def test_a_foreign_network_is_refused_too():

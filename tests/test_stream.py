@@ -3,10 +3,12 @@
 import dataclasses
 import io
 import re
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from time import sleep
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -805,7 +807,7 @@ def test_a_table_as_parquet_is_written_in_the_end_of_all_that_was_read(
 
 
 @pytest.mark.slow
-def test_a_day_of_2000_detectors_is_followed_in_memory_that_does_not_grow(checkpoint, tmp_path):
+def test_a_day_of_2000_detectors_is_followed_in_flat_memory_until_ctrl_c(checkpoint, tmp_path):
     ids = [f"N{k}" for k in range(2000)]
     places = [f"{v},{25 + 0.003 * (k // 45)},{121 + 0.003 * (k % 45)}" for k, v in enumerate(ids)]
     (tmp_path / "d.csv").write_text("\n".join(["vdid,lat,lon", *places]) + "\n")
@@ -816,8 +818,10 @@ def test_a_day_of_2000_detectors_is_followed_in_memory_that_does_not_grow(checkp
     )  # fmt: skip
     words[words.index("state")] = "window"
     process = subprocess.Popen(
-        words, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        words, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # In the background of a script it is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     process.stdin.write(",".join(["timestamp", *(f"{vdid}:speed" for vdid in ids)]) + "\n")
     memory, size = [], []
     for step in range(288):
@@ -828,8 +832,15 @@ def test_a_day_of_2000_detectors_is_followed_in_memory_that_does_not_grow(checkp
             memory.append(int(found.read().split()[1]) * 4096 / 2**20)
         path = tmp_path / "state.db"
         size.append(path.stat().st_size / 2**20 if path.exists() else 0)
+    with StoreReader(tmp_path / "state.db") as reader:
+        while reader.get("counts") != {"read": 288}:
+            assert process.poll() is None
+            sleep(0.05)
+    process.send_signal(signal.SIGINT)
     said = process.communicate()[1]
-    assert "Lines read: 288." in said
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in said
     assert memory[-1] < memory[100] + 10  # MiB; lines wait in a pipe of a few
     assert size[-1] < 1.2 * size[100]
     with StoreReader(tmp_path / "state.db") as reader:

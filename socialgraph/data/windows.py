@@ -26,7 +26,8 @@ class Windows:
             series, ``"test"`` for every window of the test part.
         carry_state: let each window begin where another ended, and carry the state of the encoder
             from one to the next without gradients, in training, validation and test
-            (:mod:`socialgraph.data.tracks`); for networks whose encoder carries one.
+            (:mod:`socialgraph.data.tracks`); a network whose encoder carries none cannot be trained
+            so, and is tested on each window alone.
 
     Raises:
         ValueError: if a number is below 1, or with ``carry_state`` the stride does not divide the
