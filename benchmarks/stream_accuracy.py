@@ -47,11 +47,11 @@ def stream_error(
             stream carries a state.
 
     Returns:
-        ``mae``, and ``by_day`` its sums and counts by the UTC day of issue.
+        ``mae``, and ``by_month`` its sums and counts by the UTC month of issue.
     """
     forecast, wanted = stream.backend.forecast, set(scored)
     empty = {"forecast": np.zeros((0, 0, 0))}
-    days: dict[str, np.ndarray] = {}
+    months: dict[str, np.ndarray] = {}
     for step in range(first, max(wanted) + 1):
         stream.backend.forecast = forecast if step in wanted else lambda *_: empty
         told = stream.update(series.timestamps[step], series.values[step])
@@ -59,12 +59,12 @@ def stream_error(
             continue
         truth = series.values[step + 1 : step + 1 + stream.spec.horizon, :, 0]
         apart = np.abs(np.asarray(told)[: len(truth), :, 0] - truth)
-        day = str(series.timestamps[step].astype("datetime64[D]"))
+        month = str(series.timestamps[step].astype("datetime64[M]"))
         sums = np.array([np.nansum(apart, dtype=float), np.isfinite(apart).sum()])
-        days[day] = days.get(day, np.zeros(2)) + sums
-    total, count = sum(days.values())
-    by_day = {day: sums.tolist() for day, sums in days.items()}
-    return {"mae": float(total / count), "by_day": by_day}
+        months[month] = months.get(month, np.zeros(2)) + sums
+    total, count = sum(months.values())
+    by_month = {month: sums.tolist() for month, sums in months.items()}
+    return {"mae": float(total / count), "by_month": by_month}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -31,7 +31,7 @@ def stream_accuracy(report: dict) -> str:
 def profile_drift(report: dict) -> str:
     """MAE of a stream by half-life of its usual day, and by year if there are some."""
     results, configuration = report["results"], report["configuration"]
-    years = sorted({day[:4] for day in results[0]["by_day"]})
+    years = sorted({month[:4] for month in results[0]["by_month"]})
     years = years if len(years) > 1 else []
     rows = []
     for entry in results:
@@ -76,7 +76,7 @@ def _mean_and_range(values: list[float]) -> str:
 
 
 def _mae_of(entry: dict, year: str) -> float:
-    own = [sums for day, sums in entry["by_day"].items() if day.startswith(year)]
+    own = [sums for month, sums in entry["by_month"].items() if month.startswith(year)]
     return sum(total for total, _ in own) / sum(count for _, count in own)
 
 

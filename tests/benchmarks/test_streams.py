@@ -49,6 +49,6 @@ def test_streams_are_scored_on_the_test_windows_and_by_half_life(tmp_path):
     )
     assert [entry["half_life_days"] for entry in results] == [None, 1]
     assert results[0]["mae"] != results[1]["mae"]
-    counts = [[count for _, count in entry["by_day"].values()] for entry in results]
+    counts = [[count for _, count in entry["by_month"].values()] for entry in results]
     assert counts[0] == counts[1]
     assert "| 1 days |" in table
