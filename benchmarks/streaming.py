@@ -2,9 +2,7 @@
 
 ``python -m benchmarks.streaming`` takes, in turn, a step of the network from its state and its
 forward pass over the last windows of several lengths, on simulated detectors, without gradients.
-The state that a step carries is reported with it. Then, for ``socialgraph stream`` with the default
-network and a window of 12: its line read, the forecast, the transaction of its file, and the rows
-of a CSV, each reading alone; their total is without the CSV, which is an option.
+The state that a step carries is reported with it.
 """
 
 import argparse
@@ -15,8 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.environment import result_path, write_result
-from benchmarks.kept_stream import measure_kept
-from benchmarks.measure import interleaved_seconds, isolated, summary
+from benchmarks.measure import interleaved_seconds, summary
 from benchmarks.workload import Size, make_batch, make_forward, make_network
 
 __all__ = ["main", "measure"]
@@ -53,8 +50,6 @@ def main(argv: list[str] | None = None) -> None:
         results += measure(size, args.windows, args.repeats, args.device)
         for entry in results[-1 - len(args.windows) :]:
             print(f"{nodes} {entry['way']}: {1e3 * entry['seconds']['median']:.1f} ms", flush=True)
-        results.append(isolated(measure_kept, nodes, args.repeats))
-        print(f"{nodes} kept: {1e3 * results[-1]['total']['median']:.1f} ms", flush=True)
         write_result(args.output, "streaming", vars(args), results)
 
 

@@ -13,6 +13,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
 from socialgraph.calibration import Calibration, begin_calibration
+from socialgraph.carried import CarriedState
 from socialgraph.checkpoint import (
     check_entries,
     check_resumable,
@@ -148,6 +149,8 @@ class Forecaster(pl.LightningModule):
         self.graph: GraphBuilder | None = None
         self.attributes: Tensor | None = None  # of the given detectors, scaled
         self.node: Tensor | None = None  # places of the given detectors among the trained ones
+        # Of training, and of validation and test, by whether it trains.
+        self._carried = {True: CarriedState(), False: CarriedState()}
         self._step_mean = StepMean()
         self._stopped = StoppedTraining()  # what is left to take up of the one that goes on
         self._total_steps: float | None = None
@@ -206,9 +209,18 @@ class Forecaster(pl.LightningModule):
             ValueError: if the network gives another number of values than the objective wants.
             socialgraph.finite.NotFiniteError: if one is NaN or infinite.
         """
-        prediction = self.decode(self.network(**self.inputs(batch)), weight)
+        prediction = self.decode(self._run(batch), weight)
         check_finite(prediction, "forecast", batch, self.scaler)
         return prediction
+
+    def _run(self, batch: dict) -> Tensor:
+        """What the network gives for a batch in real units."""
+        inputs = self.inputs(batch)
+        # In a test, networks that carry no state (rivals, say) read each window alone.
+        carries = self.training or getattr(self.network, "steps", False)
+        if "goes_on" not in batch or not carries:
+            return self.network(**inputs)
+        return self._carried[self.training].forecast(self.network, inputs, batch["goes_on"])
 
     def outputs(self, prediction: Tensor) -> dict[str, Tensor]:
         """What is told of predictions ``[..., F, W]`` in real units.
@@ -424,6 +436,7 @@ class Forecaster(pl.LightningModule):
         checkpoint["total_steps"] = self._total_steps
         checkpoint["step_mean"] = self._step_mean.state(self.named_parameters())
         checkpoint["random_state"] = random_state()
+        checkpoint["carried"] = self._carried[True].entries()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Take network, objective and specification from a checkpoint, before its weights.
@@ -490,6 +503,7 @@ class Forecaster(pl.LightningModule):
         """Begin to measure time, and tell if a prolonged training changes the learning rate."""
         self._epoch_start = time.perf_counter()  # a training that goes on may begin in mid-epoch
         self._step_mean.restore(self._stopped.step_mean, self.named_parameters())
+        self._carried[True].restore(self.network, self._stopped.carried)
         for logger in self.trainer.loggers:
             if isinstance(logger, MetricsLogger):
                 logger.begin(self.trainer.global_step)
@@ -504,6 +518,11 @@ class Forecaster(pl.LightningModule):
         """After loading, go on with the random numbers where the saved training stood."""
         self._stopped.restore_random(self.trainer.world_size)
         self._stopped = StoppedTraining()
+
+    def on_train_batch_end(self, outputs: object, batch: dict, batch_idx: int) -> None:
+        """Forget the state that is carried, at the end of an epoch."""
+        if self.trainer.is_last_batch:
+            self._carried[True] = CarriedState()
 
     def on_train_epoch_end(self) -> None:
         """Log the wall time of the epoch, its validation included, and each learned radius."""

@@ -26,11 +26,14 @@ class StoppedTraining:
             (:meth:`socialgraph.step_mean.StepMean.state`).
         random_state: what :func:`random_state` gave.
         planned_steps: over which its learning rate was laid.
+        carried: state of the network inside an epoch
+            (:meth:`socialgraph.carried.CarriedState.entries`).
     """
 
     step_mean: dict | None = None
     random_state: dict | None = None
     planned_steps: float | None = None
+    carried: dict | None = None
 
     @classmethod
     def of(cls, checkpoint: dict, world_size: int) -> "StoppedTraining":
@@ -45,7 +48,8 @@ class StoppedTraining:
                 "The checkpoint was written inside a step of several batches, and several "
                 "processes cannot go on there. Take one between two steps, or one process."
             )
-        return cls(step_mean, checkpoint.get("random_state"), checkpoint.get("total_steps"))
+        others = (checkpoint.get(name) for name in ("random_state", "total_steps", "carried"))
+        return cls(step_mean, *others)
 
     def restore_random(self, world_size: int) -> None:
         """Go on with the random numbers, in a training of one process."""

@@ -119,6 +119,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/optimizer.py": (set(), {"torch"}),
     "socialgraph/objective.py": ({"socialgraph.losses", "socialgraph.recipe"}, {"torch"}),
     "socialgraph/table.py": ({"socialgraph.spec"}, {"torch"}),
+    "socialgraph/carried.py": ({"socialgraph.nn"}, {"torch"}),
     "socialgraph/averaging.py": (set(), {"torch", "pytorch_lightning"}),
     "socialgraph/runtime.py": (
         {
@@ -207,6 +208,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/forecaster.py": (
         {
             "socialgraph.calibration",
+            "socialgraph.carried",
             "socialgraph.checkpoint",
             "socialgraph.checkpoint_io",
             "socialgraph.checks",

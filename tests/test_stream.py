@@ -3,10 +3,12 @@
 import dataclasses
 import io
 import re
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from time import sleep
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -277,19 +279,50 @@ def test_relabelling_of_detectors_changes_no_forecast(checkpoint, series):
     torch.testing.assert_close(forecast, follow(stream, series, [10])[:, order])
 
 
-@pytest.mark.parametrize("memory", KINDS)
-def test_a_saved_state_goes_on_with_the_same_numbers(checkpoint, series, tmp_path, memory):
+# A state is written at the start and after 13 readings, those since are read again.
+@pytest.mark.parametrize(
+    ("memory", "steps"), [("window", 10), ("state", 10), ("state", 13), ("state", 15)]
+)
+def test_a_saved_state_goes_on_with_the_same_numbers(checkpoint, series, tmp_path, memory, steps):
     stream = make_stream(checkpoint, memory=memory)
     with StreamStore(tmp_path / "state.db") as store:
         stored = StoredStream(stream, store)
-        for step in range(10):
+        for step in range(steps):
             stored.read(series.timestamps[step], series.values[step])
     restored = make_stream(checkpoint, memory=memory)
     with StreamStore(tmp_path / "state.db") as store:
         StoredStream(restored, store)
-    assert restored.time == series.timestamps[9]
-    expected = follow(stream, series, range(10, 14))
-    assert torch.equal(follow(restored, series, range(10, 14)), expected)
+    assert restored.time == series.timestamps[steps - 1]
+    rows = [5, 0, 2]
+    for each in (stream, restored):
+        each.set_detectors([series.vdids[row] for row in rows], series.lat[rows], series.lon[rows])
+    expected = follow(stream, series, range(steps, steps + 4), rows)
+    assert torch.equal(follow(restored, series, range(steps, steps + 4), rows), expected)
+
+
+@pytest.mark.parametrize("part", ["network.step", "outputs"])
+def test_a_state_outlasts_forecasts_that_fail_again_and_again(checkpoint, series, tmp_path, part):
+    expected = follow(make_stream(checkpoint), series, range(16))
+    stream = make_stream(checkpoint)
+    owner = stream.forecaster.network if "." in part else stream.forecaster
+    name = part.rpartition(".")[2]
+    right = getattr(owner, name)
+
+    def wrong(*_, **__):
+        raise RuntimeError("out of memory")
+
+    with StreamStore(tmp_path / "state.db") as store:
+        stored = StoredStream(stream, store)
+        for step in range(16):
+            setattr(owner, name, wrong)
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match="out of memory"):
+                    stored.read(series.timestamps[step], series.values[step])
+            setattr(owner, name, right)
+            assert stored.read(series.timestamps[step], series.values[step]) == "read"
+        with StoreReader(tmp_path / "state.db") as reader:
+            told = reader.forecast(series.timestamps[15]).values["speed"]
+    np.testing.assert_array_equal(told, expected[..., 0].T)
 
 
 def test_a_state_of_other_weights_is_refused_and_a_window_is_not(checkpoint, series):
@@ -775,7 +808,7 @@ def test_a_table_as_parquet_is_written_in_the_end_of_all_that_was_read(
 
 
 @pytest.mark.slow
-def test_a_day_of_2000_detectors_is_followed_in_memory_that_does_not_grow(checkpoint, tmp_path):
+def test_a_day_of_2000_detectors_is_followed_in_flat_memory_until_ctrl_c(checkpoint, tmp_path):
     ids = [f"N{k}" for k in range(2000)]
     places = [f"{v},{25 + 0.003 * (k // 45)},{121 + 0.003 * (k % 45)}" for k, v in enumerate(ids)]
     (tmp_path / "d.csv").write_text("\n".join(["vdid,lat,lon", *places]) + "\n")
@@ -786,8 +819,10 @@ def test_a_day_of_2000_detectors_is_followed_in_memory_that_does_not_grow(checkp
     )  # fmt: skip
     words[words.index("state")] = "window"
     process = subprocess.Popen(
-        words, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        words, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # In the background of a script it is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     process.stdin.write(",".join(["timestamp", *(f"{vdid}:speed" for vdid in ids)]) + "\n")
     memory, size = [], []
     for step in range(288):
@@ -798,8 +833,15 @@ def test_a_day_of_2000_detectors_is_followed_in_memory_that_does_not_grow(checkp
             memory.append(int(found.read().split()[1]) * 4096 / 2**20)
         path = tmp_path / "state.db"
         size.append(path.stat().st_size / 2**20 if path.exists() else 0)
+    with StoreReader(tmp_path / "state.db") as reader:
+        while reader.get("counts") != {"read": 288}:
+            assert process.poll() is None
+            sleep(0.05)
+    process.send_signal(signal.SIGINT)
     said = process.communicate()[1]
-    assert "Lines read: 288." in said
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in said
     assert memory[-1] < memory[100] + 10  # MiB; lines wait in a pipe of a few
     assert size[-1] < 1.2 * size[100]
     with StoreReader(tmp_path / "state.db") as reader:

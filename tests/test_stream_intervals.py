@@ -49,7 +49,7 @@ def test_a_stream_tells_the_alarms_of_a_watch_on_its_intervals(trained):
     told = follow(stream, series, -DAY)
     assert (told[..., -1] == told[:, :1, :, -1]).all()  # at each step
     forecaster = socialgraph.load(path)
-    watch = make_watch(forecaster, torch.from_numpy(stream.watch.edge_index), 0.05)
+    watch = make_watch(forecaster, torch.from_numpy(stream.telling.watch.edge_index), 0.05)
     plain = StreamingForecaster(forecaster)
     for k, own in zip(range(len(series.values) - DAY, len(series.values)), told, strict=True):
         forecast = plain.update(series.timestamps[k], series.values[k]).numpy()
@@ -87,9 +87,9 @@ def test_a_stream_with_both_goes_on_from_its_state_with_other_detectors(trained)
     follow(first, series, -100, -40)
     second.restore(first.state())
     np.testing.assert_array_equal(follow(second, series, -40), expected[60:])
-    spec, told = second.spec, len(second.watch.indicators.told)
+    spec, told = second.spec, len(second.telling.watch.indicators.told)
     second.set_detectors(spec.vdids, spec.lat + 0.01, spec.lon)  # moved, and still the same
-    assert len(second.watch.indicators.told) == told > 1
+    assert len(second.telling.watch.indicators.told) == told > 1
     second.set_detectors([*spec.vdids[3:], "new"], [*spec.lat[3:], 25.01], [*spec.lon[3:], 121.5])
     time = series.timestamps[-1] + spec.step
     told = second.update(time, np.full((4, 1), np.nan, np.float32)).numpy()
@@ -109,8 +109,8 @@ def test_both_can_be_turned_on_for_a_stream_that_runs(trained):
     told = follow(both, series, -40)
     np.testing.assert_array_equal(told[..., 0], follow(plain, series, -40)[..., 0])
     both.restore(plain.state())  # back to where there are none
-    np.testing.assert_equal(both.intervals.state(), fresh.intervals.state())
-    np.testing.assert_equal(both.watch.state(), fresh.watch.state())
+    np.testing.assert_equal(both.telling.intervals.state(), fresh.telling.intervals.state())
+    np.testing.assert_equal(both.telling.watch.state(), fresh.telling.watch.state())
 
 
 def test_what_follows_drift_starts_anew_with_another_horizon():

@@ -27,6 +27,7 @@ from benchmarks.tables.feeds import feed_samples, feeds
 from benchmarks.tables.intervals import alarms, calibration
 from benchmarks.tables.layers import encoder, pooling, streaming
 from benchmarks.tables.service import service
+from benchmarks.tables.streams import kept_stream, profile_drift, stream_accuracy
 
 __all__ = ["TABLES"]
 
@@ -51,6 +52,7 @@ TABLES: dict[str, Callable[[dict], str]] = {
         ),
         *(batch_size, pooling, encoder, streaming, hostile, mutation),
         *(feed_samples, feeds, service, backtest),
+        *(stream_accuracy, profile_drift, kept_stream),
         *(alarms, calibration),
     )
 }

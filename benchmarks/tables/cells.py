@@ -17,7 +17,8 @@ __all__ = [
 
 def markdown_table(heads: list[str], rows: list[list]) -> str:
     """Rows under their heads; columns of words to the left, of numbers to the right."""
-    numeric = [head not in ("model", "package", "form", "data", "way") for head in heads]
+    words = ("model", "package", "form", "data", "way", "half-life")
+    numeric = [head not in words for head in heads]
     lines = [heads, ["---:" if right else "---" for right in numeric], *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 

@@ -100,10 +100,10 @@ def _gains(shapes: list[dict[str, dict]]) -> str:
 
 def streaming(report: dict) -> str:
     """Milliseconds per reading, from a state and over windows."""
-    rows, kept = [], {}
+    rows = []
     for nodes in dict.fromkeys(entry["nodes"] for entry in report["results"]):
         own = {e["way"]: e for e in report["results"] if e["nodes"] == nodes}
-        step, kept[nodes] = own.pop("step"), own.pop("kept", None)
+        step = own.pop("step")
         row = [f"{nodes:,}", milliseconds(step["seconds"], 1), f"{step['state_mib']:,.1f}"]
         for entry in own.values():
             row += [milliseconds(entry["seconds"], 1), ratio(entry["seconds"], step["seconds"])]
@@ -119,27 +119,7 @@ def streaming(report: dict) -> str:
         f"{measured_on(report)}"
     )
     heads = ["detectors", "step, ms", "state, MiB", *windows]
-    tables = [markdown_table(heads, rows), note]
-    if any(kept.values()):
-        tables.insert(1, _kept_table({nodes: own for nodes, own in kept.items() if own}))
-    return "\n\n".join(tables)
-
-
-def _kept_table(kept: dict[int, dict]) -> str:
-    """What ``socialgraph stream`` takes for a reading, in its parts."""
-    names = {"line": "its line", "forecast": "forecast", "file": "file", "total": "**all told**"}
-    names |= {"csv": "and as CSV"}
-    rows = [
-        [
-            f"{nodes:,}",
-            *(milliseconds(own[name], 1) for name in names),
-            f"{own['kib_per_reading']:,.0f}",
-            f"{own['peak_memory_mib']:,.0f}",
-        ]
-        for nodes, own in kept.items()
-    ]
-    heads = ["detectors, kept", *(f"{text}, ms" for text in names.values())]
-    return markdown_table([*heads, "disk, KiB a reading", "peak MiB"], rows)
+    return markdown_table(heads, rows) + "\n\n" + note
 
 
 def _pooling_row(

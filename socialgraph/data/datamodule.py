@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -19,6 +19,7 @@ from socialgraph.data.latest import latest_window
 from socialgraph.data.loading import Loading, ResumableLoader, ordered_loader, training_loader
 from socialgraph.data.setting import setting_of
 from socialgraph.data.split import Split, as_split
+from socialgraph.data.tracks import ordered_tracks, training_tracks
 from socialgraph.data.windows import WindowCollator, Windows, window_starts
 from socialgraph.graph import GraphBuilder, RadiusGraph
 from socialgraph.profile import ProfileSums
@@ -214,7 +215,7 @@ class TrafficDataModule(pl.LightningDataModule):
         """
         if not self.trainer.training or not state["given"]:
             return
-        now = self._batches()
+        now, state = self._batches(), {"carry_state": False} | state  # of an earlier version
         before = {name: state[name] for name in now}
         if before != now:
             raise ValueError(
@@ -227,6 +228,7 @@ class TrafficDataModule(pl.LightningDataModule):
         return {
             "batch_size": self.loading.batch_size,
             "stride": self.windows.stride,
+            "carry_state": self.windows.carry_state,
             "seed": self.loading.seed,
             "processes": self._world()[0],
             "accumulate_grad_batches": self.trainer.accumulate_grad_batches,
@@ -249,7 +251,10 @@ class TrafficDataModule(pl.LightningDataModule):
         collator = copy.copy(self.collator)
         if self.trainer is not None and self.trainer.lightning_module.wants_profile:
             collator.usual = self.usual
-        self._training = training_loader(starts, collator, self.loading, self._world())
+        loader = training_loader
+        if self.windows.carry_state:
+            loader = partial(training_tracks, window=self.windows.window)
+        self._training = loader(starts, collator, self.loading, self._world())
         self._training.resume_at, self._resume_at = self._resume_at, 0
         return self._training
 
@@ -265,9 +270,19 @@ class TrafficDataModule(pl.LightningDataModule):
         return self._ordered("test")
 
     def predict_dataloader(self) -> DataLoader:
-        """Loader of what ``windows.predict_on`` names."""
+        """Loader of what ``windows.predict_on`` names.
+
+        Raises:
+            ValueError: if the latest window is to go on from a state, of which it alone has none.
+        """
         if self.windows.predict_on == "test":
             return self.test_dataloader()
+        if self.windows.carry_state:
+            raise ValueError(
+                "The latest window alone has no state before it to go on from ('carry_state'). "
+                "Follow the readings with 'socialgraph stream --memory state', or set "
+                "data.windows.carry_state to false to forecast from the window alone."
+            )
         return ordered_loader([0], self._latest(), self.loading, self._world())
 
     def _read(self) -> tuple[TrafficSeries, int]:
@@ -341,7 +356,10 @@ class TrafficDataModule(pl.LightningDataModule):
         return self._collate(torch.from_numpy(values), times)
 
     def _ordered(self, part: str) -> DataLoader:
-        return ordered_loader(self._part(part).tolist(), self.collator, self.loading, self._world())
+        loader = ordered_loader
+        if self.windows.carry_state:
+            loader = partial(ordered_tracks, window=self.windows.window)
+        return loader(self._part(part).tolist(), self.collator, self.loading, self._world())
 
     def _part(self, name: str) -> np.ndarray:
         starts = self.starts[name]

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
-__all__ = ["Loading", "ordered_loader", "training_loader"]
+__all__ = ["Loading", "ResumableLoader", "loader_options", "ordered_loader", "training_loader"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def training_loader(
     sampler = _ShuffledPart(starts, *world, seed=loading.seed)
     again = partial(_collate_again, collate)
     windows = _Windows(starts)
-    return ResumableLoader(windows, collate_fn=again, sampler=sampler, **_options(loading))
+    return ResumableLoader(windows, collate_fn=again, sampler=sampler, **loader_options(loading))
 
 
 def ordered_loader(
@@ -70,7 +70,7 @@ def ordered_loader(
     sampler = _OrderedPart(starts, *world)
     if not len(sampler.part):
         sampler.part, collate = range(1), partial(_collate_none, collate)
-    return DataLoader(starts, collate_fn=collate, sampler=sampler, **_options(loading))
+    return DataLoader(starts, collate_fn=collate, sampler=sampler, **loader_options(loading))
 
 
 class ResumableLoader(DataLoader):
@@ -157,7 +157,8 @@ def _collate_none(collate: Callable, starts: list[int]) -> dict:
     return {**batch, "target_mask": nothing, "issued": never}
 
 
-def _options(loading: Loading) -> dict:
+def loader_options(loading: Loading) -> dict:
+    """What a loader of PyTorch is told."""
     return {
         "batch_size": loading.batch_size,
         "num_workers": loading.num_workers,

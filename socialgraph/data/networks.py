@@ -102,6 +102,11 @@ class NetworksDataModule(pl.LightningDataModule):
             raise ValueError("Expected one network or more (got none).")
         if batches_per_epoch is not None and batches_per_epoch < 1:
             raise ValueError(f"Expected 'batches_per_epoch' above 0 (got {batches_per_epoch}).")
+        if windows.carry_state:
+            raise ValueError(
+                "Expected one series with 'carry_state', as its batches follow one another (got "
+                f"{len(self.networks)} networks). Leave it out of 'data.windows'."
+            )
         self.windows, self.split, self.graph = windows, as_split(split), graph
         self.loading, self.scale_by = loading, scale_by
         self.batches_per_epoch = batches_per_epoch

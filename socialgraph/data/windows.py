@@ -24,15 +24,21 @@ class Windows:
         stride: steps between two training windows; validation and test use all.
         predict_on: what ``predict`` forecasts: ``"latest"`` for the steps after the end of the
             series, ``"test"`` for every window of the test part.
+        carry_state: let each window begin where another ended, and carry the state of the encoder
+            from one to the next without gradients, in training, validation and test
+            (:mod:`socialgraph.data.tracks`); a network whose encoder carries none cannot be trained
+            so, and is tested on each window alone.
 
     Raises:
-        ValueError: if a number is below 1.
+        ValueError: if a number is below 1, or with ``carry_state`` the stride does not divide the
+            window.
     """
 
     window: int = 12
     horizon: int = 12
     stride: int = 1
     predict_on: Literal["latest", "test"] = "latest"
+    carry_state: bool = False
 
     def __post_init__(self) -> None:
         for name in ("window", "horizon", "stride"):
@@ -41,6 +47,11 @@ class Windows:
         if self.predict_on not in ("latest", "test"):
             raise ValueError(
                 f"Expected 'predict_on' as 'latest' or 'test' (got {self.predict_on!r})."
+            )
+        if self.carry_state and self.window % self.stride:
+            raise ValueError(
+                "Expected a 'stride' that divides 'window' with 'carry_state', so that windows "
+                f"follow one another (got {self.stride} and {self.window})."
             )
 
     @property

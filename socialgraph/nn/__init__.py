@@ -15,8 +15,9 @@ from socialgraph.nn.inputs import (
     Readings,
     Setting,
 )
-from socialgraph.nn.network import NetworkState, SocialGraphNet
+from socialgraph.nn.network import SocialGraphNet
 from socialgraph.nn.pooling import SocialPooling
+from socialgraph.nn.state import NetworkState
 
 __all__ = [
     "Attributes",

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from socialgraph.nn.block import SocialBlock
 from socialgraph.nn.embedding import NodeEmbedding
-from socialgraph.nn.encoder import EncoderState, XLSTMEncoder
+from socialgraph.nn.encoder import XLSTMEncoder
 from socialgraph.nn.encoders import LinearEncoder, SumEncoder
 from socialgraph.nn.head import RegressionHead
 from socialgraph.nn.inputs import Clock, Mask, Profile, Readings, last_observed
@@ -24,9 +23,10 @@ from socialgraph.nn.sizes import (
     keep_sizes,
     make_part,
 )
+from socialgraph.nn.state import NetworkState
 from socialgraph.recipe import recorded
 
-__all__ = ["NetworkState", "SocialGraphNet"]
+__all__ = ["SocialGraphNet"]
 
 _PATCHES = partial(
     XLSTMEncoder, hidden_channels=16, num_blocks=1, slstm_at=(), out_channels=64, patch=3
@@ -34,18 +34,6 @@ _PATCHES = partial(
 _ENCODER = partial(SumEncoder, encoders=(_PATCHES, LinearEncoder))
 _BLOCK = partial(SocialBlock, hidden_channels=256)
 _GRAPH = ("edge_index", "distance", "offset", "edge_attr")
-
-
-class NetworkState(NamedTuple):
-    """What a network remembers of a stream of readings.
-
-    Args:
-        encoder: state of the encoder, one row per detector.
-        last: last observed scaled readings :math:`(N, F)`, NaN before the first.
-    """
-
-    encoder: EncoderState
-    last: Tensor
 
 
 class SocialGraphNet(nn.Module):
@@ -68,8 +56,9 @@ class SocialGraphNet(nn.Module):
     unit deviation) on the way in and out. Sizes that are left out are told later, by
     :meth:`build`.
 
-    A network whose encoder has ``start`` and ``step`` follows a stream reading by reading at a cost
-    that does not grow with the history, with the forecasts that ``forward`` gives for all of it.
+    A network whose encoder has ``start`` and goes on from a state, ``encoder(x, state, out)``,
+    follows a stream reading by reading, with the forecasts that ``forward`` gives for all of the
+    history, at a cost that does not grow with it: :meth:`start` and :meth:`step`.
 
     Args:
         in_channels: features per reading; None (and no other size) to build the network later.
@@ -252,8 +241,8 @@ class SocialGraphNet(nn.Module):
         last = last_observed(batch["features"], batch["mask"])
         return self._decode(state.unflatten(0, told["step"].shape[:2]), told, last, batch)
 
-    def start(self, num_nodes: int) -> NetworkState:
-        """State of detectors before their first reading.
+    def start(self, rows: int) -> NetworkState:
+        """State before the first reading, of so many rows: detectors, times streams.
 
         Raises:
             RuntimeError: if the network has no sizes yet, or it carries no state (:attr:`steps`).
@@ -265,32 +254,35 @@ class SocialGraphNet(nn.Module):
                 f"patch = {getattr(self.encoder, 'patch', 1)}, mask_silent = {self.mask_silent}). "
                 "Give 'forward' the last window."
             )
-        last = self.last_weight.new_full((num_nodes, self.in_channels), torch.nan)
-        return NetworkState(self.encoder.start(num_nodes), last.detach())
+        last = self.last_weight.new_full((rows, self.in_channels), torch.nan)
+        return NetworkState(self.encoder.start(rows), last.detach())
 
     def step(
         self, state: NetworkState, out: NetworkState | None = None, **batch: Tensor
     ) -> tuple[Tensor, NetworkState]:
-        """Forecast after one more reading of every detector.
+        """Forecast after more readings of every detector, one step or some.
 
         Args:
-            state: what was before.
-            out: a state of as many detectors, in whose memory the encoder's is returned; without
+            state: what was before, the detectors of a window next to each other.
+            out: a state of as many rows, in whose memory the encoder's is returned; without
                 gradients.
-            batch: as in ``forward``, one window of one step; a reading that is missing still lets
-                time pass.
+            batch: as in ``forward``, with windows of any length; a reading that is missing still
+                lets time pass.
 
         Returns:
-            Scaled forecasts ``[1, P, N, F]``, and the state after the reading.
+            Scaled forecasts ``[B, P, N, F]`` of the steps after the windows, and the state there.
 
         Raises:
             ValueError, RuntimeError: as ``forward`` does.
         """
         self._check(batch)
         told = self._read(batch)
-        own, encoder = self.encoder.step(told["step"][0, :, 0], state.encoder, out and out.encoder)
-        last = torch.where(batch["mask"][0, 0], batch["features"][0, 0], state.last)
-        return self._decode(own[None], told, last[None], batch), NetworkState(encoder, last)
+        rows = told["step"].shape[:2]
+        h, encoder = self.encoder(told["step"].flatten(0, 1), state.encoder, out and out.encoder)
+        last = last_observed(batch["features"], batch["mask"]).flatten(0, 1)
+        last = torch.where(last.isnan(), state.last, last)
+        forecast = self._decode(h.unflatten(0, rows), told, last.unflatten(0, rows), batch)
+        return forecast, NetworkState(encoder, last)
 
     def check_batch(self, positions_xy: Tensor | None, vdids: Sequence[str]) -> None:
         """Refuse positions that pooling cannot work with, once before a batch is read.
@@ -321,7 +313,7 @@ class SocialGraphNet(nn.Module):
     @property
     def steps(self) -> bool:
         """Whether it can follow a stream from a state that its encoder carries."""
-        carries = hasattr(self.encoder, "step") and getattr(self.encoder, "patch", 1) == 1
+        carries = hasattr(self.encoder, "start") and getattr(self.encoder, "patch", 1) == 1
         return carries and not self.mask_silent  # a step does not tell who was silent before
 
     @property

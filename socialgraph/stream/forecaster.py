@@ -1,16 +1,15 @@
 """Forecasts that follow a stream of readings, at a cost that does not grow with the history."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from socialgraph.adaptive import AdaptiveIntervals
 from socialgraph.runtime import RuntimeForecaster
 from socialgraph.spec import DataSpec
 from socialgraph.stream.memory import KINDS, Kept, Kind, Memory, WindowMemory
+from socialgraph.stream.telling import Telling
 from socialgraph.stream.with_onnx import OnnxBackend
-from socialgraph.table import column_names
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,11 +83,8 @@ class StreamingForecaster:
         self.profile = None
         if profile_half_life is not None:
             self.kept["profile"] = self.profile = self.backend.learning_profile(profile_half_life)
-        self.intervals = self.watch = None
-        if adapt:
-            self.kept["intervals"] = self.intervals = _intervals_of(forecaster)
-        if alarm_rate is not None:
-            self.kept["alarms"] = self.watch = self.backend.alarm_watch(alarm_rate)
+        self.telling = Telling(forecaster, self.backend, adapt, alarm_rate)
+        self.kept |= self.telling.kept()
         self._follow(self.trained_on, held=[])
 
     @property
@@ -99,9 +95,7 @@ class StreamingForecaster:
     @property
     def columns(self) -> list[str]:
         """Names of what is forecast ``[C]``, the last axis of a forecast."""
-        levels = self.forecaster.levels
-        names = [name for target in self.spec.targets for name in column_names(target, levels)]
-        return names if self.watch is None else [*names, "alarm"]
+        return self.telling.columns
 
     def set_detectors(
         self,
@@ -127,6 +121,8 @@ class StreamingForecaster:
         places = ((spec.lat, self.spec.lat), (spec.lon, self.spec.lon))
         moved = not all(np.array_equal(*both, equal_nan=True) for both in places)
         if moved or spec.vdids != self.vdids:
+            self.backend.attend()
+            self.memory.catch_up()
             self._follow(spec, held=self.vdids)
 
     def _spec_of(self, vdids: Any, lat: Any, lon: Any) -> DataSpec:
@@ -185,7 +181,7 @@ class StreamingForecaster:
         forecast = self.memory.forecast(time)
         if self.profile is not None:
             self.profile.learn(time, readings)
-        return self._told(time, forecast, readings)
+        return self.telling.tell(time, forecast, readings)
 
     def state(self) -> dict[str, Any]:
         """What it remembers: arrays and plain values by name.
@@ -219,37 +215,13 @@ class StreamingForecaster:
                 kept.restore(own)
         self.time = None if state["time"] is None else np.datetime64(state["time"])
 
-    def _told(
-        self,
-        time: np.datetime64,
-        forecast: "Mapping[str, np.ndarray | Tensor]",
-        readings: np.ndarray,
-    ) -> "np.ndarray | Tensor":
-        """``[P, N, C]``, with intervals that follow drift and alarms, if they are asked for."""
-        if self.intervals is None and self.watch is None:
-            return _by_column(forecast)
-        arrays = {n: np.asarray(p.cpu() if hasattr(p, "cpu") else p) for n, p in forecast.items()}
-        if self.intervals is not None:
-            targets = readings[:, : arrays["forecast"].shape[-1]]
-            arrays["quantiles"] = self.intervals.update(time, arrays, targets)
-        told = _by_column(arrays)
-        if self.watch is not None:
-            codes = self.watch.codes(time, arrays["quantiles"], readings)
-            column = np.broadcast_to(codes[:, None], (*told.shape[:2], 1))
-            told = np.concatenate([told, column], axis=-1)
-        point = forecast["forecast"]
-        return told if isinstance(point, np.ndarray) else point.new_tensor(told)
-
     def _follow(self, spec: DataSpec, held: list[str]) -> None:
         """Follow the detectors of ``spec``; those that were ``held`` keep their state."""
         self.backend.follow(spec)
         place = {vdid: row for row, vdid in enumerate(held)}
         rows = np.array([place.get(vdid, -1) for vdid in spec.vdids], dtype=np.int64)
         self.memory.take(rows)
-        if self.intervals is not None:
-            self.intervals.take(rows)
-        if self.watch is not None:
-            self.backend.watch_others(self.watch, rows)
+        self.telling.take(rows)
         self.spec = spec
         if self.profile is not None:
             self.profile.follow()
@@ -290,28 +262,6 @@ class StreamingForecaster:
                 f"Expected a time on the grid of the training, intervals of {self.spec.step} from "
                 f"{begin} UTC (got {time})."
             )
-
-
-def _by_column(forecast: "Mapping[str, np.ndarray | Tensor]") -> "np.ndarray | Tensor":
-    """``[P, N, C]``: of each target its forecast, then its quantiles."""
-    point, quantiles = forecast["forecast"], forecast.get("quantiles")
-    if quantiles is None:
-        return point
-    if isinstance(point, np.ndarray):
-        parts = np.concatenate([point[..., None], quantiles], axis=-1)
-    else:
-        parts = point.new_empty((*point.shape, 1 + quantiles.shape[-1]))
-        parts[..., 0], parts[..., 1:] = point, quantiles
-    return parts.reshape(*point.shape[:2], -1)
-
-
-def _intervals_of(forecaster: "Forecaster | RuntimeForecaster") -> AdaptiveIntervals:
-    if len(forecaster.levels) < 2:
-        raise ValueError(
-            "Expected a forecaster that tells intervals, to let them follow drift. Train with "
-            "--model.coverage 0.9, or without --adapt."
-        )
-    return AdaptiveIntervals(forecaster.levels, forecaster.spec.step)
 
 
 def _backend_of(forecaster: "Forecaster | RuntimeForecaster") -> Any:

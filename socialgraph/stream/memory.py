@@ -32,6 +32,9 @@ class Memory(Kept, Protocol):
     def forget(self, num_nodes: int) -> None:
         """Begin without a memory of so many detectors."""
 
+    def catch_up(self) -> None:
+        """Do what a restored state has left to do, before other detectors are followed."""
+
     def take(self, rows: np.ndarray) -> None:
         """Be the memory of other detectors: by place, and -1 for one that was not followed."""
 
@@ -86,6 +89,9 @@ class WindowMemory:
         empty = np.full((num_nodes, len(spec.features)), np.nan, dtype=np.float32)
         self._steps = [empty] * self._window  # a ring, so that each reading is one part of a state
         self._next = 0  # place of the oldest, which is replaced next
+
+    def catch_up(self) -> None:
+        """As in :class:`Memory`; there is nothing to do."""
 
     def take(self, rows: np.ndarray) -> None:
         """As in :class:`Memory`."""

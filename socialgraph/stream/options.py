@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.csv
@@ -9,6 +10,10 @@ import pyarrow.csv
 from socialgraph.shell import split_names
 from socialgraph.stream.durations import seconds_of_text
 from socialgraph.stream.forecaster import StreamingForecaster
+
+if TYPE_CHECKING:
+    from socialgraph.forecaster import Forecaster
+    from socialgraph.runtime import RuntimeForecaster
 
 __all__ = ["KEEP", "add_stream_options", "open_stream", "read_detectors"]
 
@@ -18,29 +23,28 @@ KEEP = "30d"  # if nothing else is asked for
 
 def open_stream(options: argparse.Namespace) -> StreamingForecaster:
     """The stream that the options of :func:`add_stream_options` tell."""
-    if options.ckpt_path.suffix == ".onnx":
-        from socialgraph.runtime import RuntimeForecaster
-
-        return StreamingForecaster(
-            RuntimeForecaster(options.ckpt_path),
-            options.max_gap,
-            adapt=options.adapt,
-            alarm_rate=options.alarm_rate,
-        )
-    import torch
-
-    from socialgraph.forecaster import load
-
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     days = options.profile_half_life
     return StreamingForecaster(
-        load(options.ckpt_path, device, split_names(options.trust)),
+        _open_forecaster(options),
         options.max_gap,
         options.memory,
         None if days is None else seconds_of_text(days) / 86400,
         options.adapt,
         options.alarm_rate,
     )
+
+
+def _open_forecaster(options: argparse.Namespace) -> "Forecaster | RuntimeForecaster":
+    if options.ckpt_path.suffix == ".onnx":
+        from socialgraph.runtime import RuntimeForecaster
+
+        return RuntimeForecaster(options.ckpt_path)
+    import torch
+
+    from socialgraph.forecaster import load
+
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return load(options.ckpt_path, device, split_names(options.trust))
 
 
 def add_stream_options(parser: argparse.ArgumentParser) -> None:

@@ -7,68 +7,76 @@ import torch
 from torch import Tensor
 
 from socialgraph.nn import NetworkState
+from socialgraph.nn.state import check_carries
 
 if TYPE_CHECKING:
     from socialgraph.stream.with_torch import TorchBackend
 
 __all__ = ["StateMemory"]
 
+_READ_AGAIN = 12  # readings after which a new copy of the state is kept
+
 
 class StateMemory:
     """The state of the encoder, so that a forecast hears of all readings since the start.
 
-    A step costs the same however long the history is; the network was trained on windows, and
-    forecasts best if these were long.
+    A step costs the same however long the history is. It is for networks that were trained so
+    (``carry_state`` of :class:`socialgraph.data.Windows`), or on long windows.
+
+    What it keeps is a copy of the state and the readings since, which are read again, so that a
+    large state is written once in 12 readings.
 
     Args:
-        backend: of a trained forecaster, whose network has ``start`` and ``step``.
+        backend: of a trained forecaster, whose network carries a state.
 
     Raises:
-        ValueError: if the network has not.
+        ValueError: if it does not.
     """
 
     def __init__(self, backend: "TorchBackend") -> None:
         self.backend = backend
         self.forecaster = backend.forecaster
         self.network = self.forecaster.network
-        if not getattr(self.network, "steps", False):
-            raise ValueError(
-                "Expected a network whose encoder carries a state from step to step, for "
-                f"memory='state' (got a {type(self.network).__name__} that does not). Use "
-                "memory='window'."
-            )
+        check_carries(self.network, "memory='state'", "Use memory='window'.")
         self.forget(0)
 
     @torch.inference_mode()
     def forget(self, num_nodes: int) -> None:
         """As in :class:`socialgraph.stream.memory.Memory`."""
         self.network_state = self.network.start(num_nodes)
-        self._spare: NetworkState | None = None  # memory for the next state
         self._forecast: dict[str, Tensor] = {}
+        self._begin()
+
+    @torch.inference_mode()
+    def catch_up(self) -> None:
+        """As in :class:`socialgraph.stream.memory.Memory`."""
+        while self._behind:
+            self._step(*self._since[-self._behind])
+            self._behind -= 1
 
     @torch.inference_mode()
     def take(self, rows: np.ndarray) -> None:
         """As in :class:`socialgraph.stream.memory.Memory`."""
-        old, new = self.network_state, self.network.start(1)
+        old, fresh = self.network_state, self.network.start(1).entries()
         known = torch.from_numpy(rows)
-        place = torch.where(known >= 0, known, len(old.last))
-
-        def join(part: Tensor, fresh: Tensor) -> Tensor:
-            return torch.cat([part, fresh]).index_select(0, place.to(part.device))
-
-        pairs = zip(old.encoder, new.encoder, strict=True)
-        encoder = tuple(type(block)(*map(join, block, own)) for block, own in pairs)
-        self.network_state = NetworkState(encoder, join(old.last, new.last))
-        self._spare = None
+        place = torch.where(known >= 0, known, len(old.last)).to(old.last.device)
+        self.network_state = old.like(
+            {
+                name: torch.cat([part, fresh[name]]).index_select(0, place)
+                for name, part in old.entries().items()
+            }
+        )
+        self._begin()
 
     @torch.inference_mode()
     def push(self, time: np.datetime64, readings: np.ndarray) -> None:
         """As in :class:`socialgraph.stream.memory.Memory`."""
-        batch = self.backend.make_batch(np.array([time]), readings[None])
-        inputs = self.forecaster.inputs(batch)
-        forecast, state = self.network.step(self.network_state, self._spare, **inputs)
-        self.network_state, self._spare = state, self.network_state
-        self._forecast = self.forecaster.outputs(self.forecaster.decode(forecast)[0])
+        self.catch_up()
+        self._step(time, readings)
+        if len(self._since) == _READ_AGAIN:
+            self._copy, self._since = None, []
+        elif self._copy is not None:
+            self._since.append((time, readings))
 
     def forecast(self, time: np.datetime64) -> dict[str, Tensor]:
         """As in :class:`socialgraph.stream.memory.Memory`."""
@@ -80,22 +88,33 @@ class StateMemory:
 
     def state(self) -> dict[str, Any]:
         """As in :class:`socialgraph.stream.memory.Memory`."""
-        blocks = enumerate(self.network_state.encoder)
-        parts = {f"{k}.{i}": part for k, block in blocks for i, part in enumerate(block)}
-        parts["last"] = self.network_state.last
-        # Copies, as a step writes into the memory of an earlier state.
-        return {name: np.array(part.cpu()) for name, part in parts.items()}
+        if self._copy is None:  # as a step writes into the memory of an earlier state
+            parts = self.network_state.entries().items()
+            self._copy = {name: np.array(part.cpu()) for name, part in parts}
+        since = {f"since.{k}": readings for k, (_, readings) in enumerate(self._since)}
+        return {**self._copy, **since, "times": [str(time) for time, _ in self._since]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """As in :class:`socialgraph.stream.memory.Memory`."""
-        own = self.network_state
+        """As in :class:`socialgraph.stream.memory.Memory`; the network runs at the next reading."""
+        own = self.network_state.entries()
+        copy = {name: torch.tensor(state[name]).to(part) for name, part in own.items()}
+        self.network_state = self.network_state.like(copy)
+        self._begin()
+        self._copy = {name: state[name] for name in own}
+        times = state.get("times", [])  # an earlier version has none
+        self._since = [(np.datetime64(t), state[f"since.{k}"]) for k, t in enumerate(times)]
+        self._behind = len(times)
 
-        def tensor(name: str, like: Tensor) -> Tensor:
-            return torch.tensor(state[name]).to(like)
+    def _begin(self) -> None:
+        """Hold no memory of before the state at hand."""
+        self._spare: NetworkState | None = None  # memory for the next state
+        self._copy: dict[str, np.ndarray] | None = None  # of an earlier state
+        self._since: list[tuple[np.datetime64, np.ndarray]] = []  # readings after it
+        self._behind = 0  # how many of them, the last ones, the state at hand has not read
 
-        encoder = tuple(
-            type(block)(*(tensor(f"{k}.{i}", part) for i, part in enumerate(block)))
-            for k, block in enumerate(own.encoder)
-        )
-        self.network_state = NetworkState(encoder, tensor("last", own.last))
-        self._spare = None
+    def _step(self, time: np.datetime64, readings: np.ndarray) -> None:
+        batch = self.backend.make_batch(np.array([time]), readings[None])
+        inputs = self.forecaster.inputs(batch)
+        forecast, state = self.network.step(self.network_state, self._spare, **inputs)
+        self.network_state, self._spare = state, self.network_state
+        self._forecast = self.forecaster.outputs(self.forecaster.decode(forecast)[0])

@@ -49,5 +49,5 @@ def test_the_encoder_is_measured_beside_the_package_if_there_is_memory(tmp_path)
 def test_streaming_is_measured_beside_the_window(tmp_path):
     report = run(streaming, tmp_path / "r.json")
     found = {(e["way"], e["nodes"]) for e in report["results"]}
-    assert found == {(w, n) for w in ("step", "window 4", "kept") for n in (5, 10)}
-    assert TABLES["streaming"](report).count("| 10 | ") == 2
+    assert found == {(w, n) for w in ("step", "window 4") for n in (5, 10)}
+    assert TABLES["streaming"](report).count("| 10 | ") == 1

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
@@ -108,6 +110,22 @@ def test_a_start_that_would_be_wrong_is_refused(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--memory", "state"], "An exported file forecasts from windows"),
+        (["--profile_half_life", "14d"], "An exported file holds what is usual"),
+        (["--alarm_rate", "0.02"], "An exported file tells no alarms"),
+    ],
+)
+def test_what_an_exported_file_cannot_do_is_refused(exported, tmp_path, words, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["serve", "--ckpt_path", str(exported), "--state", str(tmp_path / "s.db"), *words])
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_the_end_of_the_process_loses_nothing_and_it_goes_on(exported, tmp_path):
     words = ("--ckpt_path", exported, "--state", tmp_path / "s.db")
     with Running(*words) as service:
@@ -156,8 +174,18 @@ def test_it_is_called_by_its_address_and_no_header_makes_another_client(exported
         assert found == {200, 429}
 
 
+def container_words(places):
+    """What the container starts, with other files in the place of its own."""
+    entry = re.search(r"^ENTRYPOINT (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["forecasts"]
+    words = [*json.loads(entry)[2:], *service["command"]]
+    for inside, outside in places.items():
+        words = [word.replace(inside, str(outside)) for word in words]
+    return words
+
+
 @pytest.mark.slow
-def test_an_exported_file_is_served_without_torch_and_fed_by_a_folder(
+def test_the_container_serves_an_exported_file_without_torch_and_fed_by_a_folder(
     checkpoint, exported, tmp_path
 ):
     (tmp_path / "feeds").mkdir()
@@ -167,10 +195,17 @@ def test_an_exported_file_is_served_without_torch_and_fed_by_a_folder(
         " 'h5py'):\n    sys.modules[name] = None\n"
         "from socialgraph.cli import main; main()"
     )
-    token = {"SOCIALGRAPH_TOKEN": "a-token-of-16-letters"}
-    words = ("--ckpt_path", exported, "--state", tmp_path / "s.db")
-    words += ("--host", "0.0.0.0", "--feeds", tmp_path / "feeds")
-    with Running(*words, code=code, **token) as service:
+    (tmp_path / "token.txt").write_text("a-token-of-16-letters\n")
+    words = container_words(
+        {
+            "/state/stream.db": tmp_path / "s.db",
+            "/model/forecast.onnx": exported,
+            "/run/secrets/token": tmp_path / "token.txt",
+            "/feeds": tmp_path / "feeds",
+        }
+    )
+    assert not [word for word in words if word.startswith("/") and str(tmp_path) not in word]
+    with Running(*words, code=code) as service:
         (tmp_path / "feeds" / "1.csv").write_text(lines(range(8)) + "\n")
         (tmp_path / "feeds" / "2.csv").write_text("nonsense\n")
         (tmp_path / "feeds" / "3.csv").write_text(lines(range(6, 12)) + "\n")

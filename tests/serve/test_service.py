@@ -317,23 +317,24 @@ def test_a_full_disk_is_told_and_what_is_sent_again_is_taken(start):
     assert answer.json()["read"] == 60 - full[0]
 
 
-def fail_once(client, call):
-    """Let the network of a service fail in one of its calls, counted from 1."""
+def fail(client, which):
+    """Let the network of a service fail in some of its calls, counted from 1; gives the calls."""
     network = client.service.stored.stream.forecaster.network
     forward, calls = network.forward, []
 
     def failing(features):
         calls.append(features)
-        if len(calls) == call:
+        if len(calls) in which:
             raise RuntimeError("out of memory")
         return forward(features)
 
     network.forward = failing
+    return calls
 
 
 def test_a_network_that_fails_is_told_with_what_was_taken_before(start):
     client = start()
-    fail_once(client, 3)
+    fail(client, [3])
     answer = client.post("/readings", json=rows(range(4)))
     assert answer.status_code == 500
     assert "out of memory" in answer.json().pop("detail")
@@ -381,27 +382,71 @@ def test_threads_that_come_and_go_leave_no_open_file(start):
     assert num_open() <= before + 1
 
 
+def follow(client, folder, until):
+    """Let a service follow a folder until something is so, and for some looks more."""
+
+    async def look():
+        following = asyncio.create_task(follow_folder(client.service, folder, 0.01))
+        end = time.monotonic() + 30
+        while not until() and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+    asyncio.run(look())
+    return client.service.stored.counts["read"]
+
+
 def test_a_folder_is_followed_past_what_cannot_be_read(start, tmp_path, capsys):
     folder = tmp_path / "feeds"
     (folder / "1.csv").mkdir(parents=True)
     (folder / "2.csv").write_text("nonsense\n")
     (folder / "3.csv").write_text(lines(range(3)))
-    (folder / "4.csv").write_text(lines(range(5)))
     client = start()
-    fail_once(client, 2)
+    assert follow(client, folder, lambda: client.service.stored.counts["read"] == 3) == 3
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    for line, text in zip(said, ("1.csv': ", "2.csv': Expected a header"), strict=True):
+        assert text in line[-200:]
 
-    async def look():
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(follow_folder(client.service, folder, 0.05), 2)
 
-    asyncio.run(look())
-    assert client.service.stored.counts["read"] == 5
-    said = [line[-200:] for line in capsys.readouterr().err.splitlines()]
-    assert len(said) == 3
-    for line, text in zip(
-        said, ("1.csv': ", "2.csv': Expected a header", "out of memory"), strict=True
-    ):
-        assert text in line
+@pytest.mark.parametrize("failures", [3, 100])
+def test_a_file_is_tried_again_while_the_network_fails_and_later_ones_wait(
+    start, tmp_path, capsys, failures
+):
+    folder = tmp_path / "feeds"
+    folder.mkdir()
+    (folder / "1.csv").write_text(lines(range(3)))
+    (folder / "2.csv").write_text(lines(range(3, 5)))
+    client = start()
+    calls = fail(client, range(2, 2 + failures))
+    read = follow(client, folder, lambda: len(calls) == (8 if failures == 3 else 13))
+    said = capsys.readouterr().err.splitlines()
+    if failures == 3:
+        assert read == 5  # nothing of the first came too late
+        assert len(said) == 1
+    else:
+        assert read == 1
+        assert len(calls) == 1 + 2 * 6  # each file is given up in the end
+        assert [line.split("'")[1][-5:] for line in said] == ["1.csv", "2.csv"]
+    assert all("out of memory" in line for line in said)
+
+
+def test_a_file_is_tried_again_when_the_disk_has_room(start, tmp_path, capsys):
+    folder = tmp_path / "feeds"
+    folder.mkdir()
+    (folder / "1.csv").write_text(lines(range(58)))
+    (folder / "2.csv").write_text(lines(range(58, 60)))
+    client = start()
+    db, counts = client.service.stored.store._db, client.service.stored.counts
+    db.execute("PRAGMA max_page_count = 1").fetchall()
+    told = []
+    assert follow(client, folder, lambda: told.append(capsys.readouterr().err) or any(told)) < 58
+    assert "".join([*told, capsys.readouterr().err]).count("is the disk full?") == 1
+    db.execute("PRAGMA max_page_count = 100000").fetchall()
+    assert follow(client, folder, lambda: counts["read"] == 60) == 60
 
 
 def test_the_schema_names_every_route_and_the_docs_need_no_network(start):
