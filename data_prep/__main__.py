@@ -189,7 +189,7 @@ def _add_clean(commands: argparse._SubParsersAction) -> None:
         "--reasons",
         nargs="+",
         metavar="REASON",
-        help="of those that 'inspect' names (default: all)",
+        help="of those that 'inspect' names (default: all but 'shifted clock')",
     )
     add("--account", metavar="CSV", help="which readings, and why (default: OUT with .masked.csv)")
     add("--overwrite", action="store_true", help="replace OUT if it exists")

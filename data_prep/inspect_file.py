@@ -86,6 +86,15 @@ def _inspect(path: str | Path, radius: float) -> dict:
             {"day": day, "minutes": minutes}
             for day, minutes in find_clock_changes(scan, series.interval_minutes)
         ],
+        "clock_shifts": [
+            {
+                "vdid": series.vdids[shift.node],
+                "minutes": shift.minutes,
+                "since": None if shift.since is None else str(shift.since),
+                "until": None if shift.until is None else str(shift.until),
+            }
+            for shift in scan.shifts
+        ],
         "copies": find_copies(scan, series.vdids),
         "resemblances": [
             vars(found)
