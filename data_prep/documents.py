@@ -1,7 +1,9 @@
 """Documents of JSON and XML as plain dictionaries and lists, read with care."""
 
+import gc
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -30,7 +32,8 @@ def parse_document(name: str, data: bytes) -> dict[str, Any]:
     if start == b"<" or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return _as_dict(_parse_xml(name, data), name)
     try:
-        document = json.loads(data)
+        with _no_collection():
+            document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"'{name}' is no JSON or XML document: {error}") from error
     return document if isinstance(document, dict) else {"": document}
@@ -59,6 +62,18 @@ def iterate_elements(name: str, data: bytes, tags: set[str]) -> Iterator[Any]:
 def local_name(element: Any) -> str:
     """The name of an element without its namespace."""
     return element.tag.rpartition("}")[2]
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Do not look for cycles, which a document has none of: it takes as long as to read it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _parse_xml(name: str, data: bytes) -> Any:

@@ -9,6 +9,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -102,51 +103,53 @@ def live_block(name: str, entries: list[Mapping]) -> Block:
     Raises:
         ValueError: if an entry has no id or time, or a number cannot be read.
     """
-    ids, stamps = [], []
-    lanes, counts = [], []  # of all detectors, one after the other
-    for entry in entries:
-        vdid, stamp = str(entry.get("VDID", "")).strip(), entry.get("DataCollectTime")
-        if not vdid or not stamp:
-            raise ValueError(f"Expected VDID and DataCollectTime in each VDLive of '{name}'.")
-        ids.append(sys.intern(vdid))  # one text for all documents
-        stamps.append(stamp)
-        own = _lanes(entry) if _number(name, vdid, entry.get("Status", 0)) == 0 else []
-        lanes += own
-        counts.append(len(own))
+    ids = [sys.intern(str(entry.get("VDID", "")).strip()) for entry in entries]
+    stamps = [entry.get("DataCollectTime") for entry in entries]
+    if not all(ids) or not all(stamps):
+        raise ValueError(f"Expected VDID and DataCollectTime in each VDLive of '{name}'.")
     times, is_local = parse_times(pd.Series(stamps), f"DataCollectTime of '{name}'")
-    values = _join(_readings(name, np.repeat(ids, counts), lanes), np.array(counts))
+    status = _numbers(name, np.array(ids), [entry.get("Status", 0) for entry in entries])
+    rows = np.flatnonzero(status == 0)
+    values = np.full((len(entries), len(FEATURES)), np.nan, dtype=np.float32)
+    values[rows] = _detectors(name, np.array(ids)[rows], [entries[row] for row in rows])
     return long_block(times, ids, FEATURES, values, is_local, name)
 
 
-def _lanes(entry: Mapping) -> list[Mapping]:
-    links = _several(entry.get("LinkFlows"), "LinkFlow")
-    return [lane for link in links for lane in _several(link.get("Lanes"), "Lane")]
+def _detectors(name: str, ids: np.ndarray, entries: list[Mapping]) -> np.ndarray:
+    """Readings of detectors ``[R, F]``, those with as many lanes at once."""
+    links, per_entry = _children(entries, "LinkFlows", "LinkFlow")
+    lanes, per_link = _children(links, "Lanes", "Lane")
+    ends = np.append(0, np.cumsum(per_link))[np.append(0, np.cumsum(per_entry))]
+    starts, counts = ends[:-1], np.diff(ends)
+    found = _lanes(name, np.repeat(ids, counts), lanes)
+    joined = np.full((len(counts), len(FEATURES)), np.nan, dtype=np.float32)
+    for count in np.unique(counts[counts > 0]).tolist():
+        rows = np.flatnonzero(counts == count)
+        joined[rows] = join_lanes(found[starts[rows, None] + np.arange(count)], _RULES, 1)
+    return joined
 
 
-def _readings(name: str, ids: np.ndarray, lanes: list[Mapping]) -> np.ndarray:
-    """Speed, flow and occupancy of lanes ``[L, F]``, of the detectors ``ids`` ``[L]``."""
-    volumes, counts = [], []
-    for lane in lanes:
-        vehicles = _several(lane.get("Vehicles"), "Vehicle") or [lane]
-        volumes += [vehicle.get("Volume") for vehicle in vehicles]
-        counts.append(len(vehicles))
-    speed = _numbers(name, ids, [lane.get("Speed") for lane in lanes])
-    occupancy = _numbers(name, ids, [lane.get("Occupancy") for lane in lanes])
-    flow = _numbers(name, np.repeat(ids, counts), volumes)
-    starts = np.cumsum(counts, dtype=np.int64) - counts
-    flow = np.add.reduceat(flow, starts) if lanes else flow
+def _lanes(name: str, ids: np.ndarray, lanes: list[Mapping]) -> np.ndarray:
+    """Speed, flow and occupancy of lanes ``[L, F]``, which are of the detectors ``ids`` ``[L]``."""
+    vehicles, counts = _children(lanes, "Vehicles", "Vehicle")
+    lane_of = np.repeat(np.arange(len(lanes)), counts)
+    volumes = _numbers(name, ids[lane_of], [vehicle.get("Volume") for vehicle in vehicles])
+    speed, flow, occupancy = (
+        _numbers(name, ids, [lane.get(tag) for lane in lanes])
+        for tag in ("Speed", "Volume", "Occupancy")
+    )
+    flow = np.where(counts > 0, np.bincount(lane_of, volumes, len(lanes)), flow)
     speed[(speed == 0) & (flow == 0)] = np.nan
     return np.stack([speed, flow, occupancy], axis=1)
 
 
-def _join(lanes: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Readings of detectors ``[R, F]`` with ``counts`` lanes each, those with as many at once."""
-    starts = np.cumsum(counts) - counts
-    joined = np.full((len(counts), len(FEATURES)), np.nan, dtype=np.float32)
-    for count in np.unique(counts[counts > 0]).tolist():
-        rows = np.flatnonzero(counts == count)
-        joined[rows] = join_lanes(lanes[starts[rows, None] + np.arange(count)], _RULES, 1)
-    return joined
+def _children(parents: list[Mapping], name: str, singular: str) -> tuple[list[Mapping], np.ndarray]:
+    """What all have under a name, one after the other, and how many each has."""
+    lists = [parent.get(name) for parent in parents]
+    lists = [of if type(of) is list else _several(of, singular) for of in lists]
+    if set(map(type, chain.from_iterable(lists))) - {dict}:
+        lists = [_several(of, singular) for of in lists]
+    return list(chain.from_iterable(lists)), np.array([len(of) for of in lists], dtype=np.int64)
 
 
 def _numbers(name: str, ids: np.ndarray, cells: list) -> np.ndarray:
