@@ -22,10 +22,16 @@ def feed_samples(report: dict) -> str:
 
 
 def feeds(report: dict) -> str:
-    """Seconds and peak memory of each run."""
+    """Seconds, those of the processor, and peak memory of each run."""
     rows = [
-        [entry["name"], f"{entry['seconds']:.1f}", f"{entry['peak_mib']:,.0f}"]
+        [
+            entry["name"],
+            f"{entry['seconds']:.1f}",
+            f"{entry['cpu_seconds']:.1f}" if "cpu_seconds" in entry else "",
+            f"{entry['peak_mib']:,.0f}",
+        ]
         for entry in report["results"]
     ]
-    table = markdown_table(["source: what reads it", "seconds", "peak MiB"], rows)
+    heads = ["source: what reads it", "seconds", "of the processor", "peak MiB"]
+    table = markdown_table(heads, rows)
     return f"{table}\n\n{measured_on(report)}"
