@@ -213,7 +213,7 @@ def _add_backfill(commands: argparse._SubParsersAction) -> None:
 
 def _backfill(args: argparse.Namespace) -> int:
     from data_prep.backfill import backfill
-    from data_prep.convert import read_table
+    from data_prep.places import read_table
 
     table = read_table(args)
     assert table is not None  # as the option is required

@@ -40,9 +40,8 @@ class ClockShift:
 
     def holds(self, day: np.datetime64) -> bool:
         """Whether a day is one of them."""
-        return (self.since is None or day >= self.since) and (
-            self.until is None or day < self.until
-        )
+        begun = self.since is None or bool(day >= self.since)
+        return begun and (self.until is None or bool(day < self.until))
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data_prep.convert import read_table as read_given_table
 from data_prep.detectors import DetectorTable, table_from_columns
 from data_prep.documents import parse_document
 from data_prep.feed import Block, Feed, long_block
 from data_prep.lanes import join_lanes
+from data_prep.places import read_table as read_given_table
 from data_prep.report import Report, enumerate_first
 from data_prep.sources import expand_paths, read_documents
 from data_prep.timestamps import parse_times
@@ -145,8 +145,8 @@ def _lanes(name: str, ids: np.ndarray, lanes: list[Mapping]) -> np.ndarray:
 
 def _children(parents: list[Mapping], name: str, singular: str) -> tuple[list[Mapping], np.ndarray]:
     """What all have under a name, one after the other, and how many each has."""
-    lists = [parent.get(name) for parent in parents]
-    lists = [of if type(of) is list else _several(of, singular) for of in lists]
+    held = [parent.get(name) for parent in parents]
+    lists: list[list] = [of if type(of) is list else _several(of, singular) for of in held]
     if set(map(type, chain.from_iterable(lists))) - {dict}:
         lists = [_several(of, singular) for of in lists]
     return list(chain.from_iterable(lists)), np.array([len(of) for of in lists], dtype=np.int64)
