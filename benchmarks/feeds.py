@@ -206,11 +206,21 @@ def _year(args: argparse.Namespace) -> Iterator[dict]:
     yield _run(f"{label}: append a day", *_PREP, "append", out, day, *options)
 
 
+def _copy(args: argparse.Namespace) -> Iterator[dict]:
+    """The copy that ``append`` makes where a file system cannot share blocks."""
+    size = 2**20 if args.quick else 2**30
+    source, target = args.folder / "source.bin", args.folder / "target.bin"
+    source.write_bytes(np.random.default_rng(0).bytes(size))
+    code = "import sys; from socialgraph.atomic import clone; clone(*sys.argv[1:])"
+    yield _run(f"{size // 2**20:,} MiB: clone, as append does", "-c", code, source, target)
+
+
 _MEASUREMENTS = {
     "samples": _samples,
     "layouts": _layouts,
     "documents": _documents,
     "year": _year,
+    "copy": _copy,
 }
 
 
