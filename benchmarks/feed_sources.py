@@ -157,10 +157,8 @@ def _entries(seed: int, nodes: int) -> list[dict]:
 
 def _entry(index: int, speed: int, volume: int) -> dict:
     vehicles = [{"VehicleType": kind, "Volume": volume} for kind in "SLT"]
-    lanes = [
-        {"LaneID": lane, "Speed": speed, "Occupancy": 9, "Vehicles": vehicles} for lane in range(2)
-    ]
-    links = [{"LinkID": "1", "Lanes": lanes}]
+    lane = {"LaneID": 0, "Speed": speed, "Occupancy": 9, "Vehicles": vehicles}
+    links = [{"LinkID": "1", "Lanes": [lane]}]
     return {"VDID": f"V{index}", "LinkFlows": links, "Status": 0, "DataCollectTime": _TIME}
 
 

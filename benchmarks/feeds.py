@@ -181,7 +181,7 @@ def _documents(args: argparse.Namespace) -> Iterator[dict]:
     table = sources.write_vd_list(args.folder / "list.json", nodes)
     paths = list(sources.write_day_archives(args.folder, max(lengths), minutes, nodes))
     for days in lengths:
-        label = f"TDX, {days} x {minutes:,} documents of {nodes:,} detectors"
+        label = f"TDX, {days} x {minutes:,} documents of {nodes:,} lanes"
         chosen = paths[:days]
         if days == min(lengths):
             yield _run(f"{label}: json", "-c", _BARE["tdx"], *chosen)
