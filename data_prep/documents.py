@@ -45,7 +45,7 @@ def iterate_elements(name: str, data: bytes, tags: set[str]) -> Iterator[Any]:
     Raises:
         ValueError: if it is no XML, or holds what is refused.
     """
-    with _told(name):
+    with _named(name):
         parser = ElementTree.iterparse(
             BytesIO(data), events=("start", "end"), forbid_dtd=True, forbid_external=True
         )
@@ -77,7 +77,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _parse_xml(name: str, data: bytes) -> Any:
-    with _told(name):
+    with _named(name):
         return ElementTree.fromstring(data, forbid_dtd=True, forbid_external=True)
 
 
@@ -98,20 +98,14 @@ def _as_dict(element: Any, name: str, depth: int = 0) -> Any:
     return children
 
 
-class _told:
+@contextmanager
+def _named(name: str) -> Iterator[None]:
     """Turn what a parser says into an error with the name of the document."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, ElementTree.ParseError):
-            raise ValueError(f"'{self.name}' is no XML document, or cut off: {error}") from error
-        if isinstance(error, DefusedXmlException):
-            raise ValueError(
-                f"'{self.name}' holds document types or entities, which no feed needs. It is not "
-                "read."
-            ) from error
+    try:
+        yield
+    except ElementTree.ParseError as error:
+        raise ValueError(f"'{name}' is no XML document, or cut off: {error}") from error
+    except DefusedXmlException as error:
+        raise ValueError(
+            f"'{name}' holds document types or entities, which no feed needs. It is not read."
+        ) from error

@@ -260,10 +260,14 @@ def _check_count(path: Path, count: int) -> None:
 
 
 def _read_bounded(handle: IO[bytes] | io.BufferedIOBase, name: str) -> bytes:
-    data = handle.read(_LARGEST_DOCUMENT + 1)
-    if len(data) > _LARGEST_DOCUMENT:
-        raise ValueError(
-            f"'{name}' has more than {_LARGEST_DOCUMENT // 2**20} MiB when it is unpacked, which "
-            "no document of a feed has. Divide it."
-        )
-    return data
+    parts: list[bytes] = []  # as one read would take the room of the largest document each time
+    size = 0
+    while part := handle.read(_BUFFER):
+        parts.append(part)
+        size += len(part)
+        if size > _LARGEST_DOCUMENT:
+            raise ValueError(
+                f"'{name}' has more than {_LARGEST_DOCUMENT // 2**20} MiB when it is unpacked, "
+                "which no document of a feed has. Divide it."
+            )
+    return b"".join(parts)

@@ -101,7 +101,7 @@ def frame_blocks(path: str | Path, feature: str, key: str | None = None) -> Iter
     """The readings of a pandas frame in HDF5, time by detector; without times if it has none.
 
     Raises:
-        KeyError, ValueError: see :func:`data_prep.hdf_store.read_frame`.
+        KeyError, ValueError: see :func:`data_prep.hdf_store.read_frames`.
     """
     for frame in read_frames(path, key):
         times = np.zeros(0, dtype="datetime64[s]") if frame.times is None else frame.times
