@@ -133,9 +133,7 @@ def _readings(series: TrafficSeries, scan: Scan) -> dict:
     }
 
 
-def _doubts(
-    series: TrafficSeries, scan: Scan, marks: dict[tuple[str, str, int], Marked]
-) -> dict:
+def _doubts(series: TrafficSeries, scan: Scan, marks: dict[tuple[str, str, int], Marked]) -> dict:
     far = "far outside"
     return {
         "outliers": [
