@@ -177,7 +177,7 @@ def _layouts(args: argparse.Namespace) -> Iterator[dict]:
 def _documents(args: argparse.Namespace) -> Iterator[dict]:
     """Minute documents in day archives: does the memory grow with the number of days?"""
     nodes, minutes = (50, 60) if args.quick else (1000, 1440)
-    lengths = (1, 2) if args.quick else (2, 8, 30)
+    lengths = (1, 2) if args.quick else args.days
     table = sources.write_vd_list(args.folder / "list.json", nodes)
     paths = list(sources.write_day_archives(args.folder, max(lengths), minutes, nodes))
     for days in lengths:
@@ -228,6 +228,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sources: does it run?")
     parser.add_argument("--only", nargs="+", choices=list(_MEASUREMENTS))
+    parser.add_argument("--days", nargs="+", type=int, default=[2, 8, 30], help="of documents")
     parser.add_argument("--folder", type=Path, default=Path("data/feeds"), help="for the sources")
     return parser.parse_args(argv)
 
