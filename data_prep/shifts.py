@@ -12,8 +12,8 @@ _BIN = 900  # seconds, of which a usual day has one number
 _WINDOW = 10  # weekdays before and after a change, at most
 _FEWEST, _FEWEST_TOGETHER = 2, 5  # of them on one side and on both, at least
 _MOST_LAG, _LEAST_LAG = 180 * 60, 30 * 60  # seconds
-_LEAST_BINS = 2  # of which a shift can be told from another way to live
-# How alike a usual day and another are if one is shifted, and how many times more unlike if not.
+_LEAST_BINS = 2  # by which a day is moved: an hour of hourly readings is told by too little
+# How alike two usual days are with one moved back, and how many times more unlike as they are.
 _ALIKE, _RATIO = 0.9, 3.0
 _RATIO_OTHERS = 2.0
 # The same for a usual day and those of other detectors, over all days.
@@ -202,8 +202,8 @@ def _correlations(first: np.ndarray, second: np.ndarray, lags: np.ndarray) -> np
 
 def _alike_with_network(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """How alike two days of each detector are if both follow the change of the network ``[N]``."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        factor = _network(after) / _network(before)
+    first, second = _network(before), _network(after)
+    factor = np.divide(second, first, out=np.ones_like(first), where=first > 0)
     return _correlations(before * factor[:, None], after, np.zeros(1, dtype=int))[0]
 
 

@@ -54,6 +54,14 @@ def test_clocks_that_are_right_are_not_told():
     assert find(flows(nodes=1)) == []
 
 
+def test_nights_without_a_vehicle_do_no_harm():
+    values = flows()
+    values[:, :16] = 0
+    with np.errstate(invalid="raise", divide="raise"):
+        assert find(values) == []
+        assert find(moved(values, 5, 1, begin=14)) == [ClockShift(5, 60, FIRST + 14)]
+
+
 @pytest.mark.parametrize("hours", [1, -1, 2.5])
 def test_a_clock_that_is_changed_is_told_with_its_day(hours):
     found = find(moved(flows(), 5, hours, begin=14))
