@@ -19,8 +19,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from benchmarks.auckland import auckland
 from benchmarks.environment import ROOT, describe_environment
-from data_prep.simulate_random import random_networks
-from data_prep.simulate_ranges import Ranges
+from data_prep.simulate import random_networks
+from data_prep.simulate.ranges import Ranges
 from socialgraph import schema
 from socialgraph.averaging import PowerAverage
 from socialgraph.data import Loading, Network, NetworksDataModule, Windows

@@ -189,7 +189,7 @@ def _add_clean(commands: argparse._SubParsersAction) -> None:
         "--reasons",
         nargs="+",
         metavar="REASON",
-        help="of those that 'inspect' names (default: all)",
+        help="of those that 'inspect' names (default: all but 'shifted clock')",
     )
     add("--account", metavar="CSV", help="which readings, and why (default: OUT with .masked.csv)")
     add("--overwrite", action="store_true", help="replace OUT if it exists")
@@ -213,7 +213,7 @@ def _add_backfill(commands: argparse._SubParsersAction) -> None:
 
 def _backfill(args: argparse.Namespace) -> int:
     from data_prep.backfill import backfill
-    from data_prep.convert import read_table
+    from data_prep.places import read_table
 
     table = read_table(args)
     assert table is not None  # as the option is required
@@ -238,7 +238,7 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
         type=int,
         metavar="N",
         help="as many networks, each a file, drawn from the ranges of "
-        "data_prep.simulate_ranges.Ranges: layouts, spacing, lanes, demand, rain, events, "
+        "data_prep.simulate.ranges.Ranges: layouts, spacing, lanes, demand, rain, events, "
         "quantities, intervals, faults",
     )
     add("--overwrite", action="store_true", help="replace OUT if it exists")
@@ -265,12 +265,12 @@ def _simulate(args: argparse.Namespace) -> int:
 
 
 def _simulate_random(args: argparse.Namespace, given: dict) -> int:
-    from data_prep.simulate_random import random_networks
+    from data_prep.simulate import random_networks
 
     if given:
         raise ValueError(
             f"Expected no {sorted(given)} beside '--random-networks', which draws them. Other "
-            "ranges are given in Python: data_prep.simulate_random.random_networks."
+            "ranges are given in Python: data_prep.simulate.random_networks."
         )
     paths = [Path(args.out) / f"{number:04d}.h5" for number in range(args.random_networks)]
     for path in paths:

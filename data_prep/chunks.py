@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["Chunk", "ChunkStore"]
 
-_HELD_BYTES = 2**28
+_HELD_BYTES = 2**27
 
 
 @dataclass

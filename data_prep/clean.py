@@ -9,7 +9,7 @@ from typing import TextIO
 
 import numpy as np
 
-from data_prep.marks import REASONS
+from data_prep.marks import REASONS, SHIFTED
 from data_prep.report import Report
 from data_prep.scan import mark_days, scan_file
 from socialgraph import schema
@@ -31,7 +31,8 @@ def clean(
     Args:
         path: file in the layout of :mod:`socialgraph.schema`, which stays as it is.
         out: the copy.
-        reasons: of :data:`data_prep.marks.REASONS`; None for all.
+        reasons: of :data:`data_prep.marks.REASONS`; None for all but a shifted clock, for which all
+            readings of a detector would go.
         account: CSV of ``time, detector, feature, value, reason`` of each masked reading; None for
             ``out`` with the ending ``.masked.csv``.
 
@@ -42,7 +43,8 @@ def clean(
         FileNotFoundError, SchemaError: if there is no such file, or it is damaged.
         ValueError: if there is no such reason, or the copy would replace the file.
     """
-    chosen = list(REASONS) if reasons is None else list(dict.fromkeys(reasons))
+    usual = [reason for reason in REASONS if reason != SHIFTED]
+    chosen = usual if reasons is None else list(dict.fromkeys(reasons))
     unknown = [reason for reason in chosen if reason not in REASONS]
     if unknown:
         raise ValueError(f"Expected --reasons of {list(REASONS)} (got {unknown}).")

@@ -10,7 +10,7 @@ import numpy as np
 
 from data_prep.report import enumerate_first
 from data_prep.shapes import is_geo, middle_of, read_geo, to_degrees
-from data_prep.tables import TableFormat, check_columns, read_header, read_pieces
+from data_prep.tables import TableFormat, check_columns, open_table
 
 __all__ = ["DetectorTable", "read_columns", "read_detectors", "table_from_columns"]
 
@@ -116,13 +116,11 @@ def table_from_columns(
 
 def read_columns(path: str | Path, delimiter: str | None) -> dict[str, list[str]]:
     """The columns of a table of detectors as texts; raises ValueError if it cannot be read."""
-    header, table_format = read_header(path, TableFormat(delimiter=delimiter))
-    if len(header) == 3 and all(map(_is_number, header[1:])):
-        header, table_format = read_header(
-            path, TableFormat(delimiter=delimiter, names=_HEADERLESS)
-        )
-    names = list(dict.fromkeys(header))
-    pieces = list(read_pieces(path, names, (), header, table_format))
+    table = open_table(path, TableFormat(delimiter=delimiter))
+    if len(table.header) == 3 and all(map(_is_number, table.header[1:])):
+        table = open_table(path, TableFormat(delimiter=delimiter, names=_HEADERLESS))
+    names = list(dict.fromkeys(table.header))
+    pieces = list(table.pieces(names, ()))
     return {name: [text for piece in pieces for text in piece[name]] for name in names}
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_prep.marks import NEVER_NEGATIVE
+from data_prep.marks import NEVER_NEGATIVE, SHIFTED
 from data_prep.report import enumerate_first, format_table
 
 __all__ = ["describe", "format_findings", "judge"]
@@ -77,6 +77,17 @@ def _describe_mark(entry: dict) -> str:
         f"'{entry['reason']}' ({entry['meaning']}), in {len(entry['detectors'])} detectors, most "
         f"in {enumerate_first(entry['detectors'])}; first {_plain(first['value'])} in "
         f"{first['vdid']} at {first['time']}. 'python -m data_prep clean' masks them."
+    )
+
+
+def _describe_shift(shift: dict) -> str:
+    since, until = shift["since"], shift["until"]
+    days = " ".join([f"from {since} on"] * bool(since) + [f"before {until}"] * bool(until))
+    return (
+        f"The usual day of {shift['vdid']} is {abs(shift['minutes'])} minutes "
+        f"{'later' if shift['minutes'] > 0 else 'earlier'} than it should be, {days or 'always'}, "
+        "beside its other days and the other detectors. Is its clock right? 'python -m data_prep "
+        f"clean' masks these readings with --reasons '{SHIFTED}'."
     )
 
 
@@ -159,13 +170,15 @@ def _warnings(found: dict) -> list[str]:
         f"{len(items)} {what}: {enumerate_first(items)}" for what, items in listed.items() if items
     ]
     texts += [_describe_outliers(entry) for entry in found["outliers"]]
-    texts += [_describe_mark(e) for e in found["marks"] if e["reason"] != "negative"]
+    told_apart = ("negative", SHIFTED)
+    texts += [_describe_mark(e) for e in found["marks"] if e["reason"] not in told_apart]
     texts += [
         f"From {change['day']} on the usual day is {abs(change['minutes'])} minutes "
         f"{'later' if change['minutes'] > 0 else 'earlier'} than before: was a clock changed, or "
         "not changed? Convert with the right --timezone."
         for change in found["clock_changes"]
     ]
+    texts += [_describe_shift(shift) for shift in found["clock_shifts"]]
     texts += [
         f"{len(group)} detectors have the same readings throughout: {enumerate_first(group)}"
         for group in found["copies"]

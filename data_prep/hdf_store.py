@@ -9,14 +9,14 @@ import numpy as np
 
 from data_prep.timestamps import to_seconds
 
-__all__ = ["StoredFrame", "read_frame", "read_frames"]
+__all__ = ["StoredFrame", "read_frames"]
 
 _PIECE_CELLS = 2**22
 
 
 @dataclass
 class StoredFrame:
-    """A frame of readings, time by detector.
+    """Some rows of a frame of readings, time by detector.
 
     Args:
         times: the index ``[T]``, ``datetime64[s]``; None if it holds no times.
@@ -31,8 +31,8 @@ class StoredFrame:
     values: np.ndarray
 
 
-def read_frame(path: str | Path, key: str | None = None) -> StoredFrame:
-    """Read a stored frame.
+def read_frames(path: str | Path, key: str | None = None) -> Iterator[StoredFrame]:
+    """Read a stored frame in pieces of some rows, at least one.
 
     Args:
         path: HDF5 file.
@@ -42,14 +42,6 @@ def read_frame(path: str | Path, key: str | None = None) -> StoredFrame:
         KeyError: if there is no frame at ``key``, or there are several and no key.
         ValueError: if the frame is stored in a way that is not read here.
     """
-    pieces = list(read_frames(path, key))
-    times = None if pieces[0].times is None else np.concatenate([p.times for p in pieces])
-    values = np.concatenate([piece.values for piece in pieces])
-    return StoredFrame(times, pieces[0].is_local, pieces[0].columns, values)
-
-
-def read_frames(path: str | Path, key: str | None = None) -> Iterator[StoredFrame]:
-    """Read a stored frame in pieces of some rows, at least one; as :func:`read_frame` does."""
     with h5py.File(path, "r") as file:
         group = _find_frame(path, file, key)
         for name in ("axis0", "axis1"):

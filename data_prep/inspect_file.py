@@ -72,27 +72,8 @@ def _inspect(path: str | Path, radius: float) -> dict:
         **_time_axis(series, scan),
         **_readings(series, scan),
         "ranges": scan.ranges,
-        "outliers": [
-            _outlier(series, scan, name, group, marked)
-            for (reason, name, group), marked in marks.items()
-            if reason == "far outside"
-        ],
-        "marks": [
-            _mark(series, reason, name, marked)
-            for (reason, name, _), marked in marks.items()
-            if reason != "far outside"
-        ],
-        "clock_changes": [
-            {"day": day, "minutes": minutes}
-            for day, minutes in find_clock_changes(scan, series.interval_minutes)
-        ],
-        "copies": find_copies(scan, series.vdids),
-        "resemblances": [
-            vars(found)
-            for found in find_resemblances(
-                scan, series.vdids, np.where(ok, lat, np.nan), np.where(ok, lon, np.nan)
-            )
-        ],
+        **_doubts(series, scan, marks),
+        **_usual_days(series, scan, np.where(ok, lat, np.nan), np.where(ok, lon, np.nan)),
         "positions": _positions(series.vdids, lat, lon, status),
         "neighbours": _neighbours(lat, lon, ok, radius),
         "edges": _edges(series.edges),
@@ -149,6 +130,41 @@ def _readings(series: TrafficSeries, scan: Scan) -> dict:
         },
         "silent_detectors": ids[by_detector == 1].tolist(),
         "silent_days": {str(scan.days[day]): int(silent_days[day]) for day in often},
+    }
+
+
+def _doubts(series: TrafficSeries, scan: Scan, marks: dict[tuple[str, str, int], Marked]) -> dict:
+    far = "far outside"
+    return {
+        "outliers": [
+            _outlier(series, scan, name, group, marked)
+            for (reason, name, group), marked in marks.items()
+            if reason == far
+        ],
+        "marks": [
+            _mark(series, reason, name, marked)
+            for (reason, name, _), marked in marks.items()
+            if reason != far
+        ],
+    }
+
+
+def _usual_days(series: TrafficSeries, scan: Scan, lat: np.ndarray, lon: np.ndarray) -> dict:
+    changes = find_clock_changes(scan, series.interval_minutes)
+    shifts = [
+        {
+            "vdid": series.vdids[shift.node],
+            "minutes": shift.minutes,
+            "since": None if shift.since is None else str(shift.since),
+            "until": None if shift.until is None else str(shift.until),
+        }
+        for shift in scan.shifts
+    ]
+    return {
+        "clock_changes": [{"day": day, "minutes": minutes} for day, minutes in changes],
+        "clock_shifts": shifts,
+        "copies": find_copies(scan, series.vdids),
+        "resemblances": [vars(of) for of in find_resemblances(scan, series.vdids, lat, lon)],
     }
 
 

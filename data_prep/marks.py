@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["REASONS", "mark_day"]
+__all__ = ["FLOWS", "NEVER_NEGATIVE", "REASONS", "SHIFTED", "mark_day"]
 
 REASONS = {
     "far outside": "far outside all others, or a number that may mean missing",
@@ -16,9 +16,11 @@ REASONS = {
     "speed 0 without flow": "speed 0 while no vehicle was counted: there is none to be measured",
     "flow at speed 0": "vehicles counted at a speed of 0",
     "spike": "one reading far from the two beside it, which are near each other",
+    "shifted clock": "of a detector on days on which its clock seems to be wrong",
 }
+SHIFTED = "shifted clock"
 NEVER_NEGATIVE = {"speed", "flow", "volume", "count", "occupancy", "occ"}
-_FLOWS, _OCCUPANCIES = ("flow", "volume", "count"), ("occupancy", "occ")
+FLOWS, _OCCUPANCIES = ("flow", "volume", "count"), ("occupancy", "occ")
 _FEWEST = 12  # readings of a day that can be told to be stuck
 _SHARE = 0.5  # of the steps of a day
 _JUMP = 12.0  # times the usual difference of neighbours
@@ -30,6 +32,7 @@ def mark_day(
     names: Sequence[str],
     far: Mapping[str, Sequence[tuple[float, float]]],
     spans: Mapping[str, float],
+    shifted: Sequence[int] = (),
 ) -> dict[str, np.ndarray]:
     """Which readings of a day cannot be right.
 
@@ -38,6 +41,7 @@ def mark_day(
         names: features.
         far: groups of readings that are far outside, lowest and highest, by feature.
         spans: usual range of a feature, from 0.1 % to 99.9 % of its readings.
+        shifted: detectors whose clock is wrong on this day.
 
     Returns:
         True for such readings ``[t, N, F]``, by the reasons of :data:`REASONS`.
@@ -57,6 +61,7 @@ def mark_day(
         if name in spans:
             trusted = np.where(np.any(list(marks.values()), axis=0), np.nan, plain)
             marks["spike"][..., index] = _spikes(trusted[..., index], spans[name])
+    marks[SHIFTED][:, list(shifted)] = ~np.isnan(values[:, list(shifted)])
     return marks
 
 
@@ -93,7 +98,7 @@ def _lower_median(values: np.ndarray) -> np.ndarray:
 def _mark_contradictions(
     values: np.ndarray, names: list[str], marks: dict[str, np.ndarray]
 ) -> None:
-    flow = next((names.index(name) for name in _FLOWS if name in names), None)
+    flow = next((names.index(name) for name in FLOWS if name in names), None)
     if flow is None:
         return
     empty, counted = values[..., flow] == 0, values[..., flow] > 0

@@ -43,9 +43,14 @@ def add_convert_options(parser: ArgumentParser, format_: Format) -> None:
 
 def add_readings_options(parser: ArgumentParser, format_: Format) -> None:
     """The options that say what the readings of a source mean."""
-    parser.set_defaults(default_null_values=list(format_.null_values))
+    parser.set_defaults(known=None)  # the file that readings are added to
+    _add_time_options(parser, format_.timezone)
+    _add_rule_options(parser)
+    _add_value_options(parser, format_.null_values)
+
+
+def _add_time_options(parser: ArgumentParser, zone: str | None) -> None:
     add = parser.add_argument
-    zone, nulls = format_.timezone, " ".join(format_.null_values)
     add(
         "--timezone",
         default=zone,
@@ -63,6 +68,10 @@ def add_readings_options(parser: ArgumentParser, format_: Format) -> None:
     add("--until", metavar="TIME", help="time from which on nothing is taken")
     add("--interval", type=minutes, help="of the result, e.g. 5min or 30s (default: inferred)")
     add("--round", type=minutes, help="bring times that jitter to a multiple of this, e.g. 30s")
+
+
+def _add_rule_options(parser: ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--rule",
         **_SEVERAL,
@@ -85,11 +94,22 @@ def add_readings_options(parser: ArgumentParser, format_: Format) -> None:
         help="share of the finer readings that a reading needs, 0 to 1 (default: %(default)g)",
     )
     add(
+        "--on-conflict",
+        choices=("error", "first", "last", "mean"),
+        default="error",
+        help="rows that contradict (default: %(default)s)",
+    )
+
+
+def _add_value_options(parser: ArgumentParser, nulls: Sequence[str]) -> None:
+    parser.set_defaults(default_null_values=list(nulls))
+    add = parser.add_argument
+    add(
         "--null-value",
         **_SEVERAL,
         metavar="[FEATURE=]NUMBER",
         help="numbers that mean missing, e.g. -99 speed=0; nan for none (default: "
-        f"{nulls or 'none'})",
+        f"{' '.join(nulls) or 'none'})",
     )
     add(
         "--range",
@@ -97,12 +117,6 @@ def add_readings_options(parser: ArgumentParser, format_: Format) -> None:
         default=[],
         metavar="FEATURE=LOWEST:HIGHEST",
         help="readings that can be; others are missing",
-    )
-    add(
-        "--on-conflict",
-        choices=("error", "first", "last", "mean"),
-        default="error",
-        help="rows that contradict (default: %(default)s)",
     )
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.days import read_days
-from data_prep.marks import REASONS, mark_day
+from data_prep.marks import FLOWS, REASONS, mark_day
 from data_prep.outliers import ValueCounts, describe_range, find_far
+from data_prep.shifts import ClockShift, ShiftFinder
 from socialgraph.calendar import to_local
 from socialgraph.series import TrafficSeries
 
@@ -36,6 +37,7 @@ class Scan:
         day_means: the same over all detectors, by day ``[D, S]``.
         feature: index of the feature of the profiles.
         digest: equal for detectors with equal readings ``[N]``.
+        shifts: clocks of detectors that seem to be wrong, told by flow if there is one.
     """
 
     missing: np.ndarray
@@ -53,6 +55,7 @@ class Scan:
     day_means: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     feature: int = 0
     digest: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
+    shifts: list[ClockShift] = field(default_factory=list)
 
     @property
     def spans(self) -> dict[str, float]:
@@ -105,6 +108,8 @@ def scan_file(path: str | Path, outline: TrafficSeries) -> Scan:
     )
     counts = [ValueCounts() for _ in names]
     profile = _Profiles(outline, scan.feature)
+    clock = next((names.index(name) for name in FLOWS if name in names), scan.feature)
+    shifts = ShiftFinder(profile.step)
     silent, days = [], []
     scan.digest = np.zeros(nodes, dtype=np.uint64)
     random = np.random.default_rng(0)
@@ -120,12 +125,14 @@ def scan_file(path: str | Path, outline: TrafficSeries) -> Scan:
         for index, of in enumerate(counts):
             of.add(values[..., index])
         profile.add(start, values)
+        shifts.add(day, profile.seconds[start : start + len(values)], values[..., clock])
         scan.digest += _digest(values, random)
     if not scan.infinite:
         for name, of in zip(names, counts, strict=True):
             _judge_values(scan, name, *of.result())
     scan.days, scan.silent = np.array(days), np.array(silent)
     scan.profile, scan.day_means = profile.result()
+    scan.shifts = shifts.result()
     return scan
 
 
@@ -134,8 +141,9 @@ def mark_days(
 ) -> Iterator[tuple[int, np.ndarray, dict[str, np.ndarray]]]:
     """The second pass: first step, readings and marks of each local day, see ``mark_day``."""
     spans = scan.spans
-    for _, start, values in read_days(path, outline):
-        yield start, values, mark_day(values, outline.feature_names, scan.far, spans)
+    for day, start, values in read_days(path, outline):
+        shifted = [shift.node for shift in scan.shifts if shift.holds(day)]
+        yield start, values, mark_day(values, outline.feature_names, scan.far, spans, shifted)
 
 
 def sum_marks(
@@ -190,14 +198,17 @@ def _digest(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 class _Profiles:
-    """Means of a feature by step of the local day, of each detector and of each day."""
+    """Means of a feature by step of the local day, of each detector and of each day.
+
+    ``step`` is the distance of two readings, and ``seconds`` are those since midnight ``[T]``.
+    """
 
     def __init__(self, outline: TrafficSeries, feature: int) -> None:
-        step = max(1, round(outline.interval_minutes * 60))
+        self.step = max(1, round(outline.interval_minutes * 60))
         local = to_local(outline.timestamps, outline.timezone)
-        seconds = (local - local.astype("datetime64[D]")).astype(np.int64)
-        self._slots, self._feature = seconds // step, feature
-        slots = max(1, -(-86400 // step))
+        self.seconds = (local - local.astype("datetime64[D]")).astype(np.int64)
+        self._slots, self._feature = self.seconds // self.step, feature
+        slots = max(1, -(-86400 // self.step))
         nodes = outline.values.shape[1]
         self._total = np.zeros((slots, nodes))
         self._count = np.zeros((slots, nodes), dtype=np.int64)

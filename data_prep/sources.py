@@ -15,6 +15,8 @@ from glob import glob
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from tqdm import tqdm
+
 __all__ = [
     "OTHER_KINDS",
     "TABLE_KINDS",
@@ -120,7 +122,8 @@ def open_bytes(path: str | Path) -> io.BufferedReader:
 
 def read_documents(paths: Sequence[Path], suffixes: tuple[str, ...]) -> Iterator[Document]:
     """The documents of files and of archives (zip, tar, also compressed; archives in archives are
-    left alone), in the order of ``paths`` and, within an archive, of the names.
+    left alone), in the order of ``paths`` and, within a zip archive, of the names. On a terminal a
+    bar shows how many of their bytes were read.
 
     Args:
         paths: files.
@@ -129,18 +132,20 @@ def read_documents(paths: Sequence[Path], suffixes: tuple[str, ...]) -> Iterator
     Raises:
         ValueError: if an archive is damaged, has more members or larger ones than can be right.
     """
-    for path in paths:
-        try:
-            kind = kind_of(path)
-            if kind == "tar":
-                yield from _tar_documents(path, suffixes)
-            elif kind == "zip":
-                yield from _zip_documents(path, suffixes)
-            else:
-                with open_bytes(path) as handle:
-                    yield Document(str(path), _read_bounded(handle, str(path)))
-        except _DAMAGED as error:
-            raise ValueError(f"'{path}' is damaged: {error}. Download it again.") from error
+    sizes = [path.stat().st_size for path in paths]
+    with tqdm(
+        total=sum(sizes), desc="reading", unit="B", unit_scale=True, disable=None, delay=1
+    ) as bar:
+        begin = 0
+        for path, size in zip(paths, sizes, strict=True):
+            try:
+                for place, document in _documents(path, suffixes):
+                    bar.update(max(0, begin + place - bar.n))
+                    yield document
+            except _DAMAGED as error:
+                raise ValueError(f"'{path}' is damaged: {error}. Download it again.") from error
+            begin += size
+            bar.update(begin - bar.n)
 
 
 class _Told(io.RawIOBase):
@@ -198,25 +203,44 @@ def _open_zip_member(path: str | Path, name: str) -> IO[bytes]:
         raise ValueError(f"'{path}' cannot be unpacked: {error}. Unpack it yourself.") from error
 
 
-def _zip_documents(path: Path, suffixes: tuple[str, ...]) -> Iterator[Document]:
+def _documents(path: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[int, Document]]:
+    """The documents of a file, with the bytes of it that were read."""
+    kind = kind_of(path)
+    if kind == "tar":
+        yield from _tar_documents(path, suffixes)
+    elif kind == "zip":
+        yield from _zip_documents(path, suffixes)
+    else:
+        with open_bytes(path) as handle:
+            data = _read_bounded(handle, str(path))
+        yield path.stat().st_size, Document(str(path), data)
+
+
+def _zip_documents(path: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[int, Document]]:
     names = sorted(name for name in _zip_names(path) if _is_document(name, suffixes))
     _check_count(path, len(names))
+    size = 0
     with zipfile.ZipFile(path) as archive:
         for name in names:
             with archive.open(name) as handle:
-                yield _unpacked(f"{path}:{name}", _read_bounded(handle, f"{path}:{name}"))
+                data = _read_bounded(handle, f"{path}:{name}")
+            size += archive.getinfo(name).compress_size
+            yield size, _unpacked(f"{path}:{name}", data)
 
 
-def _tar_documents(path: Path, suffixes: tuple[str, ...]) -> Iterator[Document]:
+def _tar_documents(path: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[int, Document]]:
     """Members in their own order: sorting them would unpack the archive again for each."""
-    with tarfile.open(path, "r|*") as archive:
-        for count, member in enumerate(archive):
-            _check_count(path, count)
+    with open(path, "rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as archive:
+        count = 0
+        while member := archive.next():
+            # All that were read are kept otherwise, a kilobyte for each.
+            archive.members.clear()  # type: ignore[attr-defined]
+            _check_count(path, count := count + 1)
             if member.isfile() and _is_document(member.name, suffixes):
                 handle = archive.extractfile(member)
                 assert handle is not None  # as it is a file
                 name = f"{path}:{member.name}"
-                yield _unpacked(name, _read_bounded(handle, name))
+                yield raw.tell(), _unpacked(name, _read_bounded(handle, name))
 
 
 def _unpacked(name: str, data: bytes) -> Document:
@@ -236,10 +260,14 @@ def _check_count(path: Path, count: int) -> None:
 
 
 def _read_bounded(handle: IO[bytes] | io.BufferedIOBase, name: str) -> bytes:
-    data = handle.read(_LARGEST_DOCUMENT + 1)
-    if len(data) > _LARGEST_DOCUMENT:
-        raise ValueError(
-            f"'{name}' has more than {_LARGEST_DOCUMENT // 2**20} MiB when it is unpacked, which "
-            "no document of a feed has. Divide it."
-        )
-    return data
+    parts: list[bytes] = []  # as one read would take the room of the largest document each time
+    size = 0
+    while part := handle.read(_BUFFER):
+        parts.append(part)
+        size += len(part)
+        if size > _LARGEST_DOCUMENT:
+            raise ValueError(
+                f"'{name}' has more than {_LARGEST_DOCUMENT // 2**20} MiB when it is unpacked, "
+                "which no document of a feed has. Divide it."
+            )
+    return b"".join(parts)

@@ -21,6 +21,7 @@ def held_blocks(blocks: Iterable[Block]) -> Iterator[list[Block]]:
     for block in blocks:
         held.append(block)
         size += block.values.nbytes + block.times.nbytes + _NAME_BYTES * len(block.vdids)
+        size += 0 if block.codes is None else block.codes.nbytes
         if size >= _HELD_BYTES:
             yield held
             held, size = [], 0

@@ -1,74 +1,63 @@
 """The times of the rows of a table, in one column or as a date and a time of day."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from data_prep.tables import TableFormat, read_pieces
+from data_prep.tables import Table
 from data_prep.timestamps import is_date, is_time_of_day, parse_times
 
 __all__ = ["read_times", "time_columns"]
 
 _DAY = 86400  # seconds
+_MINUTES = _DAY // 60 + 1  # smaller numbers may be minutes or hours
 
 
-def time_columns(path: str | Path, header: Sequence[str], table_format: TableFormat) -> list[str]:
+def time_columns(table: Table) -> list[str]:
     """The columns of the times of a wide table: those that are set, or the first one, with the
-    second one if the two hold dates and times of day."""
-    if table_format.time_column is not None:
-        return list(table_format.time_column)
-    if len(header) < 3:
-        return list(header[:1])
-    first = next(read_pieces(path, ["0", "1"], [], _places(header), table_format), None)
-    if first is None or not len(first):
-        return list(header[:1])
-    day, clock = first.iloc[0]
-    return list(header[: 2 if is_date(day) and is_time_of_day(clock) else 1])
+    second one if the two hold dates and times of day.
+
+    Raises:
+        KeyError, ValueError: if those that are set are not there once.
+    """
+    if table.format.time_column is not None:
+        table.check(dict.fromkeys(table.format.time_column, "--time-column"))
+        return list(table.format.time_column)
+    cells = table.first_row(2) if len(table.header) > 2 else []
+    in_two = len(cells) == 2 and is_date(cells[0]) and is_time_of_day(cells[1])
+    return table.header[: 2 if in_two else 1]
 
 
 def read_times(
-    path: str | Path,
-    piece: pd.DataFrame,
-    columns: Sequence[str],
-    table_format: TableFormat,
-    in_seconds: bool = False,
+    table: Table, piece: pd.DataFrame, columns: Sequence[str], in_seconds: bool = False
 ) -> tuple[np.ndarray, bool]:
     """Times ``[R]`` of the rows of a table, and whether they are on a local clock.
 
     Args:
-        path: the table, for messages.
+        table: the rows are of it.
         piece: rows, with ``columns`` as text.
         columns: the time; or a date, and a time of day or seconds since midnight.
-        table_format: format of the times.
         in_seconds: whether numbers are known to be seconds. Otherwise some must be so large that
             they are neither minutes nor hours.
 
     Raises:
         ValueError: see :func:`data_prep.timestamps.parse_times`; or if seconds are none of a day.
     """
-    where = f"column {' '.join(map(repr, columns))} of '{path}'"
+    where = f"column {' '.join(map(repr, columns))} of '{table.path}'"
     if len(columns) == 1:
-        return parse_times(piece[columns[0]], where, table_format.time_format)
+        return parse_times(piece[columns[0]], where, table.format.time_format)
     if len(columns) > 2:
         raise ValueError(f"Expected --time-column as a time, or a date and a time (got {columns}).")
     days, clocks = (piece[name] for name in columns)
     if not clocks.str.fullmatch(r"\d+(\.0+)?").all():
-        return parse_times(days + " " + clocks, where, table_format.time_format)
+        return parse_times(days + " " + clocks, where, table.format.time_format)
     seconds = clocks.astype(float).to_numpy()
     if not (0 if in_seconds else _MINUTES) <= seconds.max() <= _DAY:
         raise ValueError(
             f"Expected a time of day, or seconds since midnight up to {_DAY}, in column "
-            f"{columns[1]!r} of '{path}' (got at most {seconds.max():g}). Write times of day such "
-            "as 07:05."
+            f"{columns[1]!r} of '{table.path}' (got at most {seconds.max():g}). Write times of day "
+            "such as 07:05."
         )
-    times, is_local = parse_times(days, where, table_format.time_format)
+    times, is_local = parse_times(days, where, table.format.time_format)
     return times + seconds.astype(np.int64) * np.timedelta64(1, "s"), is_local
-
-
-_MINUTES = _DAY // 60 + 1  # smaller numbers may be minutes or hours
-
-
-def _places(header: Sequence[str]) -> list[str]:
-    return [str(place) for place in range(len(header))]

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -15,7 +16,7 @@ from data_prep.table_text import TableText, find_dialect
 if TYPE_CHECKING:
     from io import TextIOBase
 
-__all__ = ["TableFormat", "check_columns", "read_header", "read_pieces", "to_numbers"]
+__all__ = ["Table", "TableFormat", "check_columns", "open_table"]
 
 _PIECE_CELLS = 2**22
 _NULL_TEXTS = ["", "NA", "N/A", "n/a", "#N/A", "#NA", "NaN", "nan", "-nan", "-NaN", "NULL", "null"]
@@ -50,8 +51,93 @@ class TableFormat:
     time_format: str = ""
 
 
-def read_header(path: str | Path, table_format: TableFormat) -> tuple[list[str], TableFormat]:
-    """Names of the columns, and the format with what was found.
+@dataclass(frozen=True)
+class Table:
+    """A table that was found out how to read.
+
+    Args:
+        path: file.
+        format: how it is written, with what was found.
+        header: names of its columns.
+        kind: of its file, see :func:`data_prep.sources.kind_of`.
+    """
+
+    path: str | Path
+    format: TableFormat
+    header: list[str]
+    kind: str
+
+    def check(self, wanted: Mapping[str, str]) -> None:
+        """Require columns, see :func:`check_columns`."""
+        check_columns(self.path, self.header, wanted)
+
+    def pieces(self, texts: Sequence[str], numbers: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """Yield the rows in pieces, with the columns ``texts`` as stripped strings and ``numbers``
+        as float64 (NaN where a cell is empty or has a usual word for "missing").
+
+        Raises:
+            ValueError: if a row has another number of cells than the first one, a number cannot be
+                read or is infinite, or the text is not in the encoding.
+        """
+        if self.kind == "text":
+            pieces = self._text_frames(texts, numbers)
+        else:
+            frame = _whole_frame(self.path, self.kind, self.format)
+            pieces = iter([frame.set_axis(self.header, axis=1)])
+        for piece in pieces:
+            for name in texts:
+                piece[name] = _as_text(piece[name])
+            for name in numbers:
+                where = f"column {name!r} of '{self.path}'"
+                piece[name] = _to_numbers(piece[name], where, self.format)
+            yield piece[[*texts, *numbers]]
+
+    def first_row(self, count: int) -> list[str]:
+        """The texts of the first cells of the first row; none if there is no row."""
+        places = [str(place) for place in range(len(self.header))]
+        first = next(replace(self, header=places).pieces(places[:count], ()), None)
+        return [] if first is None or not len(first) else first.iloc[0].tolist()
+
+    def _text_frames(self, texts: Sequence[str], numbers: Sequence[str]) -> Iterator[pd.DataFrame]:
+        wanted = [*texts, *numbers]
+        # Names as texts: pandas takes whole numbers for places among those that are used.
+        places = {name: str(self.header.index(name)) for name in wanted}
+        with TableText(self.path, self.format, len(self.header)) as text, self._named():
+            reader = pd.read_csv(
+                cast("TextIOBase", text),
+                sep=self.format.delimiter,
+                decimal=self.format.decimal or ".",
+                thousands=self.format.thousands or None,
+                header=None,
+                names=[str(place) for place in range(len(self.header))],
+                index_col=False,
+                usecols=sorted(places.values(), key=int),
+                dtype={places[name]: str for name in texts},
+                keep_default_na=False,
+                na_values=cast("dict", {places[name]: _NULL_TEXTS for name in numbers}),
+                skipinitialspace=True,
+                float_precision="round_trip",
+                low_memory=False,
+                chunksize=max(1, _PIECE_CELLS // len(self.header)),
+            )
+            for piece in reader:
+                yield piece[[places[name] for name in wanted]].set_axis(wanted, axis="columns")
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Turn what pandas says of a text into an error with the name of the file."""
+        try:
+            yield
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
+            raise ValueError(
+                f"'{self.path}' cannot be read as a CSV table with delimiter "
+                f"{self.format.delimiter!r}: {error}. Every row must have as many cells as the "
+                "first one."
+            ) from error
+
+
+def open_table(path: str | Path, table_format: TableFormat) -> Table:
+    """Find out how a table is written.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -64,11 +150,11 @@ def read_header(path: str | Path, table_format: TableFormat) -> tuple[list[str],
     if kind == "text":
         found = find_dialect(path, table_format)
         table_format = replace(table_format, delimiter=found.delimiter, decimal=found.decimal)
-        return list(table_format.names) or found.header, table_format
+        return Table(path, table_format, list(table_format.names) or found.header, kind)
     if kind not in TABLE_KINDS:
         raise ValueError(f"'{path}' is {OTHER_KINDS[kind]}, and no table.")
-    frame = next(_whole_frame(path, kind, table_format))
-    return [str(name) for name in frame.columns], table_format
+    frame = _whole_frame(path, kind, table_format)
+    return Table(path, table_format, [str(name) for name in frame.columns], kind)
 
 
 def check_columns(path: str | Path, header: Sequence[str], wanted: Mapping[str, str]) -> None:
@@ -91,42 +177,7 @@ def check_columns(path: str | Path, header: Sequence[str], wanted: Mapping[str, 
             )
 
 
-def read_pieces(
-    path: str | Path,
-    texts: Sequence[str],
-    numbers: Sequence[str],
-    header: Sequence[str],
-    table_format: TableFormat,
-) -> Iterator[pd.DataFrame]:
-    """Yield the rows in pieces, with the columns ``texts`` as stripped strings and ``numbers`` as
-    float64 (NaN where a cell is empty or has a usual word for "missing").
-
-    Args:
-        path: the table.
-        texts: columns kept as text.
-        numbers: columns of numbers.
-        header: names of all columns, as :func:`read_header` gives them.
-        table_format: how it is written, as :func:`read_header` gives it.
-
-    Raises:
-        ValueError: if a row has another number of cells than the first one, a number cannot be
-            read or is infinite, or the text is not in the encoding.
-    """
-    kind = kind_of(path)
-    if kind == "text":
-        pieces = _text_frames(path, texts, numbers, header, table_format)
-    else:
-        frames = _whole_frame(path, kind, table_format)
-        pieces = (frame.set_axis(list(header), axis=1) for frame in frames)
-    for piece in pieces:
-        for name in texts:
-            piece[name] = _as_text(piece[name])
-        for name in numbers:
-            piece[name] = to_numbers(piece[name], f"column {name!r} of '{path}'", table_format)
-        yield piece[[*texts, *numbers]]
-
-
-def to_numbers(column: pd.Series, where: str, table_format: TableFormat) -> pd.Series:
+def _to_numbers(column: pd.Series, where: str, table_format: TableFormat) -> pd.Series:
     """A column as float64.
 
     Raises:
@@ -141,56 +192,7 @@ def to_numbers(column: pd.Series, where: str, table_format: TableFormat) -> pd.S
     return numbers
 
 
-def _text_frames(
-    path: str | Path,
-    texts: Sequence[str],
-    numbers: Sequence[str],
-    header: Sequence[str],
-    table_format: TableFormat,
-) -> Iterator[pd.DataFrame]:
-    wanted = [*texts, *numbers]
-    # Names as texts: pandas takes whole numbers for places among those that are used.
-    places = {name: str(list(header).index(name)) for name in wanted}
-    with TableText(path, table_format, len(header)) as text, _told(path, table_format):
-        reader = pd.read_csv(
-            cast("TextIOBase", text),
-            sep=table_format.delimiter,
-            decimal=table_format.decimal or ".",
-            thousands=table_format.thousands or None,
-            header=None,
-            names=[str(place) for place in range(len(header))],
-            index_col=False,
-            usecols=sorted(places.values(), key=int),
-            dtype={places[name]: str for name in texts},
-            keep_default_na=False,
-            na_values=cast("dict", {places[name]: _NULL_TEXTS for name in numbers}),
-            skipinitialspace=True,
-            float_precision="round_trip",
-            low_memory=False,
-            chunksize=max(1, _PIECE_CELLS // len(header)),
-        )
-        for piece in reader:
-            yield piece[[places[name] for name in wanted]].set_axis(wanted, axis="columns")
-
-
-class _told:
-    """Turn what pandas says of a text into an error with the name of the file."""
-
-    def __init__(self, path: str | Path, table_format: TableFormat) -> None:
-        self.path, self.delimiter = path, table_format.delimiter
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, pd.errors.ParserError | pd.errors.EmptyDataError | csv.Error):
-            raise ValueError(
-                f"'{self.path}' cannot be read as a CSV table with delimiter {self.delimiter!r}: "
-                f"{error}. Every row must have as many cells as the first one."
-            ) from error
-
-
-def _whole_frame(path: str | Path, kind: str, table_format: TableFormat) -> Iterator[pd.DataFrame]:
+def _whole_frame(path: str | Path, kind: str, table_format: TableFormat) -> pd.DataFrame:
     with open_bytes(path) as handle:
         try:
             if kind == "parquet":
@@ -206,7 +208,7 @@ def _whole_frame(path: str | Path, kind: str, table_format: TableFormat) -> Iter
         except Exception as error:  # of libraries, which raise all kinds over damaged files
             raise ValueError(f"'{path}' is damaged, or no table: {error}") from error
     named = [name for name in frame.index.names if name is not None]
-    yield (frame.reset_index() if named else frame).rename(columns=str)
+    return (frame.reset_index() if named else frame).rename(columns=str)
 
 
 def _as_text(column: pd.Series) -> pd.Series:

@@ -23,11 +23,12 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"socialgraph.axis", "socialgraph.calendar", "socialgraph.series"},
         {"pandas"},
     ),
-    "socialgraph/schema.py": (
+    "socialgraph/schema": (
         {
             "socialgraph",
             "socialgraph.atomic",
             "socialgraph.calendar",
+            "socialgraph.schema",
             "socialgraph.series",
             "socialgraph.storage",
         },

@@ -23,7 +23,7 @@ from benchmarks.tables.cost import (
     shared_vs_distributed,
 )
 from benchmarks.tables.faults import hostile, mutation
-from benchmarks.tables.feeds import feed_samples, feeds
+from benchmarks.tables.feeds import clock_shifts, feed_samples, feeds
 from benchmarks.tables.intervals import alarms, calibration
 from benchmarks.tables.layers import encoder, pooling, streaming
 from benchmarks.tables.service import service
@@ -51,7 +51,7 @@ TABLES: dict[str, Callable[[dict], str]] = {
             runtime,
         ),
         *(batch_size, pooling, encoder, streaming, hostile, mutation),
-        *(feed_samples, feeds, service, backtest),
+        *(clock_shifts, feed_samples, feeds, service, backtest),
         *(stream_accuracy, profile_drift, kept_stream),
         *(alarms, calibration),
     )

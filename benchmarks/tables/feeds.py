@@ -1,8 +1,8 @@
-"""Tables of detector feeds: what samples hold, and what converting costs."""
+"""Tables of detector feeds: what samples hold, what converting costs, which clocks are found."""
 
 from benchmarks.tables.cells import markdown_table, measured_on
 
-__all__ = ["feed_samples", "feeds"]
+__all__ = ["clock_shifts", "feed_samples", "feeds"]
 
 
 def feed_samples(report: dict) -> str:
@@ -21,11 +21,34 @@ def feed_samples(report: dict) -> str:
     return markdown_table([*heads, "after"], rows)
 
 
-def feeds(report: dict) -> str:
-    """Seconds and peak memory of each run."""
+def clock_shifts(report: dict) -> str:
+    """Clocks told where none is late, and found of those that were made an hour late."""
     rows = [
-        [entry["name"], f"{entry['seconds']:.1f}", f"{entry['peak_mib']:,.0f}"]
+        [
+            entry["network"],
+            f"{entry['days']} x {entry['detectors']}",
+            str(entry["told_as_it_is"]),
+            f"{entry['found_from_the_middle']} of {entry['shifted']}",
+            f"{entry['found_throughout']} of {entry['shifted']}",
+            str(entry["others_told"]),
+        ]
         for entry in report["results"]
     ]
-    table = markdown_table(["source: what reads it", "seconds", "peak MiB"], rows)
+    heads = ["network", "days x detectors", "told as it is", "found, late from the middle on"]
+    return markdown_table([*heads, "found, late throughout", "others told"], rows)
+
+
+def feeds(report: dict) -> str:
+    """Seconds, those of the processor, and peak memory of each run."""
+    rows = [
+        [
+            entry["name"],
+            f"{entry['seconds']:.1f}",
+            f"{entry['cpu_seconds']:.1f}" if "cpu_seconds" in entry else "",
+            f"{entry['peak_mib']:,.0f}",
+        ]
+        for entry in report["results"]
+    ]
+    heads = ["source: what reads it", "seconds", "of the processor", "peak MiB"]
+    table = markdown_table(heads, rows)
     return f"{table}\n\n{measured_on(report)}"

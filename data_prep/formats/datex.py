@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from data_prep.datex_sites import Site, read_sites
 from data_prep.detectors import DetectorTable, table_from_columns
@@ -82,8 +81,7 @@ def read(args: Namespace) -> Feed:
     skipped: Counter[str] = Counter()
 
     def blocks() -> Iterator[Block]:
-        documents = read_documents(paths, (".xml",))
-        for name, data in tqdm(documents, desc="reading", unit=" documents", disable=None):
+        for name, data in read_documents(paths, (".xml",)):
             yield from _document_blocks(name, data, features, args.sites, skipped)
 
     def tell(report: Report) -> None:

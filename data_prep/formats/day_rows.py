@@ -7,7 +7,7 @@ SCATS of Victoria has the columns ``V00`` to ``V95``, vehicles per 15 minutes. S
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from data_prep.detectors import DetectorTable, table_from_columns
 from data_prep.feed import Block, Feed, long_block
 from data_prep.options import add_table_options, table_format
 from data_prep.sources import expand_paths
-from data_prep.tables import TableFormat, check_columns, read_header, read_pieces
+from data_prep.tables import Table, TableFormat, open_table
 from data_prep.timestamps import parse_times
 
 __all__ = ["add_options", "day_columns", "read"]
@@ -106,16 +106,17 @@ class _Places:
 def _file_blocks(
     path: Path, args: Namespace, layout: TableFormat, places: _Places
 ) -> Iterator[Block]:
-    header, found = _find_header(path, layout)
+    table = _open_table(path, layout)
+    header = table.header
     columns, step = day_columns(path, header)
     ids = args.id_column or next((list(c) for c in _IDS if set(c) <= set(header)), None)
     day = args.day_column or next((name for name in _DAYS if name in header), None)
     if ids is None or day is None:
         option = "--id-column" if ids is None else "--day-column"
         raise KeyError(f"'{path}' has the columns {header[:12]}. Set {option} to some of them.")
-    check_columns(path, header, dict.fromkeys(ids, "--id-column") | {day: "--day-column"})
+    table.check(dict.fromkeys(ids, "--id-column") | {day: "--day-column"})
     own = [name for name in _PLACES if name in header]
-    for piece in read_pieces(path, [*ids, day, *own], columns, header, found):
+    for piece in table.pieces([*ids, day, *own], columns):
         days, is_local = parse_times(
             pd.Series(piece[day]).str.replace(r"[ T]0?0:00(:00)?$", "", regex=True),
             f"column {day!r} of '{path}'",
@@ -131,18 +132,17 @@ def _file_blocks(
         yield _block(days, names, piece[columns].to_numpy(), step, args.feature, is_local, path)
 
 
-def _find_header(path: Path, layout: TableFormat) -> tuple[list[str], TableFormat]:
-    """The names of the columns, which may stand in the second line."""
+def _open_table(path: Path, layout: TableFormat) -> Table:
+    """The table, whose names of the columns may stand in the second line."""
     for more in (0, 1):
-        tried = TableFormat(**(vars(layout) | {"skip_rows": layout.skip_rows + more}))
-        header, found = read_header(path, tried)
+        table = open_table(path, replace(layout, skip_rows=layout.skip_rows + more))
         try:
-            day_columns(path, header)
+            day_columns(path, table.header)
         except ValueError:
             continue
-        if len(set(header)) == len(header):
-            return header, found
-    return read_header(path, layout)
+        if len(set(table.header)) == len(table.header):
+            return table
+    return open_table(path, layout)
 
 
 def _block(

@@ -27,7 +27,7 @@ def read(args: Namespace) -> Feed:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        KeyError, ValueError: when it is read, see :func:`data_prep.hdf_store.read_frame`.
+        KeyError, ValueError: when it is read, see :func:`data_prep.hdf_store.read_frames`.
     """
     paths = expand_paths(args.raw)
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from data_prep.feed import Block, Feed, long_block
 from data_prep.lanes import LANE_MARK
 from data_prep.table_times import read_times
-from data_prep.tables import TableFormat, check_columns, read_header, read_pieces
+from data_prep.tables import TableFormat, open_table
 
 __all__ = ["read_long"]
 
@@ -54,15 +54,15 @@ def _file_blocks(
     table_format: TableFormat,
     lane_column: str | None,
 ) -> Iterator[Block]:
-    header, table_format = read_header(path, table_format)
+    table = open_table(path, table_format)
     times_in = list(table_format.time_column or ())
     wanted = {id_column: "--id-column"} | dict.fromkeys(times_in, "--time-column")
     wanted |= dict.fromkeys(features, "--features")
     wanted |= {lane_column: "--lane-column"} if lane_column else {}
-    check_columns(path, header, wanted)
+    table.check(wanted)
     texts = list(dict.fromkeys([id_column, *times_in, *([lane_column] if lane_column else [])]))
-    for piece in read_pieces(path, texts, list(features), header, table_format):
-        times, is_local = read_times(path, piece, times_in, table_format)
+    for piece in table.pieces(texts, list(features)):
+        times, is_local = read_times(table, piece, times_in)
         ids = _ids(path, piece, id_column, lane_column)
         values = piece[list(features)].to_numpy(dtype=np.float32)
         yield long_block(times, ids, tuple(features.values()), values, is_local, str(path))

@@ -11,7 +11,7 @@ from data_prep.feed import Block, Feed
 from data_prep.formats.wide import unique_vdids, wide_blocks
 from data_prep.hdf_store import read_frames
 from data_prep.options import add_table_options, table_format, zone_of
-from data_prep.tables import TableFormat, read_header, read_pieces
+from data_prep.tables import TableFormat, open_table
 from data_prep.timestamps import count_from, is_date, is_epoch
 from socialgraph.calendar import RepeatedHour
 
@@ -101,7 +101,7 @@ def frame_blocks(path: str | Path, feature: str, key: str | None = None) -> Iter
     """The readings of a pandas frame in HDF5, time by detector; without times if it has none.
 
     Raises:
-        KeyError, ValueError: see :func:`data_prep.hdf_store.read_frame`.
+        KeyError, ValueError: see :func:`data_prep.hdf_store.read_frames`.
     """
     for frame in read_frames(path, key):
         times = np.zeros(0, dtype="datetime64[s]") if frame.times is None else frame.times
@@ -111,26 +111,24 @@ def frame_blocks(path: str | Path, feature: str, key: str | None = None) -> Iter
 
 
 def _has_times(path: str | Path, located: Sequence[str], table_format: TableFormat) -> bool:
-    header, found = read_header(path, table_format)
+    table = open_table(path, table_format)
     if table_format.time_column is not None:
         return True
-    if header[0].strip() in set(located):
+    if table.header[0].strip() in set(located):
         return False
-    places = [str(place) for place in range(len(header))]
-    first = next(read_pieces(path, ["0"], (), places, found), None)
-    text = "" if first is None or not len(first) else str(first.iloc[0, 0])
+    text = "".join(table.first_row(1))
     if is_epoch(text) or is_date(text) or not text.replace(".", "", 1).isdecimal():
         return True
     raise ValueError(
-        f"The first column of '{path}', {header[0]!r}, is no detector of the locations file, and "
-        f"its first cell is {text!r}, no time. Drop the column, or set --time-column."
+        f"The first column of '{path}', {table.header[0]!r}, is no detector of the locations file, "
+        f"and its first cell is {text!r}, no time. Drop the column, or set --time-column."
     )
 
 
 def _timeless_block(path: str | Path, table_format: TableFormat) -> Block:
-    header, table_format = read_header(path, table_format)
-    vdids = unique_vdids(path, header)
-    pieces = list(read_pieces(path, (), header, header, table_format))
+    table = open_table(path, table_format)
+    vdids = unique_vdids(path, table.header)
+    pieces = list(table.pieces((), table.header))
     if not sum(map(len, pieces)):
         raise ValueError(f"'{path}' has column names and no rows. Expected one row for each time.")
     values = np.concatenate([piece.to_numpy(dtype=np.float32) for piece in pieces])[..., None]

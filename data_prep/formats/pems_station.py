@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from data_prep.feed import Block, Feed, long_block
 from data_prep.sources import expand_paths
-from data_prep.tables import TableFormat, read_header, read_pieces
+from data_prep.tables import TableFormat, open_table
 from data_prep.timestamps import parse_times
 
 __all__ = ["FEATURES", "add_options", "read"]
@@ -55,7 +55,7 @@ def read(args: Namespace) -> Feed:
 
 
 def _file_blocks(path: Path, min_observed: float) -> Iterator[Block]:
-    first, _ = read_header(path, TableFormat(delimiter=","))
+    first = open_table(path, TableFormat(delimiter=",")).header
     if len(first) < _LEAST_COLUMNS or not first[1].isdecimal():
         raise ValueError(
             f"Expected '{path}' as PeMS 'Station 5-Minute', with {_LEAST_COLUMNS} columns or more "
@@ -63,9 +63,8 @@ def _file_blocks(path: Path, min_observed: float) -> Iterator[Block]:
             "read by 'convert csv --long'."
         )
     names = tuple(str(place) for place in range(len(first)))
-    header, table_format = read_header(path, TableFormat(delimiter=",", names=names))
-    numbers = (_OBSERVED, *_READINGS)
-    for piece in read_pieces(path, (_TIME, _STATION), numbers, header, table_format):
+    table = open_table(path, TableFormat(delimiter=",", names=names))
+    for piece in table.pieces((_TIME, _STATION), (_OBSERVED, *_READINGS)):
         where = f"the first column of '{path}'"
         times, is_local = parse_times(piece[_TIME], where, "%m/%d/%Y %H:%M:%S")
         values = piece[list(_READINGS)].to_numpy(dtype=np.float32, copy=True)

@@ -5,20 +5,21 @@ vehicles of the minute, occupancy in percent. Source: the `MOTC's traffic data s
 <https://traffic-api-documentation.gitbook.io>`_, version 2.0.
 """
 
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from data_prep.convert import read_table as read_given_table
 from data_prep.detectors import DetectorTable, table_from_columns
 from data_prep.documents import parse_document
 from data_prep.feed import Block, Feed, long_block
 from data_prep.lanes import join_lanes
+from data_prep.places import read_table as read_given_table
 from data_prep.report import Report, enumerate_first
 from data_prep.sources import expand_paths, read_documents
 from data_prep.timestamps import parse_times
@@ -27,7 +28,7 @@ __all__ = ["FEATURES", "add_options", "live_block", "read", "read_table"]
 
 FEATURES = ("speed", "flow", "occupancy")
 _RULES = ["weighted", "sum", "mean"]
-_NULL = {-99, -1, 255}
+_NULL = (-99, -1, 255)
 _STEP = 60  # seconds in which VDLive counts
 _ATTRIBUTES = (
     *("RoadID", "RoadName", "RoadClass", "RoadDirection", "Bearing", "LaneNum", "LinkID"),
@@ -50,8 +51,7 @@ def read(args: Namespace) -> Feed:
     listed = _Listed()
 
     def blocks() -> Iterator[Block]:
-        documents = read_documents(paths, (".json", ".xml"))
-        for name, data in tqdm(documents, desc="reading", unit=" documents", disable=None):
+        for name, data in read_documents(paths, (".json", ".xml")):
             document = parse_document(name, data)
             live = _entries(document.get("VDLives", document.get("")), "VDLive")
             entries = _entries(document.get("VDs", document.get("")), "VD")
@@ -103,51 +103,64 @@ def live_block(name: str, entries: list[Mapping]) -> Block:
     Raises:
         ValueError: if an entry has no id or time, or a number cannot be read.
     """
-    lanes, ids, stamps = [], [], []
-    for entry in entries:
-        vdid, stamp = str(entry.get("VDID", "")).strip(), entry.get("DataCollectTime")
-        if not vdid or not stamp:
-            raise ValueError(f"Expected VDID and DataCollectTime in each VDLive of '{name}'.")
-        ids.append(vdid)
-        stamps.append(stamp)
-        lanes.append(_lanes(name, vdid, entry))
+    ids = [sys.intern(str(entry.get("VDID", "")).strip()) for entry in entries]
+    stamps = [entry.get("DataCollectTime") for entry in entries]
+    if not all(ids) or not all(stamps):
+        raise ValueError(f"Expected VDID and DataCollectTime in each VDLive of '{name}'.")
     times, is_local = parse_times(pd.Series(stamps), f"DataCollectTime of '{name}'")
-    return long_block(times, ids, FEATURES, _join(lanes), is_local, name)
+    status = _numbers(name, np.array(ids), [entry.get("Status", 0) for entry in entries])
+    rows = np.flatnonzero(status == 0)
+    values = np.full((len(entries), len(FEATURES)), np.nan, dtype=np.float32)
+    values[rows] = _detectors(name, np.array(ids)[rows], [entries[row] for row in rows])
+    return long_block(times, ids, FEATURES, values, is_local, name)
 
 
-def _lanes(name: str, vdid: str, entry: Mapping) -> list[tuple[float, float, float]]:
-    """Speed, flow and occupancy of each lane of a detector; none if its status is not 0."""
-    if _number(name, vdid, entry.get("Status", 0)) != 0:
-        return []
-    return [
-        _lane(name, vdid, lane)
-        for link in _several(entry.get("LinkFlows"), "LinkFlow")
-        for lane in _several(link.get("Lanes"), "Lane")
-    ]
-
-
-def _join(lanes: list[list[tuple[float, float, float]]]) -> np.ndarray:
-    """Readings of the detectors ``[R, F]``, those with as many lanes at once."""
-    counts = np.array([len(of) for of in lanes])
-    joined = np.full((len(lanes), len(FEATURES)), np.nan, dtype=np.float32)
+def _detectors(name: str, ids: np.ndarray, entries: list[Mapping]) -> np.ndarray:
+    """Readings of detectors ``[R, F]``, those with as many lanes at once."""
+    links, per_entry = _children(entries, "LinkFlows", "LinkFlow")
+    lanes, per_link = _children(links, "Lanes", "Lane")
+    ends = np.append(0, np.cumsum(per_link))[np.append(0, np.cumsum(per_entry))]
+    starts, counts = ends[:-1], np.diff(ends)
+    found = _lanes(name, np.repeat(ids, counts), lanes)
+    joined = np.full((len(counts), len(FEATURES)), np.nan, dtype=np.float32)
     for count in np.unique(counts[counts > 0]).tolist():
         rows = np.flatnonzero(counts == count)
-        joined[rows] = join_lanes(np.array([lanes[row] for row in rows]), _RULES, 1)
+        joined[rows] = join_lanes(found[starts[rows, None] + np.arange(count)], _RULES, 1)
     return joined
 
 
-def _lane(name: str, vdid: str, lane: Mapping) -> tuple[float, float, float]:
-    speed = _reading(name, vdid, lane.get("Speed"))
-    occupancy = _reading(name, vdid, lane.get("Occupancy"))
-    vehicles = _several(lane.get("Vehicles"), "Vehicle")
-    volumes = [_reading(name, vdid, vehicle.get("Volume")) for vehicle in vehicles]
-    flow = float(sum(volumes)) if volumes else _reading(name, vdid, lane.get("Volume"))
-    return (np.nan if speed == flow == 0 else speed), flow, occupancy
+def _lanes(name: str, ids: np.ndarray, lanes: list[Mapping]) -> np.ndarray:
+    """Speed, flow and occupancy of lanes ``[L, F]``, which are of the detectors ``ids`` ``[L]``."""
+    vehicles, counts = _children(lanes, "Vehicles", "Vehicle")
+    lane_of = np.repeat(np.arange(len(lanes)), counts)
+    volumes = _numbers(name, ids[lane_of], [vehicle.get("Volume") for vehicle in vehicles])
+    speed, flow, occupancy = (
+        _numbers(name, ids, [lane.get(tag) for lane in lanes])
+        for tag in ("Speed", "Volume", "Occupancy")
+    )
+    flow = np.where(counts > 0, np.bincount(lane_of, volumes, len(lanes)), flow)
+    speed[(speed == 0) & (flow == 0)] = np.nan
+    return np.stack([speed, flow, occupancy], axis=1)
 
 
-def _reading(name: str, vdid: str, value: object) -> float:
-    number = _number(name, vdid, value)
-    return float("nan") if number in _NULL else number
+def _children(parents: list[Mapping], name: str, singular: str) -> tuple[list[Mapping], np.ndarray]:
+    """What all have under a name, one after the other, and how many each has."""
+    held = [parent.get(name) for parent in parents]
+    lists: list[list] = [of if type(of) is list else _several(of, singular) for of in held]
+    if set(map(type, chain.from_iterable(lists))) - {dict}:
+        lists = [_several(of, singular) for of in lists]
+    return list(chain.from_iterable(lists)), np.array([len(of) for of in lists], dtype=np.int64)
+
+
+def _numbers(name: str, ids: np.ndarray, cells: list) -> np.ndarray:
+    """Cells as numbers ``[C]``, NaN for the codes of missing ones."""
+    try:
+        numbers = np.fromiter(cells, dtype=np.float64, count=len(cells))
+    except (TypeError, ValueError):  # an empty one, or one that cannot be read
+        pairs = zip(ids.tolist(), cells, strict=True)
+        numbers = np.array([_number(name, vdid, cell) for vdid, cell in pairs])
+    numbers[np.isin(numbers, _NULL)] = np.nan
+    return numbers
 
 
 def _number(name: str, vdid: str, value: object) -> float:

@@ -15,7 +15,7 @@ from data_prep.detectors import DetectorTable, read_columns, table_from_columns
 from data_prep.feed import Block, Feed, long_block
 from data_prep.sources import expand_paths
 from data_prep.table_times import read_times
-from data_prep.tables import TableFormat, check_columns, read_header, read_pieces
+from data_prep.tables import TableFormat, open_table
 
 __all__ = ["add_options", "read", "read_table"]
 
@@ -96,12 +96,12 @@ def read(args: Namespace) -> Feed:
 def _file_blocks(
     path: Path, columns: dict[str, str], city: str | None, cities: set[str]
 ) -> Iterator[Block]:
-    header, table_format = read_header(path, TableFormat())
+    table = open_table(path, TableFormat())
     needed = ("day", "interval", "detid", *columns)
-    check_columns(path, header, dict.fromkeys(needed, "--features"))
-    flags = [name for name in ("error",) if name in header]
-    texts = ["day", "interval", "detid", *(["city"] if "city" in header else [])]
-    for piece in read_pieces(path, texts, [*columns, *flags], header, table_format):
+    table.check(dict.fromkeys(needed, "--features"))
+    flags = [name for name in ("error",) if name in table.header]
+    texts = ["day", "interval", "detid", *(["city"] if "city" in table.header else [])]
+    for piece in table.pieces(texts, [*columns, *flags]):
         if "city" in piece:
             cities.update(piece["city"].unique())
             piece = piece[piece["city"] == city] if city else piece
@@ -109,7 +109,7 @@ def _file_blocks(
             raise ValueError(f"'{path}' has rows of {sorted(cities)}. Set --city to one of them.")
         if not len(piece):
             continue
-        times, is_local = read_times(path, piece, ("day", "interval"), table_format, True)
+        times, is_local = read_times(table, piece, ("day", "interval"), in_seconds=True)
         values = piece[list(columns)].to_numpy(dtype=np.float32, copy=True)
         if flags:
             values[(piece["error"] == 1).to_numpy()] = np.nan

@@ -9,7 +9,7 @@ import numpy as np
 from data_prep.feed import Block, Feed
 from data_prep.report import Report, enumerate_first
 from data_prep.table_times import read_times, time_columns
-from data_prep.tables import TableFormat, check_columns, read_header, read_pieces
+from data_prep.tables import TableFormat, open_table
 
 __all__ = ["read_wide", "unique_vdids", "wide_blocks"]
 
@@ -55,15 +55,14 @@ def wide_blocks(
         FileNotFoundError, KeyError: if there is no such file, or no such time column.
         ValueError: if an id occurs twice, a cell cannot be read, or there are no rows.
     """
-    header, table_format = read_header(path, table_format)
-    times_in = time_columns(path, header, table_format)
-    check_columns(path, header, dict.fromkeys(times_in, "--time-column"))
-    check_columns(path, header, dict.fromkeys(drop, "--drop"))
-    columns = [name for name in header if name not in (*times_in, *drop)]
+    table = open_table(path, table_format)
+    times_in = time_columns(table)
+    table.check(dict.fromkeys(drop, "--drop"))
+    columns = [name for name in table.header if name not in (*times_in, *drop)]
     vdids = unique_vdids(path, columns)
     num_rows = 0
-    for named in read_pieces(path, times_in, columns, header, table_format):
-        times, is_local = read_times(path, named, times_in, table_format)
+    for named in table.pieces(times_in, columns):
+        times, is_local = read_times(table, named, times_in)
         num_rows += len(named)
         values = named[columns].to_numpy(dtype=np.float32)[..., None]
         yield Block(times, vdids, (feature,), values, None, is_local, str(path))

@@ -10,7 +10,7 @@ import torch
 from benchmarks import ingredients, pretrain, zero_shot
 from benchmarks.tables import TABLES
 from data_prep.simulate import simulate
-from data_prep.simulate_ranges import Ranges
+from data_prep.simulate.ranges import Ranges
 from socialgraph.pretrained import load_pretrained
 from socialgraph.schema import write
 from tests.conftest import make_series

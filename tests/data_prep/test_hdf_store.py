@@ -2,10 +2,15 @@ import h5py
 import numpy as np
 import pytest
 
-from data_prep.hdf_store import read_frame
+from data_prep.hdf_store import read_frames
 
 TIMES = 1330560000 + 300 * np.arange(3)
 VALUES = np.arange(6.0).reshape(3, 2)
+
+
+def read_frame(path, key=None):
+    (frame,) = read_frames(path, key)
+    return frame
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from data_prep.road_network import build_network
 from data_prep.simulate import simulate
-from data_prep.simulate_traffic import conditions, fill, step
+from data_prep.simulate.road_network import build_network
+from data_prep.simulate.traffic import conditions, fill, step
 from socialgraph.calendar import to_local
 from socialgraph.graph import project
 from socialgraph.schema import read, write

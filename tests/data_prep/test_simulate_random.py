@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from data_prep.__main__ import main
-from data_prep.road_network import build_network, demand_share
-from data_prep.simulate_faults import FAULTS, Faults, add_faults
-from data_prep.simulate_join import join, split_run
-from data_prep.simulate_layouts import LAYOUTS
-from data_prep.simulate_random import random_networks
-from data_prep.simulate_ranges import Ranges, draw_plan
-from data_prep.simulate_traffic import Happenings, conditions, fill, rain_of, run
+from data_prep.simulate import random_networks
+from data_prep.simulate.faults import FAULTS, Faults, add_faults
+from data_prep.simulate.join import join, split_run
+from data_prep.simulate.layouts import LAYOUTS
+from data_prep.simulate.ranges import Ranges, draw_plan
+from data_prep.simulate.road_network import build_network, demand_share
+from data_prep.simulate.traffic import Happenings, conditions, fill, rain_of, run
 from socialgraph.schema import read
 
 SMALL = Ranges(num_detectors=(6, 12), days=(1, 2))

@@ -5,12 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_prep.tables import TableFormat, check_columns, read_header, read_pieces
+from data_prep.tables import TableFormat, open_table
 
 
 def read(path, texts=(), numbers=(), **options):
-    header, found = read_header(path, TableFormat(**options))
-    return pd.concat(read_pieces(path, texts, numbers, header, found), ignore_index=True)
+    pieces = open_table(path, TableFormat(**options)).pieces(texts, numbers)
+    return pd.concat(pieces, ignore_index=True)
 
 
 def read_numbers(path, columns, **options):
@@ -18,7 +18,7 @@ def read_numbers(path, columns, **options):
 
 
 def header_of(path, **options):
-    return read_header(path, TableFormat(**options))[0]
+    return open_table(path, TableFormat(**options)).header
 
 
 def test_byte_order_marks_are_understood(write_file):
@@ -137,7 +137,7 @@ def test_times_of_a_parquet_index_are_the_first_column(tmp_path):
 def test_missing_column_is_named_with_file_columns_and_option(write_file):
     path = write_file("a.csv", "id,v\n1,2\n")
     with pytest.raises(KeyError, match=r"a\.csv' has no column 'speed'.*\['id', 'v'\].*--features"):
-        check_columns(path, header_of(path), {"speed": "--features"})
+        open_table(path, TableFormat()).check({"speed": "--features"})
 
 
 def test_a_table_with_a_header_alone_has_no_rows(write_file):
@@ -148,7 +148,7 @@ def test_a_table_with_a_header_alone_has_no_rows(write_file):
 def test_repeated_column_is_refused(write_file):
     path = write_file("a.csv", "v,v\n1,2\n")
     with pytest.raises(ValueError, match=r"one column 'v'"):
-        check_columns(path, header_of(path), {"v": "--features"})
+        open_table(path, TableFormat()).check({"v": "--features"})
 
 
 @pytest.mark.parametrize(

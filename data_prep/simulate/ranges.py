@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.random import Generator
 
-from data_prep.simulate_faults import FAULTS, Faults
+from data_prep.simulate.faults import FAULTS, Faults
 
 __all__ = ["AT_ONCE", "QUANTITIES", "Plan", "Ranges", "draw_plan"]
 
@@ -28,7 +28,7 @@ class Ranges:
     """What a random network is drawn from: each of a tuple of names, lowest and highest of two.
 
     Args:
-        layouts: how roads lie: ``"polygon"`` and those of :mod:`data_prep.simulate_layouts`.
+        layouts: how roads lie: ``"polygon"`` and those of :mod:`data_prep.simulate.layouts`.
         num_roads: roads of two carriageways (one for ``"freeway"``).
         num_detectors: detectors.
         spacing: distance between detectors of a road, in cells (500 m at full scale).
@@ -37,12 +37,13 @@ class Ranges:
         most_lanes: lanes of the widest road.
         days: length.
         intervals: minutes between readings.
-        profiles: courses of the demand over a day (:func:`data_prep.road_network.demand_share`).
+        profiles: courses of the demand over a day
+            (:func:`data_prep.simulate.road_network.demand_share`).
         rain: share of the days with showers, in which capacity and speed are lower.
         events: a week: crowds that come to one place for an hour or two.
         quantities: what detectors report, each in its unit.
         noise: deviation of further noise, as a share of that of the readings.
-        faults: kinds of faults (:data:`data_prep.simulate_faults.FAULTS`).
+        faults: kinds of faults (:data:`data_prep.simulate.faults.FAULTS`).
         faulty: share of the detectors with a fault.
         rounding: share of the deviation of the readings that they are rounded to.
         missing: share of the readings that are missing, beside outages.

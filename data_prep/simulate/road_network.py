@@ -9,7 +9,7 @@ from numpy.random import Generator
 from scipy.sparse import coo_array, eye_array
 from scipy.sparse.linalg import spsolve
 
-from data_prep.simulate_layouts import LAYOUTS
+from data_prep.simulate.layouts import LAYOUTS
 
 __all__ = ["Network", "build_network", "demand_share", "steady_flow"]
 
@@ -151,7 +151,7 @@ def build_network(
         num_detectors: how many, on both carriageways of all roads.
         num_freeways: roads.
         rng: of what is drawn.
-        layout: ``"polygon"``, or one of :data:`data_prep.simulate_layouts.LAYOUTS`.
+        layout: ``"polygon"``, or one of :data:`data_prep.simulate.layouts.LAYOUTS`.
         spacing: cells between detectors, 1 or more.
         most_lanes: of a carriageway, 2 or more; the demand is what they carry.
     """

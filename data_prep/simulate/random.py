@@ -7,13 +7,13 @@ from math import gcd
 import numpy as np
 from numpy.random import Generator
 
-from data_prep.road_network import Network, build_network
-from data_prep.simulate import series_of
-from data_prep.simulate_detectors import observe, outages, place_detectors
-from data_prep.simulate_faults import add_faults
-from data_prep.simulate_join import join, split_run
-from data_prep.simulate_ranges import AT_ONCE, QUANTITIES, Plan, Ranges, draw_plan
-from data_prep.simulate_traffic import Happenings, conditions, fill, rain_of
+from data_prep.simulate.detectors import observe, outages, place_detectors
+from data_prep.simulate.faults import add_faults
+from data_prep.simulate.freeways import series_of
+from data_prep.simulate.join import join, split_run
+from data_prep.simulate.ranges import AT_ONCE, QUANTITIES, Plan, Ranges, draw_plan
+from data_prep.simulate.road_network import Network, build_network
+from data_prep.simulate.traffic import Happenings, conditions, fill, rain_of
 from socialgraph.series import TrafficSeries
 
 __all__ = ["random_networks"]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_prep.road_network import Network
-from data_prep.simulate_traffic import run
+from data_prep.simulate.road_network import Network
+from data_prep.simulate.traffic import run
 
 __all__ = ["join", "split_run"]
 

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.random import Generator
 
-from data_prep.road_network import CELL, MARGIN, SPACING, STEP, Network
-from data_prep.simulate_traffic import DAY
+from data_prep.simulate.road_network import CELL, MARGIN, SPACING, STEP, Network
+from data_prep.simulate.traffic import DAY
 
 __all__ = ["describe_detectors", "observe", "outages", "place_detectors"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from scipy.signal import lfilter
 
-from data_prep.road_network import RETREAT, STEPS, Network, demand_share, steady_flow
+from data_prep.simulate.road_network import RETREAT, STEPS, Network, demand_share, steady_flow
 
 __all__ = ["DAY", "Happenings", "conditions", "fill", "rain_of", "run", "step"]
 

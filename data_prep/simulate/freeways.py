@@ -10,9 +10,9 @@ import numpy as np
 from pyproj import Proj
 from tqdm import tqdm
 
-from data_prep.road_network import Network, build_network
-from data_prep.simulate_detectors import describe_detectors, observe, outages, place_detectors
-from data_prep.simulate_traffic import DAY, conditions, fill, run
+from data_prep.simulate.detectors import describe_detectors, observe, outages, place_detectors
+from data_prep.simulate.road_network import Network, build_network
+from data_prep.simulate.traffic import DAY, conditions, fill, run
 from socialgraph.calendar import to_utc
 from socialgraph.series import TrafficSeries
 

@@ -1,0 +1,58 @@
+"""Documents from archives: in little memory, with a bar that knows where it ends."""
+
+import fcntl
+import io
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import tarfile
+import termios
+import tracemalloc
+import zipfile
+
+from data_prep.sources import read_documents
+from tests.conftest import ROOT
+
+
+def write_tar(path, documents):
+    with tarfile.open(path, "w") as archive:
+        for name, data in documents.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_what_was_read_of_an_archive_is_forgotten(tmp_path):
+    path = write_tar(tmp_path / "a.tar", {f"{n}.json": b"{}" for n in range(3000)})
+    tracemalloc.start()
+    count = sum(1 for _ in read_documents([path], (".json",)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 3000
+    assert peak < 1.6e6  # half a kilobyte for each member would be more
+
+
+def test_the_bar_counts_bytes_up_to_all_of_them(tmp_path):
+    documents = {f"{n}.json": json.dumps({"VDLives": []}).encode() for n in range(3)}
+    paths = [write_tar(tmp_path / "a.tar", documents), tmp_path / "b.zip", tmp_path / "c.json"]
+    with zipfile.ZipFile(paths[1], "w") as archive:
+        for name, data in documents.items():
+            archive.writestr(name, data)
+    paths[2].write_bytes(documents["0.json"])
+    code = (
+        "import sys, time; from pathlib import Path; from data_prep.sources import read_documents\n"
+        "for _ in read_documents(list(map(Path, sys.argv[1:])), ('.json',)): time.sleep(0.2)"
+    )
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    subprocess.run([sys.executable, "-c", code, *paths], cwd=ROOT, stderr=theirs, check=True)
+    os.close(theirs)
+    said = os.read(ours, 10_000).decode()
+    os.close(ours)
+    total = sum(path.stat().st_size for path in paths)
+    assert f"{total / 1000:.1f}k/{total / 1000:.1f}k" in said
+    assert "reading: 100%" in said
