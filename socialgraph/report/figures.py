@@ -6,6 +6,7 @@ from html import escape
 import numpy as np
 
 from socialgraph.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SEQUENTIAL, SKY
+from socialgraph.report.content import Content
 from socialgraph.report.errors import gain
 from socialgraph.report.scoring import NETWORK, RIVALS
 
@@ -47,22 +48,22 @@ def numbers(values: Sequence | np.ndarray, digits: int = 4) -> list:
     return rounded.tolist()
 
 
-def error_figure(content: dict) -> dict:
+def error_figure(content: Content) -> dict:
     """MAE by horizon, of the network and its rivals."""
-    minutes = content["minutes"]
+    minutes = content.subject.minutes
     lines = [
-        _line(minutes, content["errors"][name]["mae"], name, 3 if name == NETWORK else 1.8)
+        _line(minutes, content.accuracy.errors[name]["mae"], name, 3 if name == NETWORK else 1.8)
         for name in (NETWORK, *RIVALS)
     ]
     return _figure(lines, "minutes ahead", f"MAE{_in_unit(content)}", minutes, zero=True)
 
 
-def gain_figure(content: dict, names: Sequence[str]) -> dict:
+def gain_figure(content: Content, names: Sequence[str]) -> dict:
     """Percent by which the MAE of the network is below that of others, by horizon."""
-    own, minutes = content["errors"][NETWORK]["mae"], content["minutes"]
+    own, minutes = content.accuracy.errors[NETWORK]["mae"], content.subject.minutes
     lines = []
     for name in names:
-        other = content["errors"][name]["mae"]
+        other = content.accuracy.errors[name]["mae"]
         gains = [gain(a, b) for a, b in zip(own, other, strict=True)]
         percent = [None if g is None else 100 * g for g in gains]
         lines.append(_line(minutes, percent, name, 1.8, suffix=" %"))
@@ -72,11 +73,11 @@ def gain_figure(content: dict, names: Sequence[str]) -> dict:
     return figure
 
 
-def coverage_figure(content: dict) -> dict:
+def coverage_figure(content: Content, coverage: dict) -> dict:
     """Share of the truth inside the interval, by horizon, beside what it should be."""
-    minutes = content["minutes"]
-    wanted = [100 * content["nominal"]] * len(minutes)
-    shown = [100 * share for share in content["coverage"]["steps"]]
+    minutes = content.subject.minutes
+    wanted = [100 * content.accuracy.nominal] * len(minutes)
+    shown = [100 * share for share in coverage["steps"]]
     lines = [
         _line(minutes, shown, "truth inside the interval", 3, (BLUE, "solid"), " %"),
         _line(minutes, wanted, "as it should be", 1.8, (GREY, "dash"), " %"),
@@ -84,18 +85,17 @@ def coverage_figure(content: dict) -> dict:
     return _figure(lines, "minutes ahead", "coverage [%]", minutes)
 
 
-def width_figure(content: dict) -> dict:
+def width_figure(content: Content, coverage: dict) -> dict:
     """Mean width of the interval, by horizon."""
-    minutes = content["minutes"]
+    minutes = content.subject.minutes
     name, colour = "width of the interval", (BLUE, "solid")
-    lines = [_line(minutes, content["coverage"]["width"], name, 3, colour)]
+    lines = [_line(minutes, coverage["width"], name, 3, colour)]
     label = f"mean width{_in_unit(content)}"
     return _figure(lines, "minutes ahead", label, minutes, zero=True)
 
 
-def backtest_figure(content: dict) -> dict:
+def backtest_figure(content: Content, found: dict) -> dict:
     """MAE of every forecaster in each fold of a backtest."""
-    found = content["backtest"]
     lines = []
     for model in found["models"]:
         width = 3 if model["name"] == NETWORK else 1.8
@@ -106,10 +106,10 @@ def backtest_figure(content: dict) -> dict:
     return figure
 
 
-def week_figure(content: dict) -> dict:
+def week_figure(content: Content) -> dict:
     """MAE by hour and weekday of the target."""
     days = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-    week = content["week"]
+    week = content.accuracy.week
     shown = [day for day in range(7) if np.isfinite(week[day]).any()]
     heat = {
         "type": "heatmap",
@@ -136,9 +136,9 @@ def week_figure(content: dict) -> dict:
     return {"data": [heat], "layout": layout}
 
 
-def detector_figure(content: dict) -> dict:
+def detector_figure(content: Content) -> dict:
     """MAE of each detector by the network, against that by its usual day."""
-    found = content["detectors"]
+    found = content.detectors.errors
     kept = np.flatnonzero(np.isfinite(found["mae"]) & np.isfinite(found["rival"]))
     end = float(max(found["rival"][kept].max(initial=0), found["mae"][kept].max(initial=0))) * 1.05
     points = {
@@ -146,7 +146,7 @@ def detector_figure(content: dict) -> dict:
         "mode": "markers",
         "x": numbers(found["rival"][kept]),
         "y": numbers(found["mae"][kept]),
-        "text": [escape(content["vdids"][node], quote=False) for node in kept],
+        "text": [escape(content.subject.vdids[node], quote=False) for node in kept],
         "customdata": kept.tolist(),
         "marker": {"color": BLUE, "size": 6, "opacity": 0.55, "line": {"width": 0}},
         "hovertemplate": "%{text}<br>network %{y}, usual day %{x}<extra></extra>",
@@ -169,9 +169,9 @@ def detector_figure(content: dict) -> dict:
     return figure
 
 
-def training_figure(content: dict) -> dict:
+def training_figure(content: Content) -> dict:
     """Loss of the training and error of the validation, by epoch."""
-    curves = content["training"]
+    curves = content.origin.training
     shown = (
         ("train/loss", "loss of a training batch", GREY),
         ("val/mae", "MAE of validation", BLUE),
@@ -185,9 +185,9 @@ def training_figure(content: dict) -> dict:
     return _figure(lines, "epoch", f"error{_in_unit(content)}")
 
 
-def radius_figure(content: dict) -> dict:
+def radius_figure(content: Content) -> dict:
     """Learned radii by epoch, one line for each head of each layer."""
-    curves = content["training"]
+    curves = content.origin.training
     names = [name for name in curves if name.startswith("radius/")]
     layers = sorted({name.split("_head_")[0] for name in names})
     palette = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
@@ -245,5 +245,5 @@ def _figure(
     return {"data": lines, "layout": layout}
 
 
-def _in_unit(content: dict) -> str:
-    return f" [{escape(content['unit'], quote=False)}]" if content["unit"] else ""
+def _in_unit(content: Content) -> str:
+    return f" [{escape(content.subject.unit, quote=False)}]" if content.subject.unit else ""

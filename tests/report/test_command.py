@@ -15,7 +15,7 @@ from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster
 from socialgraph.nn import SocialGraphNet
 from socialgraph.report import errors, write_report
-from socialgraph.report.content import collect
+from socialgraph.report.collect import collect
 from socialgraph.report.page import render
 from socialgraph.report.scoring import score
 from socialgraph.report.training import metrics_file, read_training
@@ -280,10 +280,9 @@ def test_one_detector_without_a_target_makes_a_page(tmp_path):
     scores = score(forecaster.eval(), data, "speed")
     (tmp_path / "some.ckpt").write_bytes(b"")
     content = collect(forecaster, data, scores, "speed", tmp_path / "some.ckpt")
-    assert content["errors"]["network"]["mae_all"] is None
-    assert content["worst"][0]["why"] == ["silent: 100\u00a0% of its readings are missing"]
+    assert content.accuracy.errors["network"]["mae_all"] is None
+    assert content.detectors.worst[0]["why"] == ["silent: 100\u00a0% of its readings are missing"]
     (tmp_path / "page.html").write_text(render(content, ""))
-    assert content_of(tmp_path / "page.html")["details"]["0"]["truth"] == [None] * len(
-        content["day"]["time"]
-    )
+    steps = len(content.details.day["time"])
+    assert content_of(tmp_path / "page.html")["details"]["0"]["truth"] == [None] * steps
     assert "|–|" in visible(tmp_path / "page.html")
