@@ -11,7 +11,7 @@ from benchmarks.tables.accuracy import (
     unseen,
     zero_shot,
 )
-from benchmarks.tables.backtest import backtest
+from benchmarks.tables.backtest import backtest, backtest_ways
 from benchmarks.tables.cost import (
     batch_size,
     data_loading,
@@ -48,7 +48,7 @@ TABLES: dict[str, Callable[[dict], str]] = {
             runtime,
         ),
         *(batch_size, pooling, encoder, streaming, hostile, mutation),
-        *(feed_samples, feeds, service, backtest),
+        *(feed_samples, feeds, service, backtest, backtest_ways),
         *(alarms, calibration),
     )
 }
