@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from socialgraph.report.scoring import RIVALS
+
 __all__ = ["Accuracy", "Content", "Details", "Detectors", "Origin", "Subject", "Tested"]
 
 
@@ -61,6 +63,11 @@ class Accuracy:
     nominal: float
     week: np.ndarray
     state: dict[str, Any]
+
+    @property
+    def rivals(self) -> list[str]:
+        """Names of the rivals that there are."""
+        return [name for name in RIVALS if name in self.errors]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from socialgraph.palette import DIVERGING, SEQUENTIAL
 from socialgraph.report import figures
 from socialgraph.report.content import Content
 from socialgraph.report.figures import numbers
-from socialgraph.report.scoring import POOLED, RIVALS
+from socialgraph.report.scoring import POOLED
 
 __all__ = ["lead", "page_data", "to_json"]
 
@@ -53,7 +53,7 @@ def lead(minutes: float) -> str:
 def _figures(content: Content) -> dict:
     found = {
         "errors": figures.error_figure(content),
-        "gains": figures.gain_figure(content, RIVALS),
+        "gains": figures.gain_figure(content, content.accuracy.rivals),
         "week": figures.week_figure(content),
         "detectors": figures.detector_figure(content),
     }

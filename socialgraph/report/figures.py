@@ -1,14 +1,16 @@
 """The figures of the page, as plain values that plotly.js draws."""
 
+import math
 from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 
+from socialgraph.error_table import whole_hours
 from socialgraph.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SEQUENTIAL, SKY
 from socialgraph.report.content import Content
 from socialgraph.report.errors import gain
-from socialgraph.report.scoring import NETWORK, RIVALS
+from socialgraph.report.scoring import NETWORK
 
 __all__ = [
     "COLOURS",
@@ -53,9 +55,9 @@ def error_figure(content: Content) -> dict:
     minutes = content.subject.minutes
     lines = [
         _line(minutes, content.accuracy.errors[name]["mae"], name, 3 if name == NETWORK else 1.8)
-        for name in (NETWORK, *RIVALS)
+        for name in (NETWORK, *content.accuracy.rivals)
     ]
-    return _figure(lines, "minutes ahead", f"MAE{_in_unit(content)}", minutes, zero=True)
+    return _by_horizon(lines, f"MAE{_in_unit(content)}", minutes, zero=True)
 
 
 def gain_figure(content: Content, names: Sequence[str]) -> dict:
@@ -67,7 +69,7 @@ def gain_figure(content: Content, names: Sequence[str]) -> dict:
         gains = [gain(a, b) for a, b in zip(own, other, strict=True)]
         percent = [None if g is None else 100 * g for g in gains]
         lines.append(_line(minutes, percent, name, 1.8, suffix=" %"))
-    figure = _figure(lines, "minutes ahead", "error below theirs [%]", minutes)
+    figure = _by_horizon(lines, "error below theirs [%]", minutes)
     figure["layout"]["yaxis"]["rangemode"] = "tozero"
     figure["layout"]["showlegend"] = True
     return figure
@@ -82,7 +84,10 @@ def coverage_figure(content: Content, coverage: dict) -> dict:
         _line(minutes, shown, "truth inside the interval", 3, (BLUE, "solid"), " %"),
         _line(minutes, wanted, "as it should be", 1.8, (GREY, "dash"), " %"),
     ]
-    return _figure(lines, "minutes ahead", "coverage [%]", minutes)
+    figure = _by_horizon(lines, "coverage [%]", minutes)
+    low, high = min(wanted[0] - 5, *(s - 1 for s in shown)), max(wanted[0] + 5, *shown)
+    figure["layout"]["yaxis"]["range"] = [low, min(high, 100.0)]
+    return figure
 
 
 def width_figure(content: Content, coverage: dict) -> dict:
@@ -91,7 +96,7 @@ def width_figure(content: Content, coverage: dict) -> dict:
     name, colour = "width of the interval", (BLUE, "solid")
     lines = [_line(minutes, coverage["width"], name, 3, colour)]
     label = f"mean width{_in_unit(content)}"
-    return _figure(lines, "minutes ahead", label, minutes, zero=True)
+    return _by_horizon(lines, label, minutes, zero=True)
 
 
 def backtest_figure(content: Content, found: dict) -> dict:
@@ -182,7 +187,7 @@ def training_figure(content: Content) -> dict:
         for key, name, colour in shown
         if key in curves
     ]  # fmt: skip
-    return _figure(lines, "epoch", f"error{_in_unit(content)}")
+    return _by_epoch(lines, f"error{_in_unit(content)}")
 
 
 def radius_figure(content: Content) -> dict:
@@ -199,7 +204,7 @@ def radius_figure(content: Content) -> dict:
                      (palette[layer % len(palette)], "solid"), " km")  # fmt: skip
         first = name == next(n for n in names if n.startswith(layers[layer]))
         lines.append({**line, "legendgroup": layers[layer], "showlegend": first})
-    return _figure(lines, "epoch", "learned radius [km]")
+    return _by_epoch(lines, "learned radius [km]")
 
 
 _BARE = {"showgrid": False, "zeroline": False, "ticks": ""}
@@ -225,20 +230,28 @@ def _line(
     }
 
 
-def _figure(
-    lines: list[dict],
-    x: str,
-    y: str,
-    ticks: Sequence[float] | None = None,
-    zero: bool = False,
-) -> dict:
-    axis: dict = {"title": {"text": x}}
-    if ticks is not None:
-        quarters = sorted({max(1, len(ticks) * k // 4) - 1 for k in (1, 2, 3, 4)})
-        axis["tickvals"] = [ticks[q] for q in quarters]
+def _by_horizon(lines: list[dict], y: str, minutes: Sequence[float], zero: bool = False) -> dict:
+    """Lines over ``minutes``, shown in hours if all are whole ones, with a tick at each quarter."""
+    name, unit = ("hours", 60) if whole_hours(minutes) else ("minutes", 1)
+    lines = [{**line, "x": [ahead / unit for ahead in minutes]} for line in lines]
+    figure = _figure(lines, f"{name} ahead", y, zero)
+    quarters = sorted({max(1, len(minutes) * k // 4) - 1 for k in (1, 2, 3, 4)})
+    figure["layout"]["xaxis"]["tickvals"] = [minutes[q] / unit for q in quarters]
+    return figure
+
+
+def _by_epoch(lines: list[dict], y: str) -> dict:
+    """Lines over the epochs, with ticks at whole ones."""
+    figure = _figure(lines, "epoch", y)
+    last = max((x for line in lines for x in line["x"] if x is not None), default=1)
+    figure["layout"]["xaxis"]["dtick"] = max(1, math.ceil(last / 8))
+    return figure
+
+
+def _figure(lines: list[dict], x: str, y: str, zero: bool = False) -> dict:
     layout = {
         "height": 320,
-        "xaxis": axis,
+        "xaxis": {"title": {"text": x}},
         "yaxis": {"title": {"text": y}, "rangemode": "tozero" if zero else "normal"},
         "hovermode": "x unified",
     }

@@ -8,7 +8,7 @@ from socialgraph.report.content import Content
 from socialgraph.report.data import lead
 from socialgraph.report.errors import gain, percent
 from socialgraph.report.health import RULES
-from socialgraph.report.scoring import NETWORK, POOLED, RIVALS
+from socialgraph.report.scoring import NETWORK, POOLED
 from socialgraph.report.tables import (
     backtest_table,
     error_table,
@@ -27,17 +27,18 @@ def _head(content: Content) -> str:
     minutes, own = content.subject.minutes, content.accuracy.errors[NETWORK]
     begin, end = content.tested.period
     unit = f"<small> {escape(content.subject.unit)}</small>" if content.subject.unit else ""
-    best = min(RIVALS, key=lambda name: content.accuracy.errors[name]["mae_all"] or np.inf)
+    errors = content.accuracy.errors
+    best = min(content.accuracy.rivals, key=lambda name: errors[name]["mae_all"] or np.inf)
+    near, far = (lead(ahead).replace(" ", "\u00a0") for ahead in (minutes[0], minutes[-1]))
     tiles = [
-        tile(number(own["mae_all"]) + unit, f"mean absolute error, {lead(minutes[0])} to "
-             f"{lead(minutes[-1])} ahead"),
+        tile(number(own["mae_all"]) + unit, f"mean absolute error, {near} to {far} ahead"),
         tile(number(own["rmse_all"]) + unit, "root mean square error"),
         tile(f"{number(own['mape_all'], 1)}<small> %</small>", "mean absolute percentage error"),
     ]  # fmt: skip
     if share := gain(own["mae_all"], content.accuracy.errors[best]["mae_all"]):
         word = "below" if share > 0 else "above"
         tiles.append(tile(f"{100 * abs(share):.1f}<small> %</small>",
-                          f"{word} the error of the best rival, the {best}"))  # fmt: skip
+                          f"{word} the error of the best rival ({best})"))  # fmt: skip
     if content.accuracy.coverage is not None:
         wanted = percent(content.accuracy.nominal)
         tiles.append(tile(f"{100 * content.accuracy.coverage['all']:.1f}<small> %</small>",
@@ -46,13 +47,15 @@ def _head(content: Content) -> str:
     return (
         f"<header><h1>Forecasts of {escape(subject.target)}: {escape(subject.name)}</h1>\n"
         f'<p class="soft">{len(subject.vdids):,} detectors, the next {len(minutes)} steps, '
-        f"{lead(minutes[0])} to {lead(minutes[-1])} ahead; {_windows(content)} from {begin} to "
+        f"{near} to {far} ahead; {_windows(content)} from {begin} to "
         f"{end} ({escape(subject.timezone)}), none of which was trained on.</p>\n"
         f'<div class="tiles">{"".join(tiles)}</div></header>'
     )
 
 
 def _horizon(content: Content) -> str:
+    known = "last week" in content.accuracy.rivals
+    last_week = "Last week: the reading at the same time a week before. " if known else ""
     covered = ""
     if content.accuracy.coverage is not None:
         covered = _figure(
@@ -66,20 +69,20 @@ def _horizon(content: Content) -> str:
         )
     return _section(
         "How far off are the forecasts?",
-        "Errors grow with the horizon. The numbers are those of <code>socialgraph test</code>"
+        "The numbers of the network are those of <code>socialgraph test</code>"
         f"{_part(content)}.",
         '<div class="pair">',
         _figure("errors", "Error by horizon.",
-                "Mean absolute error of forecasts made so many minutes before; lower is better."),
+                "Mean absolute error of forecasts made so long before; lower is better."),
         _figure("gains", "Gain over each rival.",
                 "How many percent the network's error is below theirs; below zero it is worse."),
         covered,
         "</div>",
         f'<div class="pair"><figure>{error_table(content)}</figure>'
-        f"<figure>{gain_table(content, RIVALS)}</figure></div>",
+        f"<figure>{gain_table(content, content.accuracy.rivals)}</figure></div>",
         '<p class="note">Last value: the last reading, repeated. Usual day: the detector&#x27;s '
-        "mean at that time in training, working days and weekends apart. Ridge: a linear map of "
-        "the window&#x27;s deviations from the usual day, for each detector.</p>",
+        f"mean at that time in training, working days and weekends apart. {last_week}Ridge: a "
+        "linear map of the window&#x27;s deviations from the usual day, for each detector.</p>",
     )  # fmt: skip
 
 
@@ -218,7 +221,7 @@ def _backtest(content: Content) -> str:
         f"anew. Differences are in percent, with intervals of 95 % from {found['days']} days.",
         _figure("backtest", "Error in each fold.", "Mean absolute error of all horizons; where the "
                 "lines cross, another forecaster was better at that time."),
-        f"<figure>{backtest_table(content, found)}</figure>",
+        f'<figure class="backtest">{backtest_table(content, found)}</figure>',
     )  # fmt: skip
 
 

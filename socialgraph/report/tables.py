@@ -8,7 +8,7 @@ import numpy as np
 from socialgraph.error_table import name_quarters, quarters
 from socialgraph.report.content import Content
 from socialgraph.report.errors import gain, percent
-from socialgraph.report.scoring import NETWORK, RIVALS
+from socialgraph.report.scoring import NETWORK
 
 __all__ = [
     "backtest_table",
@@ -66,19 +66,21 @@ def backtest_table(content: Content, found: dict) -> str:
 
 def state_table(content: Content) -> str:
     """MAE of the network and its rivals in dense and in other traffic."""
-    state = content.accuracy.state
-    rows = []
-    for row in state["rows"]:
-        own, *others = (row["mae"][name] for name in (NETWORK, *RIVALS))
-        share = gain(own, min(others))
-        cells = [percent(row["share"], 1), number(own), *map(number, others)]
-        rows.append((row["name"], [*cells, "–" if share is None else _signed(100 * share)]))
+    state, rivals = content.accuracy.state, content.accuracy.rivals
+    names = [row["name"] for row in state["rows"]]
+    rows = [("share of the targets", [percent(row["share"], 1) for row in state["rows"]])]
+    for name in (NETWORK, *rivals):
+        rows.append((name, [number(row["mae"][name]) for row in state["rows"]]))
+    gains = [
+        gain(row["mae"][NETWORK], min(row["mae"][name] for name in rivals)) for row in state["rows"]
+    ]
+    rows.append(("gain %", ["–" if share is None else _signed(100 * share) for share in gains]))
     caption = (
         f"<figcaption><b>Error by state of the traffic.</b> MAE, and the gain "
         f"over the best rival; {escape(state['rule'])}."
         "</figcaption>"
     )
-    return caption + _table("at the target", ["share", NETWORK, *RIVALS, "gain %"], rows)
+    return caption + _table("at the target", names, rows)
 
 
 def worst_table(content: Content) -> str:

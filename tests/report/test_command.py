@@ -112,7 +112,11 @@ def test_the_map_has_the_graph_and_the_radii_to_scale(run, page):
 
 def row_of(page, label) -> list[str]:
     """The cells of the row of a table."""
-    return re.search(rf"\|{label}\|((?:[^|\n]*\|)+?)\|\|", visible(page))[1].strip("|").split("||")
+    return row_in(visible(page), label)
+
+
+def row_in(text, label) -> list[str]:
+    return re.search(rf"\|{label}\|((?:[^|\n]*\|)+?)\|\|", text)[1].strip("|").split("||")
 
 
 def test_tables_hold_the_numbers_of_their_heads(run, page):
@@ -126,14 +130,17 @@ def test_tables_hold_the_numbers_of_their_heads(run, page):
     train = run.data.series.values[: run.data.train_steps, :, 0]
     state = errors.traffic_state(scores, train, "speed", "")
     known = ~np.isnan(scores.truth)
-    for name, kept in zip(state.names, (state.dense, known & ~state.dense), strict=True):
-        share, *cells, gain = row_of(page, name)
-        assert share == f"{100 * kept.sum() / known.sum():.1f}\u00a0%"
-        order = ("network", "ridge", "usual day", "last value")
+    order = ("network", "ridge", "usual day", "last value")
+    by_state = visible(page).partition("Error by state")[2]
+    rows = {name: row_in(by_state, name) for name in ("share of the targets", *order, "gain %")}
+    assert row_in(by_state, "at the target") == list(state.names)
+    for place, kept in enumerate((state.dense, known & ~state.dense)):
+        share = 100 * kept.sum() / known.sum()
+        assert rows["share of the targets"][place] == f"{share:.1f}\u00a0%"
         found = [errors.mae(scores, each, kept) for each in order]
-        assert [float(cell) for cell in cells] == [round(mae, 2) for mae in found]
+        assert [float(rows[each][place]) for each in order] == [round(mae, 2) for mae in found]
         wanted = round(100 * (1 - found[0] / min(found[1:])), 1)
-        assert float(gain.replace("−", "-")) == wanted
+        assert float(rows["gain %"][place].replace("−", "-")) == wanted
     worst = errors.by_detector(scores)
     cells = row_of(page, "VD-4")[:4]
     told = [worst[name][4] for name in ("mae", "rival", "bias")]
