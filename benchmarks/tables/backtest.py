@@ -52,10 +52,10 @@ def backtest_ways(report: dict) -> str:
     for rival, tests in first["tests"]["rivals"].items():
         gain = _gain(tests[target]["all"])
         name = _NAMES.get(rival, rival.replace("_", " "))
-        rows.append([name, *_errors(first["models"][rival][target]), gain, "", "", "", ""])
+        rows.append([name, *_errors(first["models"][rival][target]), gain, *[""] * 5])
     heads = ["MAE", "RMSE", *_heads(own), "first network against it, MAE"]
     heads += ["coverage, %", "folds, worst to best"]
-    heads += [f"coverage, {name}" for name in sorted(own["by"]["state"])]
+    heads += [f"coverage, {name}" for name in sorted(own["by"]["state"])] + ["interval score"]
     tests, options = first["tests"], report["configuration"]
     note = (
         f"Errors in {own['unit']} over all steps, {sum(own['count']):,.0f} readings in "
@@ -67,12 +67,13 @@ def backtest_ways(report: dict) -> str:
 
 
 def _intervals(found: dict) -> list[str]:
-    """Coverage over all, of the worst and best fold, and by state."""
+    """Coverage over all, of the worst and best fold, and by state; and the interval score."""
     folds = [fold["coverage"] for fold in found["by"]["fold"].values()]
     states = [own["coverage"] for _, own in sorted(found["by"]["state"].items())]
-    over_all = f"{100 * found['intervals']['coverage']:.1f}"
+    told = found["intervals"]
     ends = f"{100 * min(folds):.1f} to {100 * max(folds):.1f}"
-    return [over_all, ends, *(f"{100 * share:.1f}" for share in states)]
+    shares = (f"{100 * share:.1f}" for share in states)
+    return [f"{100 * told['coverage']:.1f}", ends, *shares, f"{told['interval_score']:.1f}"]
 
 
 def _errors(found: dict) -> list[str]:
