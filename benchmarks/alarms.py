@@ -77,8 +77,9 @@ def watch(
         Times of the windows ``[W]``, and for each rate the kinds ``[W, N]``, None if all is well.
     """
     forecaster.follow(datamodule.spec)
-    edges = datamodule.graph_tensors.get("edge_index")
-    watches = {rate: make_watch(forecaster, edges, rate) for rate in rates}
+    edges = datamodule.graph_tensors["edge_index"].numpy()
+    parts = forecaster.charts, forecaster.spec, datamodule.spec, edges
+    watches = {rate: make_watch(*parts, rate) for rate in rates}
     times, told = [], {rate: [] for rate in rates}
     for batch in datamodule.test_dataloader():
         quantiles = forecaster.outputs(forecaster.predict(batch))["quantiles"].numpy()

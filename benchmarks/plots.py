@@ -76,7 +76,7 @@ def backtest(report: dict, path: Path) -> None:
     first, *others = report["results"]
     target = next(iter(first["models"]["network"]))
     lines = {"network, trained for every fold": first["models"]["network"]}
-    never = next((run for run in others if run["refit"] == "never"), None)
+    never = next((run for run in others if run["way"] == "never"), None)
     if never is not None:
         lines["network, trained once"] = never["models"]["network"]
     lines |= {

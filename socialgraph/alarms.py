@@ -1,19 +1,15 @@
 """Alarms: detectors whose readings leave their intervals too often, fall silent, or stand still."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from socialgraph.cusum import Charts
-from socialgraph.quiet import KINDS, Indicators
+from socialgraph.indicators import Indicators
+from socialgraph.spec import DataSpec
 from socialgraph.table import ALARMS
 
-if TYPE_CHECKING:
-    from socialgraph.forecaster import Forecaster
-
-__all__ = ["AlarmWatch", "charts_entries", "charts_from", "make_watch"]
+__all__ = ["AlarmWatch", "make_watch"]
 
 _SHARES = np.array([0.8, 0.1, 0.1])  # of the false alarms
 _SHARE_OFF = 0.25  # of the neighbours: an incident is felt in one direction of a road
@@ -144,44 +140,21 @@ class AlarmWatch:
 
 
 def make_watch(
-    forecaster: "Forecaster", edge_index: Tensor | None, rate: float
-) -> AlarmWatch | None:
-    """A watch on the detectors that a forecaster has at hand; None if it has no charts.
+    charts: Charts,
+    trained: DataSpec,
+    given: DataSpec,
+    edge_index: np.ndarray | None,
+    rate: float,
+) -> AlarmWatch:
+    """A watch on detectors that may not all have been in training.
 
     Args:
-        forecaster: a trained one.
-        edge_index: the graph of these detectors ``[2, E]``; None for no neighbours.
+        charts: of the detectors of the training.
+        trained: what the forecaster was trained on.
+        given: what is forecast.
+        edge_index: the graph of the detectors of ``given`` ``[2, E]``; None for no neighbours.
         rate: false alarms of a detector and day.
     """
-    if forecaster.charts is None:
-        return None
-    spec = forecaster.given
-    charts = forecaster.charts.take(forecaster.spec.rows(spec.vdids))
-    edges = np.empty((2, 0), np.int64) if edge_index is None else edge_index.cpu().numpy()
-    return AlarmWatch(charts, edges, spec.step, spec.horizon, rate)
-
-
-def charts_entries(charts: Charts) -> dict[str, Tensor]:
-    """What :func:`charts_from` reads, for a checkpoint."""
-    return {name: torch.from_numpy(part) for name, part in vars(charts).items()}
-
-
-def charts_from(entries: dict | None, num_nodes: int) -> Charts | None:
-    """The charts that a checkpoint holds; None if it holds none.
-
-    Args:
-        entries: arguments of :class:`socialgraph.cusum.Charts`, as tensors.
-        num_nodes: detectors of the training.
-
-    Raises:
-        ValueError: if they are none of so many detectors.
-    """
-    if entries is None:
-        return None
-    try:
-        charts = Charts(**{name: part.double().numpy() for name, part in entries.items()})
-    except (TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"The 'alarms' of the checkpoint are none ({error}).") from error
-    if charts.normal.shape != (len(KINDS), num_nodes):
-        raise ValueError(f"The 'alarms' of the checkpoint are not of {num_nodes} detectors.")
-    return charts
+    own = charts.take(trained.rows(given.vdids))
+    edges = np.empty((2, 0), np.int64) if edge_index is None else np.asarray(edge_index)
+    return AlarmWatch(own, edges, given.step, given.horizon, rate)

@@ -1,10 +1,14 @@
 """Charts that tell when something happens too often, with a rate of false alarms that is set."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-__all__ = ["Charts", "fit_charts"]
+from socialgraph.indicators import KINDS
+
+__all__ = ["Charts", "charts_of", "fit_charts"]
 
 _HEIGHTS = np.geomspace(1.0, 400.0, 32)  # at which alarms on quiet readings are counted
 _FEWEST = 10  # alarms from which a rate is told
@@ -51,16 +55,8 @@ class Charts:
 
     def __post_init__(self) -> None:
         kinds = len(self.suspect)
-        shapes = self.normal.shape[:1] == self.shared.shape == (kinds,)
-        if (
-            not shapes
-            or self.normal.ndim != 2
-            or self.log_rates.shape
-            != (
-                kinds,
-                len(_HEIGHTS),
-            )
-        ):
+        shapes = self.normal.shape[:1] == self.shared.shape == (kinds,) and self.normal.ndim == 2
+        if not shapes or self.log_rates.shape != (kinds, len(_HEIGHTS)):
             raise ValueError("Expected charts of as many kinds in all their parts.")
         shares = np.concatenate([part.ravel() for part in (self.normal, self.shared, self.suspect)])
         falls = np.isfinite(self.log_rates).all() and (np.diff(self.log_rates) <= 0).all()
@@ -106,6 +102,27 @@ def fit_charts(indicators: np.ndarray, suspect: np.ndarray) -> Charts:
     begun = _count_begins(charts, indicators)
     rates = [_falling(own, total) for own, total in zip(begun, steps.sum(axis=1), strict=True)]
     return Charts(charts.normal, shared, suspect, np.array(rates))
+
+
+def charts_of(entries: Mapping[str, Any] | None, num_nodes: int) -> Charts | None:
+    """The charts that a checkpoint or an exported file holds; None if it holds none.
+
+    Args:
+        entries: arguments of :class:`Charts`, as anything that NumPy makes arrays of.
+        num_nodes: detectors of the training.
+
+    Raises:
+        ValueError: if they are none of so many detectors.
+    """
+    if entries is None:
+        return None
+    try:
+        charts = Charts(**{name: np.asarray(part, np.float64) for name, part in entries.items()})
+    except (TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"The 'alarms' that were kept are none ({error}). Train again.") from error
+    if charts.normal.shape != (len(KINDS), num_nodes):
+        raise ValueError(f"The 'alarms' that were kept are not of {num_nodes} detectors.")
+    return charts
 
 
 def _as_share(share: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ __all__ = [
     "headline",
     "name_quarters",
     "quarters",
+    "whole_hours",
 ]
 
 
@@ -113,8 +114,16 @@ def headline(name: str, target: dict) -> str:
 
 
 def name_quarters(minutes: Sequence[float]) -> list[str]:
-    """Heads of the columns of :func:`quarters`."""
-    return [*(f"{minutes[step - 1]:g} min" for step in _quarter_steps(len(minutes))), "all"]
+    """Heads of the columns of :func:`quarters`; in hours if all steps are whole ones."""
+    shown = [minutes[step - 1] for step in _quarter_steps(len(minutes))]
+    if whole_hours(minutes):
+        return [*(f"{ahead / 60:g} h" for ahead in shown), "all"]
+    return [*(f"{ahead:g} min" for ahead in shown), "all"]
+
+
+def whole_hours(minutes: Sequence[float]) -> bool:
+    """Whether all steps are so many whole hours ahead."""
+    return all(ahead % 60 == 0 for ahead in minutes)
 
 
 def quarters(values: Sequence[float | None], overall: float | None) -> list[str]:

@@ -19,6 +19,7 @@ from torch.export import Dim
 
 from socialgraph.atomic import replacing
 from socialgraph.conformal import ordered
+from socialgraph.cusum import Charts
 from socialgraph.data.graph import graph_tensors
 from socialgraph.forecaster import Forecaster, load
 from socialgraph.profile import is_weekend, slots_of
@@ -159,20 +160,24 @@ def export_forecaster(forecaster: Forecaster, path: str | Path) -> None:
     if forecaster.spec is None:
         raise ValueError("Expected a trained forecaster. Fit it, or load its checkpoint.")
     _check_exportable(forecaster)
-    plain, graph = _plain(forecaster)
+    whole = graph_tensors(forecaster.build_graph(), forecaster.spec)
+    plain, graph = _plain(forecaster, whole)
     spec = json.dumps(_jsonable(forecaster.spec.to_dict()), allow_nan=False)
+    levels = json.dumps(plain.levels)
     example = example_inputs(forecaster, graph)
-    shapes = dynamic_shapes(example)
     with _quiet(), replacing(path) as temporary, torch.no_grad():
         if path.suffix == ".pt2":
+            shapes = dynamic_shapes(example)
             program = torch.export.export(plain, (), example, dynamic_shapes=shapes)
             archive = io.BytesIO()  # torch's own writer ends the process on a full disk
-            kept = {"spec.json": spec, "levels.json": json.dumps(plain.levels)}
+            kept = {"spec.json": spec, "levels.json": levels}
             torch.export.save(program, archive, extra_files=kept)
             temporary.write_bytes(archive.getbuffer())
         else:
             defaults = {**graph, "node": torch.arange(len(forecaster.spec.vdids))}
-            _write_onnx(plain, example, shapes, defaults, spec, temporary)
+            alarms = json.dumps(_alarms(forecaster.charts, whole.get("edge_index")))
+            kept = {"socialgraph": spec, "levels": levels, "alarms": alarms}
+            _write_onnx(plain, example, defaults, kept, temporary)
 
 
 def _check_exportable(forecaster: Forecaster) -> None:
@@ -196,11 +201,11 @@ def _check_exportable(forecaster: Forecaster) -> None:
         )
 
 
-def _plain(forecaster: Forecaster) -> tuple[PlainForecaster, dict[str, Tensor]]:
+def _plain(
+    forecaster: Forecaster, graph: dict[str, Tensor]
+) -> tuple[PlainForecaster, dict[str, Tensor]]:
     """The function, and the graph of the detectors of the training as far as it is read."""
-    spec = forecaster.spec
-    graph = graph_tensors(forecaster.build_graph(), spec)
-    forecaster.check_batch(graph, spec)
+    forecaster.check_batch(graph, forecaster.spec)
     known = {name: graph[name] for name in _AXES if name in graph}
     poolings = getattr(forecaster.network, "poolings", [])
     if not any(getattr(pooling, "edge_dim", 0) for pooling in poolings):
@@ -244,12 +249,19 @@ def dynamic_shapes(example: dict[str, Tensor]) -> dict[str, dict[int, Dim]]:
     return {name: {axis: dims[of] for axis, of in _AXES[name].items()} for name in example}
 
 
+def _alarms(charts: Charts | None, edge_index: Tensor | None) -> dict | None:
+    """What a runtime needs to tell alarms, as plain values; None without charts."""
+    if charts is None:
+        return None
+    edges = [[], []] if edge_index is None else edge_index.tolist()
+    return {"charts": {n: part.tolist() for n, part in vars(charts).items()}, "edge_index": edges}
+
+
 def _write_onnx(
     plain: PlainForecaster,
     example: dict[str, Tensor],
-    shapes: dict,
     defaults: dict[str, Tensor],
-    spec: str,
+    kept: dict[str, str],
     path: Path,
 ) -> None:
     """Write ONNX whose inputs of graph and detectors may be left out: they have ``defaults``."""
@@ -261,7 +273,7 @@ def _write_onnx(
     program = torch.onnx.export(
         plain,
         kwargs=example,
-        dynamic_shapes=shapes,
+        dynamic_shapes=dynamic_shapes(example),
         input_names=names,
         output_names=["forecast", "quantiles"][: 1 + bool(plain.levels)],
         dynamo=True,
@@ -269,13 +281,12 @@ def _write_onnx(
     )
     model = program.model_proto
     read = {name for step in model.graph.node for name in step.input}
-    kept = [entry for entry in model.graph.input if entry.name in read]
+    inputs = [entry for entry in model.graph.input if entry.name in read]
     del model.graph.input[:]
-    model.graph.input.extend(kept)
-    for name in [entry.name for entry in kept if entry.name in defaults]:
+    model.graph.input.extend(inputs)
+    for name in [entry.name for entry in inputs if entry.name in defaults]:
         tensor = onnx.numpy_helper.from_array(defaults[name].numpy(), name)
         model.graph.initializer.append(tensor)
-    kept = {"socialgraph": spec, "levels": json.dumps(plain.levels)}
     onnx.helper.set_model_props(model, kept)
     onnx.save(model, path)
 

@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from socialgraph.alarms import charts_entries, charts_from
+import torch
+
 from socialgraph.checkpoint import profile_of, recipe_of
 from socialgraph.conformal import Conformal
+from socialgraph.cusum import charts_of
 from socialgraph.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ def keep_parts(forecaster: "Forecaster", checkpoint: dict) -> None:
     if forecaster.conformal is not None:
         checkpoint["conformal"] = forecaster.conformal.entries()
     if forecaster.charts is not None:
-        checkpoint["alarms"] = charts_entries(forecaster.charts)
+        parts = vars(forecaster.charts).items()
+        checkpoint["alarms"] = {name: torch.from_numpy(part) for name, part in parts}
 
 
 def take_parts(forecaster: "Forecaster", checkpoint: dict, spec: DataSpec) -> None:
@@ -43,4 +46,4 @@ def take_parts(forecaster: "Forecaster", checkpoint: dict, spec: DataSpec) -> No
         forecaster.profile.to(forecaster.device)
     sizes = spec.horizon, len(spec.vdids), spec.num_targets
     forecaster.conformal = Conformal.of(checkpoint.get("conformal"), sizes)
-    forecaster.charts = charts_from(checkpoint.get("alarms"), len(spec.vdids))
+    forecaster.charts = charts_of(checkpoint.get("alarms"), len(spec.vdids))

@@ -9,6 +9,7 @@ import numpy as np
 
 from socialgraph.axis import SeriesError
 from socialgraph.calendar import clock
+from socialgraph.cusum import charts_of
 from socialgraph.series import TrafficSeries
 from socialgraph.silence import report_silent
 from socialgraph.spec import DataSpec, SpecError
@@ -25,7 +26,10 @@ class RuntimeForecaster:
     """A forecaster that ``socialgraph export`` wrote.
 
     :attr:`spec` says what it is for, and :attr:`levels` which quantiles it tells besides the point
-    forecast, as those of :class:`socialgraph.forecaster.Forecaster` do.
+    forecast, as those of :class:`socialgraph.forecaster.Forecaster` do. If its training has
+    calibrated alarms, a stream on it tells them (:class:`socialgraph.stream.StreamingForecaster`):
+    :attr:`charts` are those, and :attr:`neighbours` the edges ``[2, E]`` by which they are told
+    apart.
 
     Args:
         path: file ``.onnx``.
@@ -54,6 +58,9 @@ class RuntimeForecaster:
             kept = self._session.get_modelmeta().custom_metadata_map
             self.spec = DataSpec.from_dict(json.loads(kept["socialgraph"]))
             self.levels = [float(level) for level in json.loads(kept.get("levels", "[]"))]
+            alarms = json.loads(kept.get("alarms", "null"))
+            self.charts = charts_of(alarms and alarms["charts"], len(self.spec.vdids))
+            self.neighbours = alarms and _as_edges("edge_index", alarms["edge_index"])
         except Exception as error:  # those of onnxruntime have no class in common
             raise ValueError(
                 f"'{path}' is no forecaster that 'socialgraph export' wrote ({error})."

@@ -61,6 +61,6 @@ Forecast the steps after the end of a file, as CSV and Parquet.
 {_READ}  --data.windows.predict_on test
                             forecast every test window, with the truth beside it
   --forecast.path NAME      NAME.csv and NAME.parquet; NAME.csv alone if it ends so
-  --forecast.alarm_rate R   false alarms of a detector and day in the column 'alarm' of test windows
+  --forecast.alarm_rate R   false alarms of a detector and day in the column 'alarm'; null for none
 {_ALL}""",
 }

@@ -31,6 +31,10 @@ from socialgraph.table import forecast_schema, forecast_table
 
 __all__ = ["ErrorWriter", "ForecastWriter"]
 
+# Windows before the latest one that are forecast too, for its alarms: a day and a half of readings
+# every five minutes, after which a drift, which takes a day, is told from an incident.
+_WATCHED = 432
+
 
 class ErrorWriter(Callback):
     """Writes the errors of ``test`` as JSON beside the checkpoint.
@@ -99,8 +103,9 @@ class ForecastWriter(BasePredictionWriter):
             ``.parquet`` chooses this format alone.
         formats: ``"csv"``, ``"parquet"`` or both.
         alarm_rate: false alarms of a detector and day that are accepted in the column ``alarm``
-            (:class:`socialgraph.alarms.AlarmWatch`), which forecasts of all test windows have, by
-            one process and a forecaster whose training has calibrated alarms; None for no column.
+            (:class:`socialgraph.alarms.AlarmWatch`), which forecasts have by one process and a
+            forecaster whose training has calibrated alarms; None for no column. For the alarms of
+            the latest window the 432 before it are forecast too, and not written.
     """
 
     def __init__(
@@ -125,13 +130,23 @@ class ForecastWriter(BasePredictionWriter):
             self._formats = self._formats and (ending,)
         self._spec, self._levels = pl_module.given, pl_module.levels
         self._schema = forecast_schema(self._spec, levels=self._levels)
-        self._watch = self._begin_watch(trainer, pl_module)
+        self._watch = self._make_watch(trainer, pl_module)
         if self._watch is not None:
             self._schema = self._schema.append(pa.field("alarm", pa.string()))
         if trainer.is_global_zero:
             self._tables = [self._open(Path(f"{self._stem}.{name}")) for name in self._formats]
         else:
             self._tables = [self._open(self._part(trainer.global_rank))] if self._formats else []
+
+    def on_predict_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Watch the windows before the latest one, if that is forecast alone."""
+        if self._watch is None or trainer.datamodule.windows.predict_on == "test":
+            return
+        for batch in trainer.datamodule.before_latest(_WATCHED):
+            batch = trainer.strategy.batch_to_device(batch)
+            with trainer.precision_plugin.predict_step_context():
+                told = pl_module.outputs(pl_module.predict(batch))
+            self._follow(told, batch)
 
     def write_on_batch_end(
         self, trainer, pl_module, prediction, batch_indices, batch, batch_idx, dataloader_idx
@@ -165,15 +180,14 @@ class ForecastWriter(BasePredictionWriter):
         if trainer.predicting and hasattr(self, "_stack"):
             self._stack.__exit__(type(exception), exception, exception.__traceback__)
 
-    def _begin_watch(
-        self, trainer: pl.Trainer, forecaster: pl.LightningModule
-    ) -> AlarmWatch | None:
-        """What says which detectors are off, if windows come in the order of time."""
-        datamodule = trainer.datamodule
-        ordered = trainer.world_size == 1 and datamodule.windows.predict_on == "test"
-        if not ordered or self.alarm_rate is None or forecaster.charts is None:
+    def _make_watch(self, trainer: pl.Trainer, forecaster: pl.LightningModule) -> AlarmWatch | None:
+        """What says which detectors are off, if all windows come to this process."""
+        asked = self._formats and self.alarm_rate is not None and forecaster.charts is not None
+        if not asked or trainer.world_size > 1:
             return None
-        return make_watch(forecaster, datamodule.graph_tensors.get("edge_index"), self.alarm_rate)
+        edges = trainer.datamodule.graph_tensors.get("edge_index")
+        edges = None if edges is None else edges.numpy()
+        return make_watch(forecaster.charts, forecaster.spec, self._spec, edges, self.alarm_rate)
 
     def _follow(self, prediction: dict[str, Tensor], batch: dict[str, Tensor]) -> list[str | None]:
         """The alarm of each window of a batch and detector."""

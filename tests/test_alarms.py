@@ -10,7 +10,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-import socialgraph
 from socialgraph.alarms import AlarmWatch
 from socialgraph.alarms_cli import list_alarms
 from socialgraph.cli import main
@@ -19,6 +18,7 @@ from socialgraph.cusum import Charts, fit_charts
 from socialgraph.forecaster import Forecaster
 from socialgraph.quiet import QuietReadings
 from socialgraph.schema import write
+from socialgraph.writers import ForecastWriter
 from tests.conftest import make_series
 from tests.test_forecaster import Persistence, make_data, make_trainer
 
@@ -294,4 +294,7 @@ def test_a_forecaster_without_a_calibration_tells_no_alarms(traffic_file, tmp_pa
     forecaster = Forecaster(Persistence(3, 1), coverage=None)
     make_trainer(tmp_path, limit_train_batches=1).fit(forecaster, make_data(traffic_file))
     assert forecaster.charts is None
-    assert socialgraph.alarms.make_watch(forecaster, None, 0.1) is None
+    writer = ForecastWriter(str(tmp_path / "f.parquet"))
+    trainer = make_trainer(tmp_path, callbacks=[writer])
+    trainer.predict(forecaster, make_data(traffic_file), return_predictions=False)
+    assert pq.read_table(tmp_path / "f.parquet").column_names[4:] == ["speed", "speed_observed"]

@@ -1,5 +1,6 @@
 """What is trained: losses, quantiles that never cross, and where they come out."""
 
+import json
 from functools import partial
 
 import numpy as np
@@ -19,8 +20,9 @@ from socialgraph.nn import LinearEncoder, SocialGraphNet
 from socialgraph.objective import Point, Quantile
 from socialgraph.runtime import RuntimeForecaster
 from socialgraph.schema import write
+from socialgraph.stream import StreamingForecaster
 from socialgraph.table import column_names
-from tests.conftest import make_series
+from tests.conftest import ROOT, make_series
 from tests.test_forecaster import Persistence, make_data, make_trainer
 
 LEVELS = (0.05, 0.25, 0.5, 0.95)
@@ -149,6 +151,52 @@ def test_tables_runtime_and_command_tell_the_same_quantiles(trained, tmp_path, m
     told = RuntimeForecaster("a.onnx").forecast(series)
     assert list(told.columns) == list(table.columns)
     np.testing.assert_allclose(told.iloc[:, 4:], table.iloc[:, 4:], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_an_objective_of_somebody_else_is_trained_and_told_everywhere(tmp_path, monkeypatch):
+    """One class outside of the package, named in YAML: nothing else knows it."""
+    monkeypatch.chdir(tmp_path)
+    series = make_series(steps=4 * 288)
+    write("series.h5", series)
+    config = ROOT / "configs" / "simulated.yaml"
+    fit = ["fit", f"--config={config}", "--data.series=series.h5"]
+    fit += ["--data.features=[speed,flow]", "--data.targets=[speed,flow]"]
+    fit += ["--data.split=[0.4,0.3,0.3]"]  # more than a day to calibrate on
+    fit += ["--data.windows.window=6", "--data.windows.horizon=3", "--trainer.max_epochs=1"]
+    fit += ["--trainer.logger=false", "--model.objective=tests.gaussian.Gaussian"]
+    main([*fit, "--model.objective.levels=[0.2, 0.5, 0.9]", "--trainer.limit_train_batches=8"])
+    words = ["--ckpt_path=checkpoints/best.ckpt", "--trust=tests"]
+    with pytest.raises(SystemExit):
+        main(["test", words[0]])
+    main(["test", *words])
+    tested = json.loads((tmp_path / "checkpoints" / "best.test.json").read_text())["targets"]
+    assert all(own["intervals"]["nominal"] == pytest.approx(0.9) for own in tested.values())
+    assert all(abs(own["intervals"]["coverage_all"] - 0.9) < 0.03 for own in tested.values())
+
+    main(["predict", *words, "--forecast.path=out.parquet"])
+    written = pq.read_table("out.parquet").to_pandas()
+    columns = ["flow", "flow_p05", "flow_p20", "flow_p90", "flow_p95"]
+    assert list(written.columns[10:15]) == columns
+    ordered = written[["flow_p05", "flow_p20", "flow", "flow_p90", "flow_p95"]].to_numpy()
+    assert (np.diff(ordered) > 0).all()
+    forecaster = socialgraph.load("checkpoints/best.ckpt", trust=["tests"])
+    stream = StreamingForecaster(forecaster)
+    for k in range(-6, 0):
+        told = stream.update(series.timestamps[k], series.values[k])
+    np.testing.assert_allclose(
+        told[..., 5:].swapaxes(0, 1).reshape(-1, 5), written[columns], rtol=1e-4
+    )
+    main(["export", *words, "--to=a.onnx"])
+    exported = RuntimeForecaster("a.onnx").forecast(series)
+    np.testing.assert_allclose(exported[columns], written[columns], rtol=1e-3)
+    main(["report", *words, "-o=report.html"])
+    assert "of the truth inside the 90" in (tmp_path / "report.html").read_text()
+
+    forecaster.conformal = forecaster.bounds = None
+    alone = forecaster.forecast(series)
+    below, above = (alone["speed"] - alone["speed_p20"]), (alone["speed_p90"] - alone["speed"])
+    np.testing.assert_allclose(above / below, 1.28155 / 0.84162, rtol=1e-3)
 
 
 def test_a_network_of_another_width_is_refused(trained, traffic_file, tmp_path):

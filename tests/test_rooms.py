@@ -81,15 +81,16 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/scaler.py": (set(), {"torch"}),
     "socialgraph/profile.py": (set(), {"torch"}),
-    "socialgraph/cusum.py": (set(), set()),
+    "socialgraph/indicators.py": (set(), set()),
+    "socialgraph/cusum.py": ({"socialgraph.indicators"}, set()),
     "socialgraph/alarms.py": (
         {
             "socialgraph.cusum",
-            "socialgraph.forecaster",
-            "socialgraph.quiet",
+            "socialgraph.indicators",
+            "socialgraph.spec",
             "socialgraph.table",
         },
-        {"torch"},
+        set(),
     ),
     "socialgraph/calibration.py": (
         {
@@ -103,15 +104,18 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/kept.py": (
         {
-            "socialgraph.alarms",
             "socialgraph.checkpoint",
             "socialgraph.conformal",
+            "socialgraph.cusum",
             "socialgraph.forecaster",
             "socialgraph.spec",
         },
-        set(),
+        {"torch"},
     ),
-    "socialgraph/quiet.py": ({"socialgraph.conformal", "socialgraph.cusum"}, {"torch"}),
+    "socialgraph/quiet.py": (
+        {"socialgraph.conformal", "socialgraph.cusum", "socialgraph.indicators"},
+        {"torch"},
+    ),
     "socialgraph/alarms_cli.py": ({"socialgraph.atomic"}, set()),
     "socialgraph/adaptive.py": (set(), set()),
     "socialgraph/conformal.py": (set(), {"torch"}),
@@ -126,6 +130,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {
             "socialgraph.axis",
             "socialgraph.calendar",
+            "socialgraph.cusum",
             "socialgraph.series",
             "socialgraph.silence",
             "socialgraph.spec",
@@ -137,6 +142,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {
             "socialgraph.atomic",
             "socialgraph.conformal",
+            "socialgraph.cusum",
             "socialgraph.data",
             "socialgraph.forecaster",
             "socialgraph.profile",

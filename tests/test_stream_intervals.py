@@ -1,16 +1,20 @@
 """Intervals that follow drift, and alarms, in a stream and its command."""
 
+import dataclasses
+
 import numpy as np
+import onnxruntime  # noqa: F401, the runtime imports it when it is made
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import pytorch_lightning as pl
-import torch
 
 import socialgraph
 from socialgraph.adaptive import AdaptiveIntervals
 from socialgraph.alarms import make_watch
 from socialgraph.cli import main
 from socialgraph.forecaster import Forecaster
+from socialgraph.runtime import RuntimeForecaster
 from socialgraph.schema import write
 from socialgraph.stream import StreamingForecaster
 from socialgraph.table import ALARMS
@@ -49,7 +53,8 @@ def test_a_stream_tells_the_alarms_of_a_watch_on_its_intervals(trained):
     told = follow(stream, series, -DAY)
     assert (told[..., -1] == told[:, :1, :, -1]).all()  # at each step
     forecaster = socialgraph.load(path)
-    watch = make_watch(forecaster, torch.from_numpy(stream.telling.watch.edge_index), 0.05)
+    spec, edges = forecaster.spec, stream.telling.watch.edge_index
+    watch = make_watch(forecaster.charts, spec, spec, edges, 0.05)
     plain = StreamingForecaster(forecaster)
     for k, own in zip(range(len(series.values) - DAY, len(series.values)), told, strict=True):
         forecast = plain.update(series.timestamps[k], series.values[k]).numpy()
@@ -57,6 +62,44 @@ def test_a_stream_tells_the_alarms_of_a_watch_on_its_intervals(trained):
         kinds = watch.update(series.timestamps[k], forecast[:, :, None, 1:], series.values[k])
         assert [None, *ALARMS][int(own[0, 3, -1])] == kinds[3]
     assert ALARMS[int(told[-1, 0, 3, -1]) - 1] == "silent"
+
+
+def spoil(series):
+    """The series with noise in detector 5, and then in three at once; detector 3 is silent."""
+    values, rng = series.values.copy(), np.random.default_rng(1)
+    values[-300:-220, 5] += rng.normal(0, 25, (80, 1)).astype(np.float32)
+    values[-100:, :3] += rng.normal(0, 25, (100, 3, 1)).astype(np.float32)
+    return dataclasses.replace(series, values=values)
+
+
+@pytest.mark.slow
+def test_stream_tables_and_exported_file_tell_the_same_alarms(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path, series = trained[0], spoil(trained[1])
+    write("spoilt.h5", series)
+    words = ["predict", f"--ckpt_path={path}", "--data.series=spoilt.h5"]
+    words += ["--forecast.alarm_rate=0.05"]
+    main([*words, "--data.windows.predict_on=test", "--forecast.path=test.parquet"])
+    main([*words, "--forecast.path=latest.parquet"])
+    main(["export", f"--ckpt_path={path}", "--to=a.onnx"])
+
+    table, latest = pq.read_table("test.parquet"), pq.read_table("latest.parquet")
+    told, now = (
+        np.array(part.filter(pc.field("step") == 1)["alarm"].to_pylist()).reshape(-1, 6)
+        for part in (table, latest)
+    )
+    assert set(told.flat) == {None, "sensor", "incident", "silent"}
+    assert set(now.flat) == {None, "incident", "silent"}
+    assert latest["alarm"].to_pylist() == np.repeat(now, 3).tolist()  # at each step
+    window, horizon = 6, 3
+    begin = len(series.values) - horizon - len(told) - window + 1
+    for forecaster in (socialgraph.load(path), RuntimeForecaster("a.onnx")):
+        stream = StreamingForecaster(forecaster, alarm_rate=0.05)
+        steps = range(begin, len(series.values))
+        found = [stream.update(series.timestamps[k], series.values[k])[0, :, -1] for k in steps]
+        kinds = np.array([None, *ALARMS])[np.stack(found).astype(int)]
+        np.testing.assert_array_equal(kinds[window - 1 :][: len(told)], told)
+        np.testing.assert_array_equal(kinds[-1:], now)
 
 
 def test_adapted_intervals_hold_after_readings_have_changed(trained):

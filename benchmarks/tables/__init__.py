@@ -12,7 +12,7 @@ from benchmarks.tables.accuracy import (
     unseen,
     zero_shot,
 )
-from benchmarks.tables.backtest import backtest
+from benchmarks.tables.backtest import backtest, backtest_ways
 from benchmarks.tables.cost import (
     batch_size,
     data_loading,
@@ -51,7 +51,7 @@ TABLES: dict[str, Callable[[dict], str]] = {
             runtime,
         ),
         *(batch_size, pooling, encoder, streaming, hostile, mutation),
-        *(clock_shifts, feed_samples, feeds, service, backtest),
+        *(clock_shifts, feed_samples, feeds, service, backtest, backtest_ways),
         *(stream_accuracy, profile_drift, kept_stream),
         *(alarms, calibration),
     )

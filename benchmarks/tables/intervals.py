@@ -41,7 +41,21 @@ def calibration(report: dict) -> str:
         f"near from 85 to 95 %. {options['model']}, at the most {options['seconds']} seconds of "
         f"training each. {measured_on(report)}"
     )
-    return markdown_table(["way", *heads], rows) + "\n\n" + note
+    parts = markdown_table(["way", *heads], rows), _by_hour(report["results"]), note
+    return "\n\n".join(parts)
+
+
+def _by_hour(results: list[dict]) -> str:
+    """Coverage by the local hour of the target, the mean of three hours."""
+    firsts = range(0, 24, 3)
+    rows = []
+    for entry in results:
+        blocks = [entry["by_hour"][first : first + 3] for first in firsts]
+        known = [[share for share in block if share is not None] for block in blocks]
+        means = [sum(block) / len(block) if block else None for block in known]
+        rows.append([entry["way"], *map(_percent, means)])
+    heads = [f"{first} to {first + 3} o'clock" for first in firsts]
+    return markdown_table(["way", *heads], rows)
 
 
 def alarms(report: dict) -> str:

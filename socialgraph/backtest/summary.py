@@ -1,7 +1,7 @@
 """The summary of a backtest, made from the sums and counts of its folds."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,14 +79,16 @@ def summarise(folder: str | Path) -> dict:
     }
 
 
-def compare_runs(one: str | Path, other: str | Path) -> dict[str, dict]:
+def compare_runs(one: str | Path, other: str | Path, free: Sequence[str] = ()) -> dict[str, dict]:
     """Paired test of the networks of two backtests, by target, as the rivals are tested.
 
     Args:
         one, other: folders of two runs whose folds are all whole.
+        free: names of what may differ in their protocols, such as ``window``; the same readings are
+            scored nevertheless.
 
     Raises:
-        ValueError: if their protocols differ.
+        ValueError: if their protocols differ otherwise, or other readings were scored.
     """
     daily = []
     for folder in map(Path, (one, other)):
@@ -94,13 +96,16 @@ def compare_runs(one: str | Path, other: str | Path) -> dict[str, dict]:
         parts = [folder / f"fold_{fold['number']:02d}" for fold in report["folds"]]
         daily.append((report, _read(parts, report["folds"], sampled=False)))
     (first, tables), (second, others) = daily
-    if apart := list(differences(first["protocol"], second["protocol"])):
+    told = differences(first["protocol"], second["protocol"])
+    if apart := [text for text in told if text.split(":")[0].split(".")[-1] not in free]:
         raise ValueError(f"The two backtests have different protocols: {'; '.join(apart)}.")
     days, found = _days(tables), {}
     for target in first["models"][NETWORK]["targets"]:
         own, rival = (
             _cube(part["step"], "step", NETWORK, target, days).sums for part in (tables, others)
         )
+        if not np.array_equal(own[3], rival[3]):
+            raise ValueError(f"The two backtests scored other readings of '{target}'.")
         overall, block, _ = _test_all(own, rival)
         found[target] = {"block_days": round(block, 2), **overall}
     return found

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from socialgraph import schema
 from socialgraph.calendar import check_holidays
 from socialgraph.data.graph import graph_tensors
-from socialgraph.data.latest import latest_window
+from socialgraph.data.latest import latest_window, with_future
 from socialgraph.data.loading import Loading, ResumableLoader, ordered_loader, training_loader
 from socialgraph.data.setting import setting_of
 from socialgraph.data.split import Split, as_split
@@ -284,6 +284,22 @@ class TrafficDataModule(pl.LightningDataModule):
                 "data.windows.carry_state to false to forecast from the window alone."
             )
         return ordered_loader([0], self._latest(), self.loading, self._world())
+
+    def before_latest(self, count: int) -> DataLoader:
+        """Loader of the windows before the one that ``predict`` forecasts, in order.
+
+        Args:
+            count: how many, if the series has so many and no gap among them.
+        """
+        windows, series = self.windows, self.series
+        if self.known:
+            steps = windows.length + count
+            values, times = torch.from_numpy(series.values[-steps:]), series.timestamps[-steps:]
+        else:
+            values, times = with_future(series, windows.window + count, windows.horizon)
+        starts = window_starts(times, series.interval_minutes, windows.length)[:-1]
+        collator = self._collate(values, times)
+        return ordered_loader(starts.tolist(), collator, self.loading, self._world())
 
     def _read(self) -> tuple[TrafficSeries, int]:
         """The series of the features, the targets first, and how many targets there are."""

@@ -1,4 +1,4 @@
-"""The window at the end of a series, from which the steps after it are forecast."""
+"""The windows at the end of a series, from the last of which the steps after it are forecast."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from socialgraph.data.windows import Windows, window_starts
 from socialgraph.series import TrafficSeries
 from socialgraph.silence import report_silent
 
-__all__ = ["latest_window"]
+__all__ = ["latest_window", "with_future"]
 
 
 def latest_window(
@@ -34,8 +34,17 @@ def latest_window(
             "forecast from. Give a series whose end is whole."
         )
     report_silent(series.values[-window:], series.vdids, name, stacklevel=3)
-    last = torch.from_numpy(series.values[-window:])
-    future = last.new_full((windows.horizon, *last.shape[1:]), torch.nan)
+    return with_future(series, window, windows.horizon)
+
+
+def with_future(series: TrafficSeries, past: int, horizon: int) -> tuple[Tensor, np.ndarray]:
+    """The last ``past`` steps of a series, and ``horizon`` more that are not known.
+
+    Returns:
+        Values ``[past + horizon, N, F]``, NaN at the steps that are not known, and UTC times.
+    """
+    last, times = torch.from_numpy(series.values[-past:]), series.timestamps[-past:]
+    future = last.new_full((horizon, *last.shape[1:]), torch.nan)
     step = np.timedelta64(round(60 * series.interval_minutes), "s")
-    after = times[-1] + step * np.arange(1, windows.horizon + 1)
+    after = times[-1] + step * np.arange(1, horizon + 1)
     return torch.cat([last, future]), np.concatenate([times, after])

@@ -39,6 +39,10 @@ def read_backtest(path: str | Path, target: str, spec: DataSpec) -> dict:
         ) from error
 
 
+def _difference(test: dict) -> str:
+    return format_difference(test).replace("-", "−")
+
+
 def _tell(report: dict, path: Path, target: str, spec: DataSpec) -> dict:
     targets = report["models"][NETWORK]["targets"]
     unit = spec.units[spec.targets.index(target)]
@@ -62,7 +66,7 @@ def _tell(report: dict, path: Path, target: str, spec: DataSpec) -> dict:
                 "folds": [
                     by_fold.get(str(fold["number"] + 1), {}).get("mae") for fold in report["folds"]
                 ],
-                "test": "" if name == NETWORK else format_difference(tests[name][target]["all"]),
+                "test": "" if name == NETWORK else _difference(tests[name][target]["all"]),
             }
         )
     return {

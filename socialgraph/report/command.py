@@ -50,7 +50,7 @@ def write_report(
     """
     from socialgraph.atomic import replacing
     from socialgraph.report.backtest import read_backtest
-    from socialgraph.report.content import collect
+    from socialgraph.report.collect import collect
     from socialgraph.report.page import plotly_script, render
     from socialgraph.report.scoring import score
 

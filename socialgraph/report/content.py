@@ -1,173 +1,141 @@
-"""Everything that the page tells, as plain values: computed here, and only shown there."""
+"""Everything that the page tells, in its parts: computed elsewhere, and only shown."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 
-from socialgraph.calendar import clock
-from socialgraph.data import TrafficDataModule
-from socialgraph.graph import project
-from socialgraph.report.details import choose, day_lines, influences, neighbours_of
-from socialgraph.report.errors import (
-    by_detector,
-    by_hour_of_week,
-    by_step,
-    coverage,
-    mae,
-    traffic_state,
-)
-from socialgraph.report.health import health, reasons
-from socialgraph.report.protocol import commands, period, protocol
-from socialgraph.report.scoring import Scores
-from socialgraph.report.training import metrics_file, read_training
+from socialgraph.report.scoring import RIVALS
 
-if TYPE_CHECKING:
-    from socialgraph.forecaster import Forecaster
-
-__all__ = ["collect"]
-
-_WORST = 10
+__all__ = ["Accuracy", "Content", "Details", "Detectors", "Origin", "Subject", "Tested"]
 
 
-def collect(
-    forecaster: "Forecaster",
-    data: TrafficDataModule,
-    scores: Scores,
-    target: str,
-    ckpt_path: str | Path,
-    most_details: int = 250,
-    words: list[str] | None = None,
-    backtest: dict | None = None,
-) -> dict:
-    """What the page tells of scored forecasts.
+@dataclass(frozen=True)
+class Subject:
+    """What is forecast.
 
     Args:
-        forecaster: one that follows the detectors of ``data``.
-        data: after ``setup("test")``.
-        scores: of :func:`socialgraph.report.scoring.score`.
-        target: the target of the scores.
-        ckpt_path: the checkpoint of the forecaster, beside whose run its curves are looked for.
-        most_details: detectors that are shown in full.
-        words: the words of the command line of the report.
-        backtest: of :func:`socialgraph.report.backtest.read_backtest`; None for none.
-
-    Returns:
-        Arrays, numbers and texts by topic; see the functions that make them.
+        name: of the data.
+        target, unit: what is told of.
+        timezone: whose clock the page uses.
+        minutes: how far ahead each of the P steps is.
+        vdids: ids of the N detectors.
     """
-    spec, place = forecaster.given, data.spec.targets.index(target)
-    column = data.series.feature_names.index(target)
-    values = data.series.values[..., column]
-    usual = _usual(data, column)
-    errors, detectors = by_step(scores, spec, target), by_detector(scores)
-    pos = project(data.series.lat, data.series.lon)
-    edges = data.graph_tensors.get("edge_index", torch.empty(2, 0, dtype=torch.int64)).numpy()
-    chosen = choose(detectors["mae"], most_details)
-    steps = sorted({max(0, spec.horizon // 4 - 1), spec.horizon - 1})
-    found = influences(forecaster, data, place, chosen, _quarters(spec.horizon))
-    metrics = metrics_file(ckpt_path)
-    state = traffic_state(scores, values[: data.train_steps], target, spec.units[place])
-    return {
-        "name": spec.dataset_name or Path(spec.source).stem,
-        "target": target,
-        "unit": spec.units[place],
-        "timezone": spec.timezone,
-        "minutes": spec.horizon_minutes,
-        "vdids": spec.vdids,
-        "pos": pos,
-        "edges": edges,
-        "radii": _radii(forecaster),
-        "errors": errors,
-        "coverage": coverage(scores),
-        "nominal": scores.nominal,
-        "detectors": detectors,
-        "week": by_hour_of_week(scores, spec.timezone),
-        "state": {
-            "rule": state.rule,
-            "rows": [
-                _state_row(scores, name, kept & ~np.isnan(scores.truth))
-                for name, kept in zip(state.names, (state.dense, ~state.dense), strict=True)
-            ],
-        },
-        "worst": _worst(forecaster, data, usual, target, detectors, edges),
-        "day": day_lines(scores, values, usual, data, steps),
-        "day_steps": steps,
-        "chosen": chosen,
-        "neighbours": [] if found is None else [neighbours_of(n, found, pos) for n in chosen],
-        "influences": None if found is None else {"hours": found.hours, "steps": found.steps},
-        "gradients": 0 if found is None else len(found.receivers),
-        "backtest": backtest,
-        "training": {} if metrics is None else read_training(metrics),
-        "windows": len(scores.issued),
-        "all_windows": len(data.starts["test"]),
-        "every": scores.every,
-        "period": period(scores.times, spec.timezone),
-        "protocol": protocol(
-            spec, scores, len(data.starts["test"]), ckpt_path, _describe(forecaster)
-        ),
-        "commands": commands(ckpt_path, spec, words or []),
-    }
+
+    name: str
+    target: str
+    unit: str
+    timezone: str
+    minutes: list[float]
+    vdids: list[str]
 
 
-def _usual(data: TrafficDataModule, column: int) -> np.ndarray:
-    """The usual readings of a feature at every step of the series ``[T, N]``."""
-    time_of_day, day_of_week = map(
-        torch.from_numpy,
-        clock(data.series.timestamps, data.series.timezone, data.holidays),
-    )
-    profile = data.usual.profile()
-    return profile(time_of_day[None], day_of_week[None])[0][0, ..., column].numpy()
+@dataclass(frozen=True)
+class Tested:
+    """What was scored.
+
+    Args:
+        windows: how many, of ``all_windows``.
+        every: only each so many-th was.
+        period: first and last local time that was forecast, as texts.
+    """
+
+    windows: int
+    all_windows: int
+    every: int
+    period: tuple[str, str]
 
 
-def _state_row(scores: Scores, name: str, kept: np.ndarray) -> dict:
-    """Errors of a state of the traffic: its share of the targets, and the MAE of each forecast."""
-    share = kept.sum() / max(1, (~np.isnan(scores.truth)).sum())
-    errors = {forecast: mae(scores, forecast, kept) for forecast in scores.forecasts}
-    return {"name": name, "share": float(share), "mae": errors}
+@dataclass(frozen=True)
+class Accuracy:
+    """Errors of all detectors together.
+
+    Args:
+        errors: by name of the forecast, as :func:`socialgraph.report.errors.by_step` gives them.
+        coverage: of the interval, by :func:`socialgraph.report.errors.coverage`; None without.
+        nominal: share that the interval should hold.
+        week: MAE by weekday and local hour ``[7, 24]``.
+        state: ``rule`` by which traffic is dense, and the ``rows`` of its table.
+    """
+
+    errors: dict[str, dict]
+    coverage: dict[str, Any] | None
+    nominal: float
+    week: np.ndarray
+    state: dict[str, Any]
+
+    @property
+    def rivals(self) -> list[str]:
+        """Names of the rivals that there are."""
+        return [name for name in RIVALS if name in self.errors]
 
 
-def _worst(
-    forecaster: "Forecaster",
-    data: TrafficDataModule,
-    usual: np.ndarray,
-    target: str,
-    detectors: dict[str, np.ndarray],
-    edges: np.ndarray,
-) -> list[dict]:
-    """The ten detectors with the largest MAE, and what is unusual about each."""
-    nodes = len(data.spec.vdids)
-    strange = forecaster.spec.rows(data.spec.vdids) < 0
-    degree = (
-        np.bincount(edges[1], minlength=nodes)
-        if getattr(forecaster.network, "poolings", [])
-        else np.ones(nodes)
-    )
-    first = int(data.starts["test"][0])
-    looked = health(data.series, target, first, usual, degree, strange)
-    order = np.argsort(-np.nan_to_num(detectors["mae"], nan=-1.0), kind="stable")[:_WORST]
-    return [
-        {
-            "node": int(n),
-            "why": reasons(looked, n),
-            **{k: float(v[n]) for k, v in detectors.items()},
-        }
-        for n in order
-    ]
+@dataclass(frozen=True)
+class Detectors:
+    """Each detector.
+
+    Args:
+        errors: ``[N]`` by name, as :func:`socialgraph.report.errors.by_detector` gives them.
+        worst: the ten with the largest MAE, and what is unusual about each.
+        pos: positions in metres ``[N, 2]``.
+        edges: of the graph ``[2, E]``.
+        radii: reach of each head of each layer of pooling, in metres.
+    """
+
+    errors: dict[str, np.ndarray]
+    worst: list[dict]
+    pos: np.ndarray
+    edges: np.ndarray
+    radii: list[list[float]]
 
 
-def _radii(forecaster: "Forecaster") -> list[list[float]]:
-    """The reach of each head of each pooling, in metres."""
-    poolings = getattr(forecaster.network, "poolings", [])
-    return [p.radius.tolist() for p in poolings if hasattr(p, "radius")]
+@dataclass(frozen=True)
+class Details:
+    """What is shown of a detector that is opened.
+
+    Args:
+        chosen: detectors that can be.
+        day: lines of :func:`socialgraph.report.details.day_lines`.
+        day_steps: forecast steps that the day shows, from 0.
+        neighbours: of each of ``chosen``, by :func:`socialgraph.report.details.neighbours_of`;
+            none without pooling.
+        influences: ``hours`` and ``steps`` of the gradients; None without pooling.
+        gradients: of how many detectors they were taken.
+    """
+
+    chosen: list[int]
+    day: dict[str, np.ndarray]
+    day_steps: list[int]
+    neighbours: list[dict]
+    influences: dict[str, list[int]] | None
+    gradients: int
 
 
-def _quarters(horizon: int) -> list[int]:
-    return sorted({max(1, horizon * k // 4) - 1 for k in (1, 2, 3, 4)})
+@dataclass(frozen=True)
+class Origin:
+    """How the numbers came about.
+
+    Args:
+        training: curves of :func:`socialgraph.report.training.read_training`, empty without.
+        protocol: topics and texts.
+        commands: that make it again.
+    """
+
+    training: dict[str, dict]
+    protocol: list[tuple[str, str]]
+    commands: list[str]
 
 
-def _describe(forecaster: "Forecaster") -> str:
-    weights = sum(weight.numel() for weight in forecaster.network.parameters())
-    layers = len(getattr(forecaster.network, "poolings", []))
-    pooled = f"{layers} layers of pooling" if layers else "no pooling"
-    return f"{type(forecaster.network).__name__}, {weights:,} weights, {pooled}"
+@dataclass(frozen=True)
+class Content:
+    """The page in its parts; ``backtest`` is that of
+    :func:`socialgraph.report.backtest.read_backtest`, None without one.
+    """
+
+    subject: Subject
+    tested: Tested
+    accuracy: Accuracy
+    detectors: Detectors
+    details: Details
+    origin: Origin
+    backtest: dict | None

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from socialgraph.calendar import to_local
-from socialgraph.error_table import describe_errors
+from socialgraph.error_table import errors_of_target
 from socialgraph.metrics import ForecastErrors, errors_from_sums
 from socialgraph.report.scoring import NETWORK, Scores
 from socialgraph.series import is_speed
@@ -56,8 +56,8 @@ def by_step(scores: Scores, spec: DataSpec, target: str) -> dict[str, dict]:
         parts = (torch.from_numpy(forecast)[..., None], truth.nan_to_num(), mask)
         for few in zip(*(part.split(64) for part in parts), strict=True):  # float64 inside
             errors.update(*few)
-        column = {n: e[..., [0]] for n, e in errors_from_sums(errors.compute()).items()}
-        found[name] = next(iter(describe_errors(spec, column).values()))
+        column = errors_of_target(errors_from_sums(errors.compute()), 0)
+        found[name] = {"unit": spec.units[spec.targets.index(target)], **column}
     return found
 
 

@@ -1,13 +1,16 @@
 """The figures of the page, as plain values that plotly.js draws."""
 
+import math
 from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 
+from socialgraph.error_table import whole_hours
 from socialgraph.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SEQUENTIAL, SKY
+from socialgraph.report.content import Content
 from socialgraph.report.errors import gain
-from socialgraph.report.scoring import NETWORK, RIVALS
+from socialgraph.report.scoring import NETWORK
 
 __all__ = [
     "COLOURS",
@@ -47,55 +50,57 @@ def numbers(values: Sequence | np.ndarray, digits: int = 4) -> list:
     return rounded.tolist()
 
 
-def error_figure(content: dict) -> dict:
+def error_figure(content: Content) -> dict:
     """MAE by horizon, of the network and its rivals."""
-    minutes = content["minutes"]
+    minutes = content.subject.minutes
     lines = [
-        _line(minutes, content["errors"][name]["mae"], name, 3 if name == NETWORK else 1.8)
-        for name in (NETWORK, *RIVALS)
+        _line(minutes, content.accuracy.errors[name]["mae"], name, 3 if name == NETWORK else 1.8)
+        for name in (NETWORK, *content.accuracy.rivals)
     ]
-    return _figure(lines, "minutes ahead", f"MAE{_in_unit(content)}", minutes, zero=True)
+    return _by_horizon(lines, f"MAE{_in_unit(content)}", minutes, zero=True)
 
 
-def gain_figure(content: dict, names: Sequence[str]) -> dict:
+def gain_figure(content: Content, names: Sequence[str]) -> dict:
     """Percent by which the MAE of the network is below that of others, by horizon."""
-    own, minutes = content["errors"][NETWORK]["mae"], content["minutes"]
+    own, minutes = content.accuracy.errors[NETWORK]["mae"], content.subject.minutes
     lines = []
     for name in names:
-        other = content["errors"][name]["mae"]
+        other = content.accuracy.errors[name]["mae"]
         gains = [gain(a, b) for a, b in zip(own, other, strict=True)]
         percent = [None if g is None else 100 * g for g in gains]
         lines.append(_line(minutes, percent, name, 1.8, suffix=" %"))
-    figure = _figure(lines, "minutes ahead", "error below theirs [%]", minutes)
+    figure = _by_horizon(lines, "error below theirs [%]", minutes)
     figure["layout"]["yaxis"]["rangemode"] = "tozero"
     figure["layout"]["showlegend"] = True
     return figure
 
 
-def coverage_figure(content: dict) -> dict:
+def coverage_figure(content: Content, coverage: dict) -> dict:
     """Share of the truth inside the interval, by horizon, beside what it should be."""
-    minutes = content["minutes"]
-    wanted = [100 * content["nominal"]] * len(minutes)
-    shown = [100 * share for share in content["coverage"]["steps"]]
+    minutes = content.subject.minutes
+    wanted = [100 * content.accuracy.nominal] * len(minutes)
+    shown = [100 * share for share in coverage["steps"]]
     lines = [
         _line(minutes, shown, "truth inside the interval", 3, (BLUE, "solid"), " %"),
         _line(minutes, wanted, "as it should be", 1.8, (GREY, "dash"), " %"),
     ]
-    return _figure(lines, "minutes ahead", "coverage [%]", minutes)
+    figure = _by_horizon(lines, "coverage [%]", minutes)
+    low, high = min(wanted[0] - 5, *(s - 1 for s in shown)), max(wanted[0] + 5, *shown)
+    figure["layout"]["yaxis"]["range"] = [low, min(high, 100.0)]
+    return figure
 
 
-def width_figure(content: dict) -> dict:
+def width_figure(content: Content, coverage: dict) -> dict:
     """Mean width of the interval, by horizon."""
-    minutes = content["minutes"]
+    minutes = content.subject.minutes
     name, colour = "width of the interval", (BLUE, "solid")
-    lines = [_line(minutes, content["coverage"]["width"], name, 3, colour)]
+    lines = [_line(minutes, coverage["width"], name, 3, colour)]
     label = f"mean width{_in_unit(content)}"
-    return _figure(lines, "minutes ahead", label, minutes, zero=True)
+    return _by_horizon(lines, label, minutes, zero=True)
 
 
-def backtest_figure(content: dict) -> dict:
+def backtest_figure(content: Content, found: dict) -> dict:
     """MAE of every forecaster in each fold of a backtest."""
-    found = content["backtest"]
     lines = []
     for model in found["models"]:
         width = 3 if model["name"] == NETWORK else 1.8
@@ -106,10 +111,10 @@ def backtest_figure(content: dict) -> dict:
     return figure
 
 
-def week_figure(content: dict) -> dict:
+def week_figure(content: Content) -> dict:
     """MAE by hour and weekday of the target."""
     days = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-    week = content["week"]
+    week = content.accuracy.week
     shown = [day for day in range(7) if np.isfinite(week[day]).any()]
     heat = {
         "type": "heatmap",
@@ -136,9 +141,9 @@ def week_figure(content: dict) -> dict:
     return {"data": [heat], "layout": layout}
 
 
-def detector_figure(content: dict) -> dict:
+def detector_figure(content: Content) -> dict:
     """MAE of each detector by the network, against that by its usual day."""
-    found = content["detectors"]
+    found = content.detectors.errors
     kept = np.flatnonzero(np.isfinite(found["mae"]) & np.isfinite(found["rival"]))
     end = float(max(found["rival"][kept].max(initial=0), found["mae"][kept].max(initial=0))) * 1.05
     points = {
@@ -146,7 +151,7 @@ def detector_figure(content: dict) -> dict:
         "mode": "markers",
         "x": numbers(found["rival"][kept]),
         "y": numbers(found["mae"][kept]),
-        "text": [escape(content["vdids"][node], quote=False) for node in kept],
+        "text": [escape(content.subject.vdids[node], quote=False) for node in kept],
         "customdata": kept.tolist(),
         "marker": {"color": BLUE, "size": 6, "opacity": 0.55, "line": {"width": 0}},
         "hovertemplate": "%{text}<br>network %{y}, usual day %{x}<extra></extra>",
@@ -169,9 +174,9 @@ def detector_figure(content: dict) -> dict:
     return figure
 
 
-def training_figure(content: dict) -> dict:
+def training_figure(content: Content) -> dict:
     """Loss of the training and error of the validation, by epoch."""
-    curves = content["training"]
+    curves = content.origin.training
     shown = (
         ("train/loss", "loss of a training batch", GREY),
         ("val/mae", "MAE of validation", BLUE),
@@ -182,12 +187,12 @@ def training_figure(content: dict) -> dict:
         for key, name, colour in shown
         if key in curves
     ]  # fmt: skip
-    return _figure(lines, "epoch", f"error{_in_unit(content)}")
+    return _by_epoch(lines, f"error{_in_unit(content)}")
 
 
-def radius_figure(content: dict) -> dict:
+def radius_figure(content: Content) -> dict:
     """Learned radii by epoch, one line for each head of each layer."""
-    curves = content["training"]
+    curves = content.origin.training
     names = [name for name in curves if name.startswith("radius/")]
     layers = sorted({name.split("_head_")[0] for name in names})
     palette = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
@@ -199,7 +204,7 @@ def radius_figure(content: dict) -> dict:
                      (palette[layer % len(palette)], "solid"), " km")  # fmt: skip
         first = name == next(n for n in names if n.startswith(layers[layer]))
         lines.append({**line, "legendgroup": layers[layer], "showlegend": first})
-    return _figure(lines, "epoch", "learned radius [km]")
+    return _by_epoch(lines, "learned radius [km]")
 
 
 _BARE = {"showgrid": False, "zeroline": False, "ticks": ""}
@@ -225,25 +230,33 @@ def _line(
     }
 
 
-def _figure(
-    lines: list[dict],
-    x: str,
-    y: str,
-    ticks: Sequence[float] | None = None,
-    zero: bool = False,
-) -> dict:
-    axis: dict = {"title": {"text": x}}
-    if ticks is not None:
-        quarters = sorted({max(1, len(ticks) * k // 4) - 1 for k in (1, 2, 3, 4)})
-        axis["tickvals"] = [ticks[q] for q in quarters]
+def _by_horizon(lines: list[dict], y: str, minutes: Sequence[float], zero: bool = False) -> dict:
+    """Lines over ``minutes``, shown in hours if all are whole ones, with a tick at each quarter."""
+    name, unit = ("hours", 60) if whole_hours(minutes) else ("minutes", 1)
+    lines = [{**line, "x": [ahead / unit for ahead in minutes]} for line in lines]
+    figure = _figure(lines, f"{name} ahead", y, zero)
+    quarters = sorted({max(1, len(minutes) * k // 4) - 1 for k in (1, 2, 3, 4)})
+    figure["layout"]["xaxis"]["tickvals"] = [minutes[q] / unit for q in quarters]
+    return figure
+
+
+def _by_epoch(lines: list[dict], y: str) -> dict:
+    """Lines over the epochs, with ticks at whole ones."""
+    figure = _figure(lines, "epoch", y)
+    last = max((x for line in lines for x in line["x"] if x is not None), default=1)
+    figure["layout"]["xaxis"]["dtick"] = max(1, math.ceil(last / 8))
+    return figure
+
+
+def _figure(lines: list[dict], x: str, y: str, zero: bool = False) -> dict:
     layout = {
         "height": 320,
-        "xaxis": axis,
+        "xaxis": {"title": {"text": x}},
         "yaxis": {"title": {"text": y}, "rangemode": "tozero" if zero else "normal"},
         "hovermode": "x unified",
     }
     return {"data": lines, "layout": layout}
 
 
-def _in_unit(content: dict) -> str:
-    return f" [{escape(content['unit'], quote=False)}]" if content["unit"] else ""
+def _in_unit(content: Content) -> str:
+    return f" [{escape(content.subject.unit, quote=False)}]" if content.subject.unit else ""

@@ -5,6 +5,7 @@ const INK = "#1f2428", SOFT = "#5b646e", LINE = "#e6e9ed", BLUE = "#0072B2", RED
 const LAYERS = [BLUE, RED, "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
 const DIVERGING = [[0, "#8c2d04"], [0.25, "#f0a35e"], [0.5, "#f3f3f1"], [0.75, "#74b3d8"], [1, "#08519c"]];
 const BAR = { thickness: 10, outlinewidth: 0, tickfont: { size: 11 }, title: { font: { size: 12, color: SOFT } } };
+let printing = false;
 const byId = (id) => document.getElementById(id);
 // Texts of plotly may hold a few tags; names from files are to stay what they are.
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -49,13 +50,19 @@ function drawDay(detail) {
     margin: { t: 46 } });
 }
 
-function heat(id, z, x, y, scale, bound, name, xtitle, axis) {
-  const signed = scale === DIVERGING;
-  draw(id, [{ type: "heatmap", x, y, z, colorscale: scale, zmin: signed ? -bound : 0, zmax: bound, xgap: 1, ygap: 1, hoverongaps: false,
-    hovertemplate: `%{y}, %{x}<br>${name} %{z}<extra></extra>`, colorbar: BAR }],
-  { height: 74 + 26 * Math.max(3, y.length), margin: { t: 6, l: 10 },
+// A long name would leave no room for what is drawn; its ends tell it from others.
+const short = (text) => (text.length > 20 ? `${text.slice(0, 11)}…${text.slice(-8)}` : text);
+const narrow = () => printing || byId("neighbours").clientWidth < 480;
+
+function heat(id, z, x, names, scale, bound, name, xtitle, axis) {
+  const signed = scale === DIVERGING, rows = [...names.keys()];
+  draw(id, [{ type: "heatmap", x, y: rows, z, text: names.map((own) => x.map(() => plain(own[0]) + own[1])), colorscale: scale,
+    zmin: signed ? -bound : 0, zmax: bound, xgap: 1, ygap: 1, hoverongaps: false,
+    hovertemplate: `%{text}, %{x}<br>${name} %{z}<extra></extra>`, colorbar: BAR }],
+  { height: 74 + 26 * Math.max(3, rows.length), margin: { t: 6, l: 10 },
     xaxis: { title: { text: xtitle }, showgrid: false, tickangle: 0, ...axis },
-    yaxis: { autorange: "reversed", type: "category", showgrid: false, tickfont: { size: 11.5 } } });
+    yaxis: { autorange: "reversed", tickvals: rows, ticktext: names.map((own) => plain(short(own[0])) + (narrow() ? "" : own[1])),
+      showgrid: false, zeroline: false, tickfont: { size: 11.5 } } });
 }
 
 function drawNeighbours(detail) {
@@ -67,11 +74,11 @@ function drawNeighbours(detail) {
       + `${shown(found.own.at(-1))}; if those of all other detectors were, by ${shown(found.others.at(-1))}.`
     : found.sender.length ? "Its gradients were not taken, to keep the report quick." : "Nobody influences it.";
   if (box.hidden) return;
-  const names = found.sender.map((n, k) => `${plain(report.vdids[n])} · ${(found.distance[k] / 1000).toFixed(1)} km`);
+  const names = found.sender.map((n, k) => [report.vdids[n], ` · ${(found.distance[k] / 1000).toFixed(1)} km`]);
   const most = Math.max(1e-6, ...found.attention.flat(2).filter((v) => v !== null));
   const blues = [[0, "#f4f6f8"], [0.5, "#6aaed6"], [1, "#08306b"]];
   const hours = [...Array(24).keys()];
-  found.attention.forEach((z, k) => heat(`attention-${k}`, z, hours, names, blues, most, "weight", "local hour", { dtick: 3 }));
+  found.attention.forEach((z, k) => heat(`attention-${k}`, z, hours, names, blues, most, "weight", "local hour", { dtick: narrow() ? 6 : 3 }));
   for (const id of ["gradient-hour", "gradient-step"]) byId(id).parentElement.hidden = !found.by_hour;
   if (!found.by_hour) return;
   const bound = Math.max(1e-6, ...found.by_hour.flat().map(Math.abs), ...found.by_step.flat().map(Math.abs));
@@ -117,11 +124,24 @@ function drawMap(name) {
         orientation: "h", y: -0.09, yanchor: "top" } },
     hovertemplate: `%{text} %{marker.color:${colour.format}}<extra></extra>` };
   const km = { zeroline: false, fixedrange: false };
+  const [xrange, yrange] = view(nodes);
   draw("map", [edgeLines(), ...report.map.layers.map(() => ({ type: "scatter" })), { type: "scatter" }, points],
     { hovermode: "closest", dragmode: matchMedia("(pointer: coarse)").matches ? false : "pan", margin: { t: 34 }, modebar: { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: "#aab2bb", activecolor: INK }, uirevision: "map",
-      xaxis: km, yaxis: { ...km, scaleanchor: "x" } },
+      xaxis: { ...km, ...xrange }, yaxis: { ...km, scaleanchor: "x", ...yrange } },
     { displayModeBar: "hover", modeBarButtons: [["zoomIn2d", "zoomOut2d", "resetScale2d"]] });
   document.querySelectorAll("#colours button").forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.colour === name)));
+}
+
+// The detectors fill the map. Circles that are wider than they are come in sight if it is zoomed out.
+const ends = (values) => [Math.min(...values), Math.max(...values)];
+const spans = (nodes) => ["x", "y"].map((axis) => ends(nodes.map((n) => report.map[axis][n])));
+const extent = (nodes) => Math.max(...spans(nodes).map(([low, high]) => high - low));
+const beyond = () => { const across = extent(report.map.nodes); return across > 0 && Math.max(0, ...report.map.layers.flat()) / 1000 > across; };
+
+function view(nodes) {
+  if (!beyond()) return [{}, {}];
+  const margin = 0.12 * extent(nodes);
+  return spans(nodes).map(([low, high]) => ({ range: [low - margin, high + margin] }));
 }
 
 // The learned radii around a detector, to scale: a circle for each head, a colour for each layer.
@@ -134,9 +154,9 @@ function circle(node) {
       turn.forEach((t) => { x.push(map.x[node] + (r / 1000) * Math.cos(t)); y.push(map.y[node] + (r / 1000) * Math.sin(t)); });
       x.push(null); y.push(null);
     });
-    const ends = [Math.min(...radii), Math.max(...radii)].map((r) => (r / 1000).toFixed(1));
+    const [low, high] = ends(radii).map((r) => (r / 1000).toFixed(1));
     Plotly.restyle("map", { x: [x], y: [y], mode: "lines", hoverinfo: "skip", showlegend: true,
-      name: `radius of layer ${layer + 1}: ${ends[0] === ends[1] ? ends[0] : ends.join("–")} km`,
+      name: `layer ${layer + 1}: ${low === high ? low : `${low}–${high}`} km${beyond() ? ", off the map" : ""}`,
       line: { color: LAYERS[layer % LAYERS.length], width: 1.3, dash: layer % 2 ? "dash" : "solid" } }, [1 + layer]);
   });
   Plotly.restyle("map", { x: [known ? [map.x[node]] : []], y: [known ? [map.y[node]] : []], mode: "markers", hoverinfo: "skip", showlegend: false,
@@ -160,6 +180,7 @@ open(report.first);
 const plots = () => [...document.querySelectorAll(".js-plotly-plot")];
 const resize = (width, height) => plots().forEach((p) => Plotly.relayout(p, { width: width && (p.closest(".pair, .split") ? 340 : 700),
   ...(p.id === "map" ? { height } : {}), autosize: !width }));
-addEventListener("beforeprint", () => resize(true, 400));
-addEventListener("afterprint", () => resize(null, null));
+const forPaper = (starts) => { printing = starts; drawNeighbours(report.details[byId("choose").value]); };
+addEventListener("beforeprint", () => { forPaper(true); resize(true, 400); });
+addEventListener("afterprint", () => { forPaper(false); resize(null, null); });
 document.body.dataset.ready = "true";

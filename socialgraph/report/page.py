@@ -3,6 +3,7 @@
 from html import escape
 from pathlib import Path
 
+from socialgraph.report.content import Content
 from socialgraph.report.data import page_data, to_json
 from socialgraph.report.sections import SECTIONS
 
@@ -28,14 +29,14 @@ def plotly_script() -> str:
     return get_plotlyjs()
 
 
-def render(content: dict, script: str) -> str:
+def render(content: Content, script: str) -> str:
     """The page.
 
     Args:
-        content: of :func:`socialgraph.report.content.collect`.
+        content: of :func:`socialgraph.report.collect.collect`.
         script: of :func:`plotly_script`.
     """
-    title = escape(f"Forecasts of {content['target']}: {content['name']}")
+    title = escape(f"Forecasts of {content.subject.target}: {content.subject.name}")
     body = "\n".join(section(content) for section in SECTIONS)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

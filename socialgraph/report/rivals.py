@@ -1,4 +1,4 @@
-"""What anyone could forecast without a network: the last value, the usual day, a ridge."""
+"""What anyone could forecast without a network: the last value or week, the usual day, a ridge."""
 
 import copy
 
@@ -6,12 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from socialgraph.backtest.rivals import LastWeek, fitted_scaler
 from socialgraph.data import TrafficDataModule
 from socialgraph.nn.inputs import last_observed
 from socialgraph.profile import DailyProfile
 
 __all__ = ["Rivals"]
 
+_WEEK = np.timedelta64(7, "D")
 _PENALTY = 1.0
 _MOST_FITTED = 300_000  # detectors × windows that the ridge is fitted to, spread over the training
 _MOST_WINDOWS = 512
@@ -19,11 +21,13 @@ _FEW_AT_ONCE = 32
 
 
 class Rivals:
-    r"""Three forecasts of one target that need no network, from the training part of a series.
+    r"""Forecasts of one target that need no network, from the training part of a series.
 
     - *last value*: the last reading of the window, repeated; the detector's usual day if the window
       has none.
     - *usual day*: what :class:`socialgraph.profile.DailyProfile` says of the target's time.
+    - *last week*: the reading at the same local time a week before
+      (:class:`socialgraph.backtest.rivals.LastWeek`), if the series is long enough before the test.
     - *ridge*: how far the target will be from the usual day, by a linear map of how far each
       reading of the window was; one map for each detector,
       :math:`\mathbf{W} = (\mathbf{X}^\top \mathbf{X} + \lambda \mathbf{I})^{-1} \mathbf{X}^\top
@@ -42,6 +46,10 @@ class Rivals:
         self.profile: DailyProfile = data.usual.profile()
         self.spread = self.profile.deviation[..., target].mean(dim=(0, 1)).clamp(min=1e-6)  # [N]
         self.weight = self._fit(data)  # [N, T + 1, P]
+        known = data.first_times("test")[0] - data.series.timestamps[0] >= _WEEK
+        self.last_week = LastWeek(data) if known else None
+        scaler = fitted_scaler(data)
+        self.loc, self.scale = scaler.loc[target], scaler.scale[target]
 
     def forecast(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Forecasts ``[B, P, N]`` of a batch in real units, by the name of the rival."""
@@ -50,10 +58,15 @@ class Rivals:
         after = usual[:, window:]
         last = last_observed(batch["features"], batch["mask"])[..., self.target]  # [B, N]
         last = torch.where(last.isnan(), usual[:, window - 1], last)
+        week = {}
+        if self.last_week is not None:
+            scaled = self.last_week(batch["issued"])[..., self.target]
+            week["last week"] = scaled * self.scale + self.loc
         change = torch.einsum("bnk,nkp->bpn", self._regressors(batch, usual), self.weight)
         return {
             "last value": last[:, None].expand_as(after),
             "usual day": after,
+            **week,
             "ridge": after + change.float() * self.spread,
         }
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["NETWORK", "POOLED", "RIVALS", "Scores", "cells_of", "score", "without_edges"]
 
 NETWORK, POOLING_OFF = "network", "pooling off"
-#: Names of the rivals, and of the network without pooling: at the test, and in training.
-RIVALS = ("ridge", "usual day", "last value")
+#: Names of the rivals (the last week only after one).
+RIVALS = ("ridge", "usual day", "last week", "last value")
+#: Names of the network without pooling: at the test, and in training.
 POOLED = (POOLING_OFF, "trained without pooling")
 _MOST_FORECASTS = 300_000  # detectors × windows
 _QUANTILE = re.compile(r"p\d+(\.\d+)?")  # percent

@@ -4,10 +4,11 @@ from html import escape
 
 import numpy as np
 
+from socialgraph.report.content import Content
 from socialgraph.report.data import lead
 from socialgraph.report.errors import gain, percent
 from socialgraph.report.health import RULES
-from socialgraph.report.scoring import NETWORK, POOLED, RIVALS
+from socialgraph.report.scoring import NETWORK, POOLED
 from socialgraph.report.tables import (
     backtest_table,
     error_table,
@@ -22,37 +23,41 @@ from socialgraph.report.tables import (
 __all__ = ["SECTIONS"]
 
 
-def _head(content: dict) -> str:
-    minutes, own = content["minutes"], content["errors"][NETWORK]
-    begin, end = content["period"]
-    unit = f"<small> {escape(content['unit'])}</small>" if content["unit"] else ""
-    best = min(RIVALS, key=lambda name: content["errors"][name]["mae_all"] or np.inf)
+def _head(content: Content) -> str:
+    minutes, own = content.subject.minutes, content.accuracy.errors[NETWORK]
+    begin, end = content.tested.period
+    unit = f"<small> {escape(content.subject.unit)}</small>" if content.subject.unit else ""
+    errors = content.accuracy.errors
+    best = min(content.accuracy.rivals, key=lambda name: errors[name]["mae_all"] or np.inf)
+    near, far = (lead(ahead).replace(" ", "\u00a0") for ahead in (minutes[0], minutes[-1]))
     tiles = [
-        tile(number(own["mae_all"]) + unit, f"mean absolute error, {lead(minutes[0])} to "
-             f"{lead(minutes[-1])} ahead"),
+        tile(number(own["mae_all"]) + unit, f"mean absolute error, {near} to {far} ahead"),
         tile(number(own["rmse_all"]) + unit, "root mean square error"),
         tile(f"{number(own['mape_all'], 1)}<small> %</small>", "mean absolute percentage error"),
     ]  # fmt: skip
-    if share := gain(own["mae_all"], content["errors"][best]["mae_all"]):
+    if share := gain(own["mae_all"], content.accuracy.errors[best]["mae_all"]):
         word = "below" if share > 0 else "above"
         tiles.append(tile(f"{100 * abs(share):.1f}<small> %</small>",
-                          f"{word} the error of the best rival, the {best}"))  # fmt: skip
-    if content["coverage"] is not None:
-        wanted = percent(content["nominal"])
-        tiles.append(tile(f"{100 * content['coverage']['all']:.1f}<small> %</small>",
+                          f"{word} the error of the best rival ({best})"))  # fmt: skip
+    if content.accuracy.coverage is not None:
+        wanted = percent(content.accuracy.nominal)
+        tiles.append(tile(f"{100 * content.accuracy.coverage['all']:.1f}<small> %</small>",
                           f"of the truth inside the {wanted} interval"))  # fmt: skip
+    subject = content.subject
     return (
-        f"<header><h1>Forecasts of {escape(content['target'])}: {escape(content['name'])}</h1>\n"
-        f'<p class="soft">{len(content["vdids"]):,} detectors, the next {len(minutes)} steps, '
-        f"{lead(minutes[0])} to {lead(minutes[-1])} ahead; {_windows(content)} from {begin} to "
-        f"{end} ({escape(content['timezone'])}), none of which was trained on.</p>\n"
+        f"<header><h1>Forecasts of {escape(subject.target)}: {escape(subject.name)}</h1>\n"
+        f'<p class="soft">{len(subject.vdids):,} detectors, the next {len(minutes)} steps, '
+        f"{near} to {far} ahead; {_windows(content)} from {begin} to "
+        f"{end} ({escape(subject.timezone)}), none of which was trained on.</p>\n"
         f'<div class="tiles">{"".join(tiles)}</div></header>'
     )
 
 
-def _horizon(content: dict) -> str:
+def _horizon(content: Content) -> str:
+    known = "last week" in content.accuracy.rivals
+    last_week = "Last week: the reading at the same time a week before. " if known else ""
     covered = ""
-    if content["coverage"] is not None:
+    if content.accuracy.coverage is not None:
         covered = _figure(
             "coverage",
             "How often the truth is inside the interval.",
@@ -64,48 +69,51 @@ def _horizon(content: dict) -> str:
         )
     return _section(
         "How far off are the forecasts?",
-        "Errors grow with the horizon. The numbers are those of <code>socialgraph test</code>"
+        "The numbers of the network are those of <code>socialgraph test</code>"
         f"{_part(content)}.",
         '<div class="pair">',
         _figure("errors", "Error by horizon.",
-                "Mean absolute error of forecasts made so many minutes before; lower is better."),
+                "Mean absolute error of forecasts made so long before; lower is better."),
         _figure("gains", "Gain over each rival.",
                 "How many percent the network's error is below theirs; below zero it is worse."),
         covered,
         "</div>",
         f'<div class="pair"><figure>{error_table(content)}</figure>'
-        f"<figure>{gain_table(content, RIVALS)}</figure></div>",
+        f"<figure>{gain_table(content, content.accuracy.rivals)}</figure></div>",
         '<p class="note">Last value: the last reading, repeated. Usual day: the detector&#x27;s '
-        "mean at that time in training, working days and weekends apart. Ridge: a linear map of "
-        "the window&#x27;s deviations from the usual day, for each detector.</p>",
+        f"mean at that time in training, working days and weekends apart. {last_week}Ridge: a "
+        "linear map of the window&#x27;s deviations from the usual day, for each detector.</p>",
     )  # fmt: skip
 
 
-def _where(content: dict) -> str:
+def _where(content: Content) -> str:
     names = {"mae": "error", "bias": "bias", "coverage": "coverage", "missing": "health"}
-    colours = [name for name in names if name != "coverage" or content["coverage"] is not None]
+    colours = [
+        name for name in names if name != "coverage" or content.accuracy.coverage is not None
+    ]
     buttons = "".join(
         f'<button type="button" data-colour="{name}" aria-pressed="false">{names[name]}</button>'
         for name in colours
     )
-    mae = content["detectors"]["mae"]
-    order = sorted(content["chosen"], key=lambda n: -np.nan_to_num(mae[n], nan=-1))
+    mae = content.detectors.errors["mae"]
+    order = sorted(content.details.chosen, key=lambda n: -np.nan_to_num(mae[n], nan=-1))
     options = "".join(
-        f'<option value="{n}">{escape(content["vdids"][n])} – MAE '
-        f"{number(content['detectors']['mae'][n])}</option>"
+        f'<option value="{n}">{escape(content.subject.vdids[n])} – MAE '
+        f"{number(content.detectors.errors['mae'][n])}</option>"
         for n in order
     )
-    placed = np.isfinite(content["pos"]).all(axis=1)
+    placed = np.isfinite(content.detectors.pos).all(axis=1)
     map_part = (
         f'<div class="controls" id="colours">{buttons}</div>'
         + _figure("map", "Map of the detectors, in kilometres.", _map_caption(content, placed))
         if placed.any()
         else "<p>No detector has a position, so there is no map.</p>"
     )
+    opened = len(content.details.chosen)
     sample = (
-        f" {len(content['chosen']):,} of {len(placed):,} detectors can be opened: the worst, and "
-        "others evenly spread."
-        if len(content["chosen"]) < len(placed)
+        f" {opened:,} of {len(placed):,} detectors can be opened: the worst, and others evenly "
+        "spread."
+        if opened < len(placed)
         else ""
     )
     return _section(
@@ -121,21 +129,23 @@ def _where(content: dict) -> str:
     )  # fmt: skip
 
 
-def _map_caption(content: dict, placed: np.ndarray) -> str:
-    edges = "grey lines join neighbours in the graph" if content["edges"].size else "no edges"
+def _map_caption(content: Content, placed: np.ndarray) -> str:
+    edges = (
+        "grey lines join neighbours in the graph" if content.detectors.edges.size else "no edges"
+    )
     circles = (
         "; circles are the learned radii of the pooling around the chosen detector, to scale"
-        if content["radii"]
+        if content.detectors.radii
         else ""
     )
     lacking = f"; {(~placed).sum():,} without a position are left out" if not placed.all() else ""
     return f"Colour tells what the button says; {edges}{circles}{lacking}."
 
 
-def _influences(content: dict) -> str:
-    if content["influences"] is None:
+def _influences(content: Content) -> str:
+    if content.details.influences is None:
         return '<p class="note">The network has no pooling: no detector influences another.</p>'
-    layers = len(content["neighbours"][0]["attention"])
+    layers = len(content.details.neighbours[0]["attention"])
     charts = [
         _figure(f"attention-{k}", f"Attention, layer {k + 1}.",
                 "Share of what the detector pools that comes from each neighbour, by local hour.")
@@ -148,18 +158,18 @@ def _influences(content: dict) -> str:
         _figure("gradient-step", "Gradient, by horizon.",
                 "The same, mean of the hours; it counts what comes by way of other detectors too."),
     ]  # fmt: skip
-    some = content["gradients"] < len(content["chosen"])
+    some = content.details.gradients < len(content.details.chosen)
     note = (
-        f'<p class="note">Gradients were taken for {content["gradients"]:,} of '
-        f"{len(content['chosen']):,} detectors, the worst first.</p>"
+        f'<p class="note">Gradients were taken for {content.details.gradients:,} of '
+        f"{len(content.details.chosen):,} detectors, the worst first.</p>"
         if some
         else ""
     )
     return f'<div class="pair" id="neighbours">{"".join(charts)}</div>{note}'
 
 
-def _worst(content: dict) -> str:
-    found = content["detectors"]
+def _worst(content: Content) -> str:
+    found = content.detectors.errors
     known = np.isfinite(found["mae"]) & np.isfinite(found["rival"])
     better = float((found["mae"] < found["rival"])[known].mean()) if known.any() else 0.0
     return _section(
@@ -174,7 +184,7 @@ def _worst(content: dict) -> str:
     )  # fmt: skip
 
 
-def _when(content: dict) -> str:
+def _when(content: Content) -> str:
     return _section(
         "When?",
         "Errors by the local time that is forecast, and by the state of the traffic at that time.",
@@ -184,8 +194,8 @@ def _when(content: dict) -> str:
     )  # fmt: skip
 
 
-def _pooling(content: dict) -> str:
-    names = [name for name in POOLED if name in content["errors"]]
+def _pooling(content: Content) -> str:
+    names = [name for name in POOLED if name in content.accuracy.errors]
     if not names:
         return _section("What do neighbours add?", "The network has no pooling.")
     given = "" if POOLED[1] in names else "; one can be given by <code>--without_pooling</code>"
@@ -200,8 +210,8 @@ def _pooling(content: dict) -> str:
     )  # fmt: skip
 
 
-def _backtest(content: dict) -> str:
-    found = content["backtest"]
+def _backtest(content: Content) -> str:
+    found = content.backtest
     if found is None:
         return ""
     return _section(
@@ -211,12 +221,12 @@ def _backtest(content: dict) -> str:
         f"anew. Differences are in percent, with intervals of 95 % from {found['days']} days.",
         _figure("backtest", "Error in each fold.", "Mean absolute error of all horizons; where the "
                 "lines cross, another forecaster was better at that time."),
-        f"<figure>{backtest_table(content)}</figure>",
+        f'<figure class="backtest">{backtest_table(content, found)}</figure>',
     )  # fmt: skip
 
 
-def _training(content: dict) -> str:
-    curves = content["training"]
+def _training(content: Content) -> str:
+    curves = content.origin.training
     if not curves:
         return _section("How was it trained?", "There is no <code>metrics.csv</code> beside the "
                         "checkpoint, so its curves are not known.")  # fmt: skip
@@ -235,12 +245,12 @@ def _training(content: dict) -> str:
     return _section("How was it trained?", "", f'<div class="pair">{"".join(parts)}</div>')
 
 
-def _protocol(content: dict) -> str:
-    lines = escape("\n".join(content["commands"]))
+def _protocol(content: Content) -> str:
+    lines = escape("\n".join(content.origin.commands))
     return _section(
         "How were the numbers made?",
         "",
-        facts(content["protocol"]),
+        facts(content.origin.protocol),
         f"<figure><figcaption><b>To make it again.</b></figcaption><pre>{lines}</pre></figure>",
     )
 
@@ -257,16 +267,16 @@ def _figure(name: str, title: str, caption: str) -> str:
     )
 
 
-def _windows(content: dict) -> str:
-    if content["windows"] == content["all_windows"]:
-        return f"tested on {content['windows']:,} windows"
-    return f"tested on one in {content['every']} of {content['all_windows']:,} windows"
+def _windows(content: Content) -> str:
+    if content.tested.windows == content.tested.all_windows:
+        return f"tested on {content.tested.windows:,} windows"
+    return f"tested on one in {content.tested.every} of {content.tested.all_windows:,} windows"
 
 
-def _part(content: dict) -> str:
-    if content["windows"] == content["all_windows"]:
+def _part(content: Content) -> str:
+    if content.tested.windows == content.tested.all_windows:
         return ""
-    return f" on one window in {content['every']} (<code>--every 1</code> takes all)"
+    return f" on one window in {content.tested.every} (<code>--every 1</code> takes all)"
 
 
 #: In the order of the page. A section takes the content and gives its HTML.

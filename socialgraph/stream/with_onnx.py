@@ -4,6 +4,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from socialgraph.alarms import AlarmWatch, make_watch
 from socialgraph.runtime import RuntimeForecaster
 from socialgraph.spec import DataSpec, SpecError
 
@@ -49,13 +50,23 @@ class OnnxBackend:
         """
         raise ValueError("An exported file forecasts from windows: use memory='window'.")
 
-    def alarm_watch(self, rate: float) -> NoReturn:
-        """Refuse: the file has no calibration of alarms.
+    def alarm_watch(self, rate: float) -> AlarmWatch:
+        """A watch on the detectors of the training.
 
         Raises:
-            ValueError: always.
+            ValueError: if the file holds no charts of alarms.
         """
-        raise ValueError("An exported file tells no alarms: follow the stream with the checkpoint.")
+        charts = self.forecaster.charts
+        if charts is None:
+            raise ValueError(
+                "Expected an exported file with alarms. Export a checkpoint whose training has "
+                "calibrated them (--model.coverage 0.9) again, or leave --alarm_rate out."
+            )
+        return make_watch(charts, self.spec, self.spec, self.forecaster.neighbours, rate)
+
+    def watch_others(self, watch: AlarmWatch, rows: np.ndarray) -> None:
+        """Let a watch be on the detectors of the training, by their places before."""
+        watch.take(rows, watch.charts, watch.edge_index)
 
     def learning_profile(self, half_life: float) -> NoReturn:
         """Refuse: what is usual is part of the file.

@@ -71,18 +71,19 @@ class TorchBackend:
         Raises:
             ValueError: if the training has calibrated no alarms.
         """
-        self.follow(self.spec)
-        watch = make_watch(self.forecaster, self.graph.get("edge_index"), rate)
-        if watch is None:
+        charts = self.forecaster.charts
+        if charts is None:
             raise ValueError(
                 "Expected a training that calibrates alarms. Train with --model.coverage 0.9, in "
                 "one process and on one series, or leave --alarm_rate out."
             )
-        return watch
+        self.follow(self.spec)
+        return make_watch(charts, self.forecaster.spec, self.spec, self._edges(), rate)
 
     def watch_others(self, watch: AlarmWatch, rows: np.ndarray) -> None:
         """Let a watch be on the detectors that are followed now, by their places before."""
-        fresh = make_watch(self.forecaster, self.graph.get("edge_index"), 1.0)
+        trained = self.forecaster.spec
+        fresh = make_watch(self.forecaster.charts, trained, self.spec, self._edges(), 1.0)
         watch.take(rows, fresh.charts, fresh.edge_index)
 
     def make_batch(self, times: np.ndarray, readings: np.ndarray) -> dict[str, Tensor]:
@@ -116,6 +117,10 @@ class TorchBackend:
         for tensor in (*self.forecaster.network.parameters(), *self.forecaster.scaler.buffers()):
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+    def _edges(self) -> np.ndarray | None:
+        edge_index = self.graph.get("edge_index")
+        return None if edge_index is None else edge_index.cpu().numpy()
 
     def _tell(self, spec: DataSpec) -> None:
         before = self.forecaster.given

@@ -21,6 +21,7 @@ from benchmarks.backtest import shorten
 from benchmarks.environment import describe_environment
 from benchmarks.plots import PLOTS
 from benchmarks.tables.backtest import backtest as table_of
+from benchmarks.tables.backtest import backtest_ways as ways_of
 from socialgraph import schema
 from socialgraph.backtest import ets
 from socialgraph.backtest.fold import TABLES
@@ -284,8 +285,8 @@ def test_without_a_refit_the_first_forecaster_stays(run, tmp_path, monkeypatch, 
 
 
 def test_the_table_and_the_picture_of_a_benchmark(run, report, tmp_path):
-    result = {"refit": "every", **shorten(report)}
-    again = {"refit": "never", **shorten(report), "than_every": compare_runs(run, run)}
+    result = {"way": "every", **shorten(report)}
+    again = {"way": "never", **shorten(report), "than_first": compare_runs(run, run)}
     whole = {
         "configuration": {"step": "1d"},
         "command": "python -m benchmarks.backtest",
@@ -303,6 +304,14 @@ def test_the_table_and_the_picture_of_a_benchmark(run, report, tmp_path):
     assert rows["ridge"][6] == "0 / 0 of 2"
     PLOTS["backtest"](whole, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 10_000
+    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in ways_of(whole).splitlines()]
+    rows = {line[0]: dict(zip(lines[0], line, strict=True)) for line in lines if len(line) > 1}
+    own = report["models"]["network"]["targets"]["speed"]
+    row = rows["network, trained once"]
+    assert row["coverage, %"] == f"{100 * own['intervals']['coverage']:.1f}"
+    assert row["coverage, free"] == f"{100 * own['by']['state']['free']['coverage']:.1f}"
+    assert row["first network against it, MAE"] == "+0.0 % (too few days)"
+    assert rows["ridge"]["coverage, %"] == ""
 
 
 def test_two_backtests_of_one_protocol_compare(run, tmp_path, capsys):
@@ -321,6 +330,24 @@ def test_two_backtests_of_one_protocol_compare(run, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
     assert "folds[0].tested_from" in capsys.readouterr().err
+
+
+def test_backtests_of_other_windows_are_paired_if_that_is_free(run, tmp_path):
+    shutil.copytree(run, tmp_path / "b", ignore=shutil.ignore_patterns("checkpoints"))
+    other = tmp_path / "b" / "backtest.json"
+    changed = json.loads(other.read_text())
+    changed["protocol"]["window"] = 12
+    changed["protocol"]["folds"][0]["known_to"] = "2024-01-01T00:00:00+08:00"
+    other.write_text(json.dumps(changed))
+    with pytest.raises(ValueError, match=r"protocols: window: 6 \| 12; folds\[0\].known_to"):
+        compare_runs(run, tmp_path / "b")
+    found = compare_runs(run, tmp_path / "b", free=["window", "known_to"])
+    assert found["speed"]["difference"] == 0
+    path = tmp_path / "b" / "fold_01" / TABLES[0]
+    table = pyarrow.parquet.read_table(path)
+    pyarrow.parquet.write_table(table.slice(1), path)
+    with pytest.raises(ValueError, match="scored other readings of 'speed'"):
+        compare_runs(run, tmp_path / "b", free=["window", "known_to"])
 
 
 @pytest.mark.parametrize(

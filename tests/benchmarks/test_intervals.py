@@ -53,6 +53,9 @@ def test_coverage_is_counted_as_by_hand(trained, tmp_path):
     write_result(tmp_path / "calibration_made.json", "calibration", options, entries)
     table = make_tables(tmp_path)["calibration_made"]
     assert f"| b | **{100 * found['coverage']:.1f}** |" in table
+    last = table.splitlines()[-3].split("|")  # of the hours, above the note
+    assert last[1].strip() == "b"
+    assert float(last[-2]) == pytest.approx(100 * np.mean(found["by_hour"][21:]), abs=0.06)
 
 
 def test_a_fault_is_in_two_detectors_of_a_span_and_nowhere_else():

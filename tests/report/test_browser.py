@@ -102,7 +102,7 @@ def test_names_of_a_file_do_not_run(browser, page):
     ticks = browser.execute_script(
         "return [...document.querySelectorAll('#attention-0 .ytick')].map((t) => t.textContent)"
     )
-    assert any(text.startswith(EVIL_ID) for text in ticks)
+    assert any(text.startswith(f"{EVIL_ID[:11]}…{EVIL_ID[-8:]}") for text in ticks)
     assert browser.get_log("browser") == []
 
 

@@ -15,7 +15,7 @@ from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster
 from socialgraph.nn import SocialGraphNet
 from socialgraph.report import errors, write_report
-from socialgraph.report.content import collect
+from socialgraph.report.collect import collect
 from socialgraph.report.page import render
 from socialgraph.report.scoring import score
 from socialgraph.report.training import metrics_file, read_training
@@ -112,7 +112,11 @@ def test_the_map_has_the_graph_and_the_radii_to_scale(run, page):
 
 def row_of(page, label) -> list[str]:
     """The cells of the row of a table."""
-    return re.search(rf"\|{label}\|((?:[^|\n]*\|)+?)\|\|", visible(page))[1].strip("|").split("||")
+    return row_in(visible(page), label)
+
+
+def row_in(text, label) -> list[str]:
+    return re.search(rf"\|{label}\|((?:[^|\n]*\|)+?)\|\|", text)[1].strip("|").split("||")
 
 
 def test_tables_hold_the_numbers_of_their_heads(run, page):
@@ -126,14 +130,17 @@ def test_tables_hold_the_numbers_of_their_heads(run, page):
     train = run.data.series.values[: run.data.train_steps, :, 0]
     state = errors.traffic_state(scores, train, "speed", "")
     known = ~np.isnan(scores.truth)
-    for name, kept in zip(state.names, (state.dense, known & ~state.dense), strict=True):
-        share, *cells, gain = row_of(page, name)
-        assert share == f"{100 * kept.sum() / known.sum():.1f}\u00a0%"
-        order = ("network", "ridge", "usual day", "last value")
+    order = ("network", "ridge", "usual day", "last value")
+    by_state = visible(page).partition("Error by state")[2]
+    rows = {name: row_in(by_state, name) for name in ("share of the targets", *order, "gain %")}
+    assert row_in(by_state, "at the target") == list(state.names)
+    for place, kept in enumerate((state.dense, known & ~state.dense)):
+        share = 100 * kept.sum() / known.sum()
+        assert rows["share of the targets"][place] == f"{share:.1f}\u00a0%"
         found = [errors.mae(scores, each, kept) for each in order]
-        assert [float(cell) for cell in cells] == [round(mae, 2) for mae in found]
+        assert [float(rows[each][place]) for each in order] == [round(mae, 2) for mae in found]
         wanted = round(100 * (1 - found[0] / min(found[1:])), 1)
-        assert float(gain.replace("−", "-")) == wanted
+        assert float(rows["gain %"][place].replace("−", "-")) == wanted
     worst = errors.by_detector(scores)
     cells = row_of(page, "VD-4")[:4]
     told = [worst[name][4] for name in ("mae", "rival", "bias")]
@@ -280,10 +287,9 @@ def test_one_detector_without_a_target_makes_a_page(tmp_path):
     scores = score(forecaster.eval(), data, "speed")
     (tmp_path / "some.ckpt").write_bytes(b"")
     content = collect(forecaster, data, scores, "speed", tmp_path / "some.ckpt")
-    assert content["errors"]["network"]["mae_all"] is None
-    assert content["worst"][0]["why"] == ["silent: 100\u00a0% of its readings are missing"]
+    assert content.accuracy.errors["network"]["mae_all"] is None
+    assert content.detectors.worst[0]["why"] == ["silent: 100\u00a0% of its readings are missing"]
     (tmp_path / "page.html").write_text(render(content, ""))
-    assert content_of(tmp_path / "page.html")["details"]["0"]["truth"] == [None] * len(
-        content["day"]["time"]
-    )
+    steps = len(content.details.day["time"])
+    assert content_of(tmp_path / "page.html")["details"]["0"]["truth"] == [None] * steps
     assert "|–|" in visible(tmp_path / "page.html")

@@ -1,6 +1,7 @@
 """Errors of scored forecasts against loops, and against ``socialgraph test``."""
 
 import json
+from dataclasses import replace
 from datetime import UTC
 from zoneinfo import ZoneInfo
 
@@ -48,6 +49,12 @@ def test_the_numbers_are_those_of_the_command_test(run):
     assert covered["all"] == pytest.approx(intervals["coverage_all"], rel=1e-9)
     assert covered["steps"] == pytest.approx(intervals["by_step"]["coverage"], rel=1e-9)
     assert covered["width"] == pytest.approx(intervals["by_step"]["width"], rel=1e-6)
+
+
+def test_a_second_target_has_its_own_unit(run):
+    spec = replace(run.forecaster.given, targets=["speed", "flow"])
+    own, other = (errors.by_step(run.scores, spec, name)[NETWORK] for name in ("speed", "flow"))
+    assert other == {**own, "unit": "veh/h"}
 
 
 def test_errors_by_detector_are_the_means_over_its_targets():

@@ -142,6 +142,22 @@ def test_the_usual_day_is_the_mean_of_the_training_readings_at_that_time(run):
     assert run.scores.forecasts["usual day"][window, step, node] == pytest.approx(expected, 1e-5)
 
 
+@pytest.mark.parametrize("days", [8, 10])
+def test_last_week_is_a_rival_once_there_is_one(days):
+    series = make_series(steps=days * 288, missing=0.0)
+    windows = Windows(4, 3)
+    data = TrafficDataModule(series, targets=["flow"], windows=windows, split=(0.7, 0.05, 0.25))
+    data.setup("test")
+    start = int(data.starts["test"][5])
+    found = Rivals(data, 0).forecast(data.collator([start]))
+    if days == 8:  # the test begins on the seventh day
+        assert "last week" not in found
+        return
+    before = start + 4 - 7 * 288
+    expected = series.select(["flow"]).values[before : before + 3, :, 0]
+    np.testing.assert_allclose(found["last week"][0], expected, rtol=1e-5)
+
+
 def test_the_ridge_is_the_solution_of_its_least_squares():
     data = TrafficDataModule(
         make_series(steps=600, missing=0.0), targets=["speed"], windows=Windows(4, 3)
