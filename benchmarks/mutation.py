@@ -147,8 +147,8 @@ def _try(subject: str, count: int, seed: int) -> dict:
         operator = get_operator(name)
         if operator.arguments() or any(idle in name for idle in _IDLE):
             continue
-        count = sum(1 for node in nodes for _ in operator().mutation_positions(node))
-        changes += [(operator, number) for number in range(count)]
+        places = sum(1 for node in nodes for _ in operator().mutation_positions(node))
+        changes += [(operator, number) for number in range(places)]
     random.Random(f"{seed}{subject}").shuffle(changes)
     files = [f"tests/{name}" for name in SUBJECTS[subject].split()]
     survivors = []
