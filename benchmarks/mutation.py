@@ -29,8 +29,13 @@ __all__ = ["SUBJECTS", "main"]
 SUBJECTS = {
     "adaptive": "test_adaptive.py",
     "atomic": "test_atomic.py",
+    "averaging": "test_averaging.py",
+    "axis": "test_series.py",
+    "backtest/conditions": "backtest/test_conditions.py",
     "backtest/folds": "backtest/test_folds.py",
     "backtest/paired": "backtest/test_paired.py",
+    "backtest/rivals": "backtest/test_rivals.py",
+    "backtest/summary": "backtest/test_summary.py",
     "calendar": "test_calendar.py",
     "checkpoint": "test_checkpoint.py test_cli.py hostile",
     "conformal": "test_conformal.py",
@@ -38,9 +43,21 @@ SUBJECTS = {
     "data/datamodule": "data test_forecaster_profile.py test_held_out.py",
     "data/split": "data/test_split.py",
     "data/windows": "data/test_windows.py",
+    "data_prep/clocks": "data_prep/test_clocks.py",
+    "data_prep/coarsen": "data_prep/test_grid.py data_prep/test_cases.py",
+    "data_prep/detectors": "data_prep/test_detectors.py",
+    "data_prep/grid": "data_prep/test_grid.py",
+    "data_prep/joining": "data_prep/test_joining.py",
+    "data_prep/outliers": "data_prep/test_outliers.py",
+    "data_prep/plausibility": "data_prep/test_plausibility.py",
+    "data_prep/road_distances": "data_prep/test_road_distances.py",
+    "data_prep/steps": "data_prep/test_grid.py",
+    "data_prep/timestamps": "data_prep/test_timestamps.py",
     "error_table": "test_cli.py test_forecaster.py",
     "finite": "test_forecaster.py",
     "forecaster": "test_forecaster.py test_forecaster_profile.py test_held_out.py",
+    "frames": "test_frames.py",
+    "graph/geodesy": "graph",
     "graph/radius": "graph",
     "graph/road": "graph",
     "losses": "test_objective.py",
@@ -55,11 +72,15 @@ SUBJECTS = {
     "nn/network": "nn/test_network.py",
     "nn/pooling": "nn/test_pooling.py",
     "nn/slstm": "nn/test_encoder.py",
+    "nn/sparse": "nn/test_sparse.py nn/test_pooling.py",
     "objective": "test_objective.py",
-    "optimizer": "test_forecaster.py",
+    "optimizer": "test_optimizer.py test_forecaster.py",
     "profile": "test_profile.py test_forecaster_profile.py",
     "progress": "test_cli.py",
+    "protocol": "test_compare.py",
+    "quiet": "test_alarms.py",
     "recipe": "test_recipe.py",
+    "report/errors": "report/test_errors.py",
     "scaler": "test_scaler.py",
     "schema/layout": "test_schema.py test_storage.py",
     "schema/metadata": "test_schema.py",
@@ -67,6 +88,7 @@ SUBJECTS = {
     "schema/writing": "test_schema.py test_storage.py",
     "series": "test_series.py test_frames.py",
     "spec": "test_spec.py",
+    "standard": "test_standard.py",
     "storage": "test_storage.py",
     "stream/forecaster": "test_stream.py",
     "stream/lines": "test_stream.py",
@@ -128,8 +150,8 @@ def _try(subject: str, count: int, seed: int) -> dict:
         operator = get_operator(name)
         if operator.arguments() or any(idle in name for idle in _IDLE):
             continue
-        count = sum(1 for node in nodes for _ in operator().mutation_positions(node))
-        changes += [(operator, number) for number in range(count)]
+        places = sum(1 for node in nodes for _ in operator().mutation_positions(node))
+        changes += [(operator, number) for number in range(places)]
     random.Random(f"{seed}{subject}").shuffle(changes)
     files = [f"tests/{name}" for name in SUBJECTS[subject].split()]
     survivors = []
