@@ -9,7 +9,6 @@ since the beginning of the validation part.
 
 import argparse
 import itertools
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -96,9 +95,7 @@ def _run(args: argparse.Namespace, data: TrafficDataModule, training: str, seed:
     ]
     words += ["--trainer.limit_train_batches=2"] if args.quick else []
     words += [f"--data.series={args.data}"] if args.data else []
-    start = time.perf_counter()
     command_line(words)
-    seconds = time.perf_counter() - start
     checkpoint = folder / "default" / f"seed_{seed}" / "checkpoints" / "best.ckpt"
     forecaster = load(checkpoint)
     test = measure_errors(load(checkpoint), data, checkpoint.with_suffix(".windows.json"))
@@ -109,8 +106,7 @@ def _run(args: argparse.Namespace, data: TrafficDataModule, training: str, seed:
         errors = stream_error(stream, data.series, int(data.starts["val"][0]), scored)
         mae[f"{memory} stream"] = errors["mae"]
     parameters = sum(p.numel() for p in forecaster.network.parameters())
-    run = {"parameters": parameters, "fit_seconds": seconds, "epochs": args.epochs}
-    return {"training": training, "seed": seed, "mae": mae, **run}
+    return {"training": training, "seed": seed, "mae": mae, "parameters": parameters}
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -15,10 +15,9 @@ def stream_accuracy(report: dict) -> str:
     rows = []
     for training in dict.fromkeys(entry["training"] for entry in report["results"]):
         own = [entry for entry in report["results"] if entry["training"] == training]
-        seconds = statistics.mean(entry["fit_seconds"] / entry["epochs"] for entry in own)
         cells = [_mean_and_range([e["mae"][way] for e in own if way in e["mae"]]) for way in _WAYS]
-        rows.append([training, *cells, listed([e["seed"] for e in own]), f"{seconds:.0f}"])
-    heads = ["model", "test, windows", *_WAYS[1:], "seeds", "s an epoch"]
+        rows.append([training, *cells, listed([e["seed"] for e in own])])
+    heads = ["model", "test, windows", *_WAYS[1:], "seeds"]
     note = (
         f"MAE of {configuration['profile']} over all steps, mean [range] over the seeds; "
         f"{configuration['epochs']} epochs of every {configuration['stride']}th window in batches "
