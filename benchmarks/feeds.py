@@ -148,7 +148,7 @@ def _layouts(args: argparse.Namespace) -> Iterator[dict]:
     yield _convert(label, "pems-npz", args, path, "--start", "2018-01-01T00:00:00")
 
     steps = 1000 if small else 34_272
-    path = sources.write_frame(args.folder / "metr-la.h5", "2012-03-01", steps, 207)
+    path = sources.write_frame(args.folder / "metr-la.h5", "2012-04-01", steps, 207)
     label = f"HDFStore, {steps} x 207"
     yield _run(f"{label}: h5py", "-c", _BARE["hdf"], path)
     yield _convert(label, "metr-la", args, path, *located)
