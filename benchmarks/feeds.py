@@ -148,7 +148,7 @@ def _layouts(args: argparse.Namespace) -> Iterator[dict]:
     yield _convert(label, "pems-npz", args, path, "--start", "2018-01-01T00:00:00")
 
     steps = 1000 if small else 34_272
-    path = sources.write_frame(args.folder / "metr-la.h5", "2012-03-01", steps, 207)
+    path = sources.write_frame(args.folder / "metr-la.h5", "2012-04-01", steps, 207)
     label = f"HDFStore, {steps} x 207"
     yield _run(f"{label}: h5py", "-c", _BARE["hdf"], path)
     yield _convert(label, "metr-la", args, path, *located)
@@ -189,6 +189,15 @@ def _documents(args: argparse.Namespace) -> Iterator[dict]:
         yield _convert(label, "tdx", args, *chosen, *words)
 
 
+def _minutes(args: argparse.Namespace) -> Iterator[dict]:
+    """The same without the documents: up to a year."""
+    nodes, lengths = (50, (1, 2)) if args.quick else (1000, (2, 8, 30, 365))
+    for days in lengths:
+        label = f"{days} x 1,440 minutes of {nodes:,} detectors, already read: convert"
+        words = ("-m", "benchmarks.feed_minutes", days, nodes, args.folder / "out.h5")
+        yield _run(label, *words)
+
+
 def _year(args: argparse.Namespace) -> Iterator[dict]:
     """A year of 8,600 detectors: convert, inspect, append a day."""
     steps, nodes = (2880, 100) if args.quick else (105_120, 8600)
@@ -219,6 +228,7 @@ _MEASUREMENTS = {
     "samples": _samples,
     "layouts": _layouts,
     "documents": _documents,
+    "minutes": _minutes,
     "year": _year,
     "copy": _copy,
 }

@@ -1,6 +1,7 @@
 """Documents from archives: in little memory, with a bar that knows where it ends."""
 
 import fcntl
+import gc
 import io
 import json
 import os
@@ -13,6 +14,9 @@ import termios
 import tracemalloc
 import zipfile
 
+import pytest
+
+from data_prep.documents import parse_document
 from data_prep.sources import read_documents
 from tests.conftest import ROOT
 
@@ -56,3 +60,11 @@ def test_the_bar_counts_bytes_up_to_all_of_them(tmp_path):
     total = sum(path.stat().st_size for path in paths)
     assert f"{total / 1000:.1f}k/{total / 1000:.1f}k" in said
     assert "reading: 100%" in said
+
+
+def test_the_collector_works_again_after_a_document():
+    assert parse_document("a.json", b'{"VDs": []}') == {"VDs": []}
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match=r"a\.json' is no JSON"):
+        parse_document("a.json", b'{"VDs": [')
+    assert gc.isenabled()

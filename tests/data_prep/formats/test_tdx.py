@@ -87,6 +87,24 @@ def test_the_mean_is_plain_if_no_volume_is_known(readings):
     np.testing.assert_array_equal(readings(without), [50, NAN, 1])
 
 
+def test_detectors_of_one_document_have_lanes_of_their_own(write_file, run):
+    """Of two links, of none, with what is no lane between, silent, with one that counts alone."""
+    two_links = vd("a", lane(60, 2, 1))
+    two_links["LinkFlows"].append({"LinkID": "2", "Lanes": [lane(90, 4, 2, 0)]})
+    entries = [
+        two_links,
+        vd("b"),
+        vd("c", None, lane(50, 6, 4, 1), "none", {"Speed": 70, "Occupancy": 8, "Volume": 5}),
+        vd("d", lane(10, 10, 10), status=1),
+        vd("e", lane(40, 1, 3)),
+        {"VDID": "f", "Status": 0, "DataCollectTime": "2024-01-01T08:00:00+08:00"},
+    ]
+    table = write_file("list.json", listed(**dict.fromkeys("abcdef", (25.0, 121.5))))
+    series, _ = run("tdx", table, write_file("live.json", live(*entries)))
+    expected = [[80, 3, 3], [NAN] * 3, [60, 10, 7], [NAN] * 3, [40, 3, 1], [NAN] * 3]
+    np.testing.assert_array_equal(series.values[0], expected)
+
+
 def test_units_attributes_and_places_come_from_the_documents(write_file, run):
     write_file("in/live.json", live(vd("b", lane(50, 1, 2)), vd("a", lane(60, 1, 2))))
     folder = write_file("in/list.json", listed(**PLACES)).parent
