@@ -103,9 +103,9 @@ class ForecastWriter(BasePredictionWriter):
             ``.parquet`` chooses this format alone.
         formats: ``"csv"``, ``"parquet"`` or both.
         alarm_rate: false alarms of a detector and day that are accepted in the column ``alarm``
-            (:class:`socialgraph.alarms.AlarmWatch`), which forecasts have by one process and a
-            forecaster whose training has calibrated alarms; None for no column. For the alarms of
-            the latest window the 432 before it are forecast too, and not written.
+            (:class:`socialgraph.alarms.AlarmWatch`), if the training has calibrated alarms; test
+            windows have them by one process alone. None for no column. For the alarms of the latest
+            window the 432 before it are forecast too, and not written.
     """
 
     def __init__(
@@ -143,6 +143,7 @@ class ForecastWriter(BasePredictionWriter):
         if self._watch is None or trainer.datamodule.windows.predict_on == "test":
             return
         for batch in trainer.datamodule.before_latest(_WATCHED):
+            pl_module.check_batch(batch)
             batch = trainer.strategy.batch_to_device(batch)
             with trainer.precision_plugin.predict_step_context():
                 told = pl_module.outputs(pl_module.predict(batch))
@@ -181,23 +182,25 @@ class ForecastWriter(BasePredictionWriter):
             self._stack.__exit__(type(exception), exception, exception.__traceback__)
 
     def _make_watch(self, trainer: pl.Trainer, forecaster: pl.LightningModule) -> AlarmWatch | None:
-        """What says which detectors are off, if all windows come to this process."""
+        """What says which detectors are off, if this process sees all windows before its own."""
         asked = self._formats and self.alarm_rate is not None and forecaster.charts is not None
-        if not asked or trainer.world_size > 1:
+        divided = trainer.world_size > 1 and trainer.datamodule.windows.predict_on == "test"
+        if not asked or divided:
             return None
         edges = trainer.datamodule.graph_tensors.get("edge_index")
         edges = None if edges is None else edges.numpy()
         return make_watch(forecaster.charts, forecaster.spec, self._spec, edges, self.alarm_rate)
 
-    def _follow(self, prediction: dict[str, Tensor], batch: dict[str, Tensor]) -> list[str | None]:
-        """The alarm of each window of a batch and detector."""
-        found = []
+    def _follow(self, prediction: dict[str, Tensor], batch: dict[str, Tensor]) -> np.ndarray:
+        """The alarm of each window of a batch and detector, but for windows that never were."""
+        found: list[str | None] = []
         quantiles = prediction["quantiles"].cpu().numpy()
         readings = last_reading(batch).unsqueeze(-1).cpu().numpy()
         times = batch["issued"].cpu().numpy().astype("datetime64[s]")
         for told in zip(times, quantiles, readings, strict=True):
-            found += self._watch.update(*told)
-        return found
+            if not np.isnat(told[0]):
+                found += self._watch.update(*told)
+        return np.array(found, dtype=object)
 
     def _part(self, rank: int) -> Path:
         stem = Path(self._stem)

@@ -149,7 +149,7 @@ def test_predict_forecasts_the_steps_after_the_end_of_the_file(checkpoint):
     parquet = pyarrow.parquet.read_table(checkpoint.with_suffix(".forecast.parquet"))
     assert csv.num_rows == parquet.num_rows == 6 * 4
     names = ["issued", "time", "step", "detector", "speed", "speed_p05", "speed_p95"]
-    names.append("speed_observed")
+    names += ["speed_observed", "alarm"]
     assert csv.column_names == parquet.column_names == names
     end = datetime.fromisoformat("2024-01-02T08:55:00+08:00")
     rows = parquet.to_pylist()

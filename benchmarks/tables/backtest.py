@@ -9,9 +9,9 @@ _NAMES = {
     "warm": "network, trained on from the fold before",
     "never": "network, trained once",
     "last_week": "same time last week",
-    "quantile": "… for quantiles",
-    "week": "… from windows of a week",
-    "quantile, week": "… for quantiles from windows of a week",
+    "quantile": "network, trained on, for quantiles",
+    "week": "network, trained on, from windows of a week",
+    "quantile, week": "network, trained on, for quantiles from windows of a week",
 }
 
 

@@ -288,6 +288,8 @@ class TrafficDataModule(pl.LightningDataModule):
     def before_latest(self, count: int) -> DataLoader:
         """Loader of the windows before the one that ``predict`` forecasts, in order.
 
+        Every process gets all of them.
+
         Args:
             count: how many, if the series has so many and no gap among them.
         """
@@ -299,7 +301,7 @@ class TrafficDataModule(pl.LightningDataModule):
             values, times = with_future(series, windows.window + count, windows.horizon)
         starts = window_starts(times, series.interval_minutes, windows.length)[:-1]
         collator = self._collate(values, times)
-        return ordered_loader(starts.tolist(), collator, self.loading, self._world())
+        return ordered_loader(starts.tolist(), collator, self.loading, (1, 0))
 
     def _read(self) -> tuple[TrafficSeries, int]:
         """The series of the features, the targets first, and how many targets there are."""
