@@ -36,10 +36,13 @@ def describe_protocol(datamodule: "TrafficDataModule | NetworksDataModule") -> d
         ``data`` (of each network: name, checksum of the readings and their detectors, how the
         source coded missing readings, targets with units, interval, zone, split, and number and
         first and last time of what is scored), ``window`` and ``horizon`` in steps,
-        ``held_out_detectors``, and ``errors`` (what is averaged over what).
+        ``held_out_detectors``, and ``errors`` (what is averaged over what); ``carry_state``, if
+        windows go on from those before.
     """
     members = getattr(datamodule, "members", [datamodule])
+    carried = {"carry_state": True} if datamodule.windows.carry_state else {}
     return {
+        **carried,
         "data": [_describe_data(member) for member in members],
         "window": datamodule.windows.window,
         "horizon": datamodule.windows.horizon,

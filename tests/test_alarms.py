@@ -1,6 +1,7 @@
 """Alarms: as often on quiet readings as is set, and soon on faults, of the kind that they are."""
 
 import copy
+import dataclasses
 import datetime
 
 import numpy as np
@@ -281,6 +282,11 @@ def test_predict_tells_alarms_and_the_command_lists_them(trained, tmp_path, monk
         assert "VD-3,silent" in (tmp_path / "alarms.csv").read_text().replace('"', "")
     main(["alarms", "f.parquet"])
     assert "silent       VD-3" in capsys.readouterr().out
+    whole, kept = data.whole, slice(-data.windows.window, None)  # none before it to be watched
+    window = {"values": whole.values[kept], "timestamps": whole.timestamps[kept]}
+    write("window.h5", dataclasses.replace(whole, **window))
+    main([words[0], words[1], "--data.series=window.h5", "--forecast.path=latest"])
+    assert pq.read_table("latest.parquet")["alarm"].null_count == 6 * 3
     main([*words, "--forecast.path=g.csv", "--forecast.alarm_rate=null"])
     with pytest.raises(SystemExit) as error:
         main(["alarms", "g.csv"])

@@ -199,6 +199,13 @@ def test_a_test_scores_what_a_stream_with_the_state_forecasts(tmp_path):
             torch.testing.assert_close(told[..., :1], scored, rtol=1e-5, atol=1e-3)
 
 
+def test_windows_that_lightning_would_mix_up_are_refused():
+    data = make_data()
+    trainer = pl.Trainer(max_epochs=1, overfit_batches=2, logger=False, enable_checkpointing=False)
+    with pytest.raises(ValueError, match="Expected no 'overfit_batches' with 'carry_state'"):
+        trainer.fit(make_forecaster(), data)
+
+
 def test_a_network_without_a_state_is_refused_before_it_trains(tmp_path, capsys):
     write(tmp_path / "data.h5", make_series())
     with pytest.raises(SystemExit) as end:

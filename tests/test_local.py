@@ -110,12 +110,11 @@ def test_without_enough_history_the_network_is_alone():
 
 
 def test_of_less_than_four_days_intervals_are_learnt_and_no_shares():
-    history, starts = history_of(steps=4 * 288, missing=0.0)  # windows begin in less
-
     def apply(batches):
         return ((batch["targets"] + 100.0, batch) for batch in batches)
 
-    alone = Mixture(history, starts, apply, [0.9])
+    assert (Mixture(*history_of(steps=4 * 288, missing=0.0), apply, [0.9]).share < 1).all()
+    alone = Mixture(*history_of(steps=4 * 288 - 1, missing=0.0), apply, [0.9])
     assert alone.share.flatten().tolist() == [1.0] * 4
     assert alone.share_of_both.flatten().tolist() == [1.0] * 4
     assert alone.quantiles(torch.zeros(1, 4, 6, 1)).shape == (1, 4, 6, 1, 1)

@@ -1,10 +1,15 @@
 """What is usual goes on in a stream: by its formula, by its half-life, and through a restart."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 import socialgraph
+from socialgraph.data import TrafficDataModule, Windows
+from socialgraph.forecaster import Forecaster
+from socialgraph.nn import Profile, Readings, SocialGraphNet, XLSTMEncoder
 from socialgraph.profile import DailyProfile
 from socialgraph.stream import StoredStream, StreamingForecaster, StreamStore
 from tests.conftest import make_series
@@ -92,6 +97,24 @@ def test_it_is_kept_with_the_state_and_two_streams_do_not_mix(checkpoint, tmp_pa
         torch.testing.assert_close(again.update(*next_), forecast)
     apart = (forecast - other.update(*next_)).abs().max()
     assert apart > 1e-3  # what is usual is told to the network
+
+
+def test_a_carried_state_is_restored_as_it_was_while_the_usual_day_goes_on():
+    data = TrafficDataModule(SERIES, targets=["speed"], windows=Windows(6, 3))
+    data.setup("test")
+    encoder = partial(XLSTMEncoder, hidden_channels=8, num_blocks=1, slstm_at=())
+    network = SocialGraphNet(inputs=[Readings(), Profile()], encoder=encoder, block=None)
+    forecaster = Forecaster(network).eval()
+    forecaster.adopt(data)
+    forecaster.graph = data.graph
+    options = {"memory": "state", "profile_half_life": 0.5}
+    whole, again = (StreamingForecaster(forecaster, **options) for _ in range(2))
+    for step in range(400, 430):
+        reading = SERIES.timestamps[step], SERIES.values[step] + 30
+        torch.testing.assert_close(again.update(*reading), whole.update(*reading))
+        if step % 8 == 5:
+            state, again = again.state(), StreamingForecaster(forecaster, **options)
+            again.restore(state)
 
 
 def test_a_fill_value_spoils_nothing_for_good(checkpoint):

@@ -253,10 +253,18 @@ class TrafficDataModule(pl.LightningDataModule):
             collator.usual = self.usual
         loader = training_loader
         if self.windows.carry_state:
+            self._check_tracks()
             loader = partial(training_tracks, window=self.windows.window)
         self._training = loader(starts, collator, self.loading, self._world())
         self._training.resume_at, self._resume_at = self._resume_at, 0
         return self._training
+
+    def _check_tracks(self) -> None:
+        if self.trainer is not None and self.trainer.overfit_batches:
+            raise ValueError(
+                "Expected no 'overfit_batches' with 'carry_state': Lightning would take windows "
+                "that do not follow one another. Use trainer.limit_train_batches."
+            )
 
     def val_dataloader(self) -> DataLoader | list:
         """Loader of all validation windows, in order; none if no part is left for them."""
@@ -285,8 +293,8 @@ class TrafficDataModule(pl.LightningDataModule):
             )
         return ordered_loader([0], self._latest(), self.loading, self._world())
 
-    def before_latest(self, count: int) -> DataLoader:
-        """Loader of the windows before the one that ``predict`` forecasts, in order.
+    def before_latest(self, count: int) -> DataLoader | list:
+        """Loader of the windows before the one that ``predict`` forecasts, in order, if any.
 
         Every process gets all of them.
 
@@ -300,6 +308,8 @@ class TrafficDataModule(pl.LightningDataModule):
         else:
             values, times = with_future(series, windows.window + count, windows.horizon)
         starts = window_starts(times, series.interval_minutes, windows.length)[:-1]
+        if not len(starts):
+            return []
         collator = self._collate(values, times)
         return ordered_loader(starts.tolist(), collator, self.loading, (1, 0))
 

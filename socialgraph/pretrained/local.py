@@ -173,9 +173,10 @@ class Mixture:
 
 
 def _days(history: History, starts: np.ndarray) -> float:
-    """Days from the first window to the last."""
-    first, last = history.series.timestamps[starts[[0, -1]]]
-    return float((last - first) / np.timedelta64(1, "D"))
+    """Days that the windows cover, from the first step to the end of the last."""
+    times, minutes = history.series.timestamps, history.series.interval_minutes
+    apart = times[starts[-1] + history.windows.length - 1] - times[starts[0]]
+    return float(apart / np.timedelta64(1, "D")) + minutes / 1440
 
 
 def _usual(batch: dict[str, Tensor]) -> Tensor:

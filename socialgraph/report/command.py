@@ -1,7 +1,9 @@
 """The command ``socialgraph report``: what a checkpoint can do, as one page."""
 
 import argparse
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +74,10 @@ def write_report(
 def _prepare(
     ckpt_path: str | Path, series: str | Path | None, trust: Sequence[str]
 ) -> "tuple[Forecaster, TrafficDataModule]":
-    """The forecaster of a checkpoint, and its data, as ``socialgraph test`` takes them."""
+    """The forecaster of a checkpoint, and its data, as ``socialgraph test`` takes them.
+
+    No state is carried between windows, as not all of them are scored.
+    """
     from socialgraph.checkpoint import data_options, read_checkpoint
     from socialgraph.data import TrafficDataModule, Windows
     from socialgraph.forecaster import load
@@ -87,9 +92,13 @@ def _prepare(
             "series: give a checkpoint of a training on it."
         )
     kept = ("features", "targets", "scaling", "known", "attributes", "holidays")
+    windows = Windows(**options["windows"])
+    if windows.carry_state:
+        text = "The report forecasts from each window alone, without the state that was carried."
+        warnings.warn(text, stacklevel=2)
     data = TrafficDataModule(
         str(source),
-        windows=Windows(**options["windows"]),
+        windows=replace(windows, carry_state=False),
         split=make(options["split"], trust),
         graph=None if options["graph"] is None else make(options["graph"], trust),
         **{name: options[name] for name in kept if name in options},

@@ -44,18 +44,21 @@ async def follow_folder(service: Service, folder: Path, seconds: float = 1.0) ->
         seconds: pause between two looks.
     """
     seen: dict[Path, _File] = {}
+    held: Path | None = None  # for which later ones wait
     doublings = 0
     while True:
         marks = {path: _mark(path) for path in _files(folder)}
         still = {path: file for path, file in seen.items() if marks.get(path) == file.mark}
         before, doublings = doublings, 0
         for path in marks:
+            if path not in still and path == held:  # it has changed, and may yet be written
+                break
             if path not in still or still[path].done:
                 continue
             if await _try(service, path, still[path]):
-                doublings = min(before + 1, _MOST_DOUBLINGS)
+                held, doublings = path, min(before + 1, _MOST_DOUBLINGS)
                 break
-            before = 0
+            before = 0 if still[path].done else before
         seen = {path: still.get(path, _File(mark)) for path, mark in marks.items()}
         await asyncio.sleep(seconds * 2**doublings)
 

@@ -75,9 +75,10 @@ class StreamingForecaster:
         self.kind = memory
         self.time: np.datetime64 | None = None
         self.backend: Any = _backend_of(forecaster)
-        self.memory: Memory = (
-            WindowMemory(self.backend) if memory == "window" else self.backend.state_memory()
-        )
+        if memory == "window":
+            self.memory: Memory = WindowMemory(self.backend)
+        else:  # a usual day that goes on tells other things of readings that are read again
+            self.memory = self.backend.state_memory(read_again=profile_half_life is None)
         # What has a state of its own, which is kept and restored under its name.
         self.kept: dict[str, Kept] = {"memory": self.memory}
         self.profile = None

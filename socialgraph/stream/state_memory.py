@@ -24,17 +24,20 @@ class StateMemory:
     (``carry_state`` of :class:`socialgraph.data.Windows`), or on long windows.
 
     What it keeps is a copy of the state and the readings since, which are read again, so that a
-    large state is written once in 12 readings.
+    large state is written once in 12 readings. Read again they give the state that was there only
+    if the network is told the same of them as before.
 
     Args:
         backend: of a trained forecaster, whose network carries a state.
+        read_again: False for a copy of each state.
 
     Raises:
         ValueError: if it does not.
     """
 
-    def __init__(self, backend: "TorchBackend") -> None:
+    def __init__(self, backend: "TorchBackend", read_again: bool = True) -> None:
         self.backend = backend
+        self._most_since = _READ_AGAIN if read_again else 0
         self.forecaster = backend.forecaster
         self.network = self.forecaster.network
         check_carries(self.network, "memory='state'", "Use memory='window'.")
@@ -73,7 +76,7 @@ class StateMemory:
         """As in :class:`socialgraph.stream.memory.Memory`."""
         self.catch_up()
         self._step(time, readings)
-        if len(self._since) == _READ_AGAIN:
+        if len(self._since) >= self._most_since:
             self._copy, self._since = None, []
         elif self._copy is not None:
             self._since.append((time, readings))

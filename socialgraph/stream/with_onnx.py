@@ -42,7 +42,7 @@ class OnnxBackend:
         found = self.forecaster.outputs(readings[None], times[-1:])
         return {name: part[0] for name, part in found.items()}
 
-    def state_memory(self) -> NoReturn:
+    def state_memory(self, read_again: bool) -> NoReturn:
         """Refuse: the file has no state between two steps.
 
         Raises:

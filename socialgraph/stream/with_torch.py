@@ -57,9 +57,9 @@ class TorchBackend:
         prediction = self.forecaster.predict(self.make_batch(times, readings))[0]
         return self.forecaster.outputs(prediction)
 
-    def state_memory(self) -> StateMemory:
-        """A memory of the state of the encoder; raises as :class:`StateMemory` does."""
-        return StateMemory(self)
+    def state_memory(self, read_again: bool) -> StateMemory:
+        """A memory of the state of the encoder; arguments and errors of :class:`StateMemory`."""
+        return StateMemory(self, read_again)
 
     def learning_profile(self, half_life: float) -> LearningProfile:
         """What is usual, as it goes on; raises as :class:`LearningProfile` does."""

@@ -434,6 +434,24 @@ def test_a_file_is_tried_again_while_the_network_fails_and_later_ones_wait(
     assert all("out of memory" in line for line in said)
 
 
+def test_a_file_that_changes_in_its_pause_is_taken_before_later_ones(start, tmp_path):
+    folder = tmp_path / "feeds"
+    folder.mkdir()
+    (folder / "0.csv").mkdir()  # cannot be read
+    (folder / "1.csv").write_text(lines(range(3)))
+    (folder / "2.csv").write_text(lines(range(3, 5)))
+    client = start()
+    calls, changed = fail(client, [1, 2]), []
+
+    def is_done():
+        if len(calls) == 2 and not changed:
+            changed.append((folder / "1.csv").write_text(lines(range(3)) + "\n"))
+        return client.service.stored.counts["read"] == 5
+
+    assert follow(client, folder, is_done) == 5  # none of them was too old
+    assert client.service.stored.counts["old"] == 0
+
+
 def test_a_file_is_tried_again_when_the_disk_has_room(start, tmp_path, capsys):
     folder = tmp_path / "feeds"
     folder.mkdir()
