@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 from datetime import UTC, datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import h5py
@@ -20,6 +21,10 @@ COPENHAGEN = "Europe/Copenhagen"
 def rewrite(path, change):
     with h5py.File(path, "r+") as file:
         change(file)
+
+
+def set_attribute(name, value, file):
+    file.attrs[name] = value
 
 
 def replace(name, data, **options):
@@ -239,10 +244,10 @@ def test_two_passes_are_not_taken_for_one(tmp_path):
         schema.read(path, repeated_hour="first")
 
 
-@pytest.mark.parametrize("version", [1, 2, "1", "2.0", b"1", 1.0])
-def test_versions_1_and_2_are_read_however_they_are_written(traffic_file, version):
-    rewrite(traffic_file, lambda file: file.attrs.__setitem__("schema_version", version))
-    assert len(schema.read(traffic_file).timestamps) == 300
+def test_versions_1_and_2_are_read_however_they_are_written(traffic_file):
+    for version in (1, 2, "1", "2.0", b"1", 1.0):
+        rewrite(traffic_file, partial(set_attribute, "schema_version", version))
+        assert len(schema.read(traffic_file).timestamps) == 300
 
 
 def test_attributes_may_be_bytes_or_empty(traffic_file):
@@ -284,7 +289,7 @@ def test_ways_between_detectors_need_both_parts(traffic_file):
     ],
 )
 def test_units_are_read_from_json_too_if_there_is_one_for_each_feature(traffic_file, stored, units):
-    rewrite(traffic_file, lambda file: file.attrs.__setitem__("units", stored))
+    rewrite(traffic_file, partial(set_attribute, "units", stored))
     assert schema.read(traffic_file).units == units
 
 

@@ -212,7 +212,11 @@ def test_ctrl_c_while_hdf5_writes_is_not_lost(tmp_path, monkeypatch):
             file["x"] = np.arange(1000.0)
             monkeypatch.setattr(storage._Sink, "seek", interrupted)
 
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        write()
-    assert signal.getsignal(signal.SIGINT) is before
+    # In the background of a script it is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -167,6 +167,13 @@ def test_finer_readings_have_their_own_step():
     assert settle_step([wide([0], [[1]])], 300, 60)[0] == 60
 
 
+def test_a_step_that_the_source_tells_serves_a_single_time_and_is_else_inferred():
+    hourly = wide([0, 60, 120], np.ones((3, 1)))
+    assert settle_step([wide([0], [[1]])], None, 300) == (300, "as the source says")
+    assert settle_step([hourly], None, 300) == (3600, "inferred")
+    assert settle_step([hourly], 7200, 3600) == (3600, "as the source says")
+
+
 def test_gaps_are_counted_and_the_longest_is_named():
     report = Report()
     present = np.array([True, False, True, False, False, True])

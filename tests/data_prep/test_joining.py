@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from data_prep.detectors import read_detectors
-from data_prep.joining import locate_detectors, report_positions
+from data_prep.joining import drop_null_island, locate_detectors, report_positions
 from data_prep.report import Report
 
 
@@ -46,6 +46,16 @@ def test_tables_that_share_no_id_are_refused(make_table):
 def test_impossible_positions_are_refused_by_name(make_table, position):
     with pytest.raises(ValueError, match=r"1 of 2 detectors break this: b .*Correct the table"):
         locate_detectors(make_table("a,24,121", f"b,{position}"), ["a", "b"])
+
+
+def test_positions_at_zero_and_zero_alone_are_unknown(make_table):
+    rows = ("a,0,0", "b,0,101", "c,51.5,0", "d,24,121")  # on the equator, and in Greenwich
+    table, report = make_table(*rows), Report()
+    kept = drop_null_island(table, report)
+    assert np.isnan([kept.lat[0], kept.lon[0]]).all()
+    np.testing.assert_array_equal(kept.lat[1:], table.lat[1:])
+    np.testing.assert_array_equal(kept.lon[1:], table.lon[1:])
+    assert "1 detectors, whose place is unknown: a" in str(report)
 
 
 def test_impossible_positions_of_unread_rows_do_not_matter(make_table):
