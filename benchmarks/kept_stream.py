@@ -159,7 +159,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--quick", action="store_true", help="small, two readings")
     args = parser.parse_args(argv)
     if args.quick:
-        args.nodes, args.repeats = [5, 10], 2
+        args.nodes, args.repeats = [10], 2
     args.output = args.output or result_path("kept_stream_cpu", args.quick)
     return args
 
