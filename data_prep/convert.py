@@ -78,6 +78,7 @@ def gather(
         KeyError, ValueError: if an option does not fit, rows contradict each other, times form no
             grid, or detectors have no place.
     """
+    zone = zone_of(args)  # refused before a file is read
     feed, table = _open(args, read)
     units = feed.units | _known(args.unit, "--unit", feed)
     rules = parse_rules(
@@ -91,7 +92,7 @@ def gather(
     places = find_places(args, feed, table, lanes.vdids, report)
     axis = _axis(grid, coarsening)
     is_set = args.interval is not None
-    report_axis(axis, grid, coarsening.ratio, is_set, zone_of(args), report)
+    report_axis(axis, grid, coarsening.ratio, is_set, zone, report)
     rules.report(report)
     absent: Counter[str] = Counter()
     shape = (len(axis), len(lanes.vdids), len(feed.features))
@@ -104,7 +105,7 @@ def gather(
         lon=places.lon,
         units=_units(feed, units, grid, coarsening),
         interval_minutes=grid.step * coarsening.ratio / 60,
-        timezone=zone_of(args),
+        timezone=zone,
         dataset_name=args.name,
         source=f"data_prep {args.command}: {feed.read}{places.told}",
         missing=rules.describe(),
