@@ -24,6 +24,11 @@ def test_every_quarter_of_the_horizon_is_shown_and_all_of_it():
     assert quarters([2.0], 2.0) == ["2.00", "2.00"]
 
 
+def test_whole_hours_are_told_as_hours():
+    assert name_quarters([60.0 * k for k in range(1, 25)]) == ["6 h", "12 h", "18 h", "24 h", "all"]
+    assert name_quarters([30.0, 60.0, 90.0, 120.0])[1] == "60 min"
+
+
 def spec_of(units):
     data = TrafficDataModule(make_series(), windows=Windows(2, 2))
     data.setup()

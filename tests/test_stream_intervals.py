@@ -100,6 +100,13 @@ def test_stream_tables_and_exported_file_tell_the_same_alarms(trained, tmp_path,
         kinds = np.array([None, *ALARMS])[np.stack(found).astype(int)]
         np.testing.assert_array_equal(kinds[window - 1 :][: len(told)], told)
         np.testing.assert_array_equal(kinds[-1:], now)
+        again = StreamingForecaster(forecaster, alarm_rate=0.05)
+        again.restore(stream.state())
+        later = series.timestamps[-1] + stream.spec.step, series.values[0]
+        np.testing.assert_array_equal(again.update(*later), stream.update(*later))
+    forecaster.charts = None  # as of a file of before
+    with pytest.raises(ValueError, match="exported file with alarms"):
+        StreamingForecaster(forecaster, alarm_rate=0.05)
 
 
 def test_adapted_intervals_hold_after_readings_have_changed(trained):
