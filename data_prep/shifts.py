@@ -16,6 +16,9 @@ _LEAST_BINS = 2  # by which a day is moved: an hour of hourly readings is told b
 # How alike two usual days are with one moved back, and how many times more unlike as they are.
 _ALIKE, _RATIO = 0.9, 3.0
 _RATIO_OTHERS = 2.0
+_AGREE = 0.9  # of the days on each side of a change, that it is one
+_LEAST_LIKENESS = 0.3  # of a day that agrees; one that is flat is like nothing
+_APART = 5  # weekdays between two changes, at least
 # The same for a usual day and those of other detectors, over all days.
 _ALIKE_THROUGHOUT, _RATIO_THROUGHOUT = 0.95, 3.5
 _NUM_OTHERS = 5
@@ -60,10 +63,11 @@ class ShiftFinder:
     """Finds shifted clocks of single detectors, told day by day.
 
     A clock was changed between two days if the usual weekday of the detector after it is that
-    before it, at another time; if what the whole network does otherwise does not explain it; and if
-    one of the two is like the usual day of other detectors, and the other only at another time,
-    which tells which one is right. A clock is wrong throughout if the usual day of the detector is
-    like those of others at another time alone, in each half of the days.
+    before it, at another time; if nearly every day on either side tells so by itself; if what the
+    whole network does otherwise does not explain it; and if one of the two is like the usual day of
+    other detectors, and the other only at another time, which tells which one is right. A clock is
+    wrong throughout if the usual day of the detector is like those of others at another time alone,
+    in each half of the days; of two detectors nobody can say which one that is.
 
     Args:
         step: seconds between two readings.
@@ -105,8 +109,8 @@ class ShiftFinder:
     def _look(self, place: int) -> None:
         """Look for changes between two days of the window."""
         days = [usual for _, usual in self._window]
-        before = _Mean(days[max(0, place - _WINDOW) : place]).result()
-        after = _Mean(days[place : place + _WINDOW]).result()
+        sides = days[max(0, place - _WINDOW) : place], days[place : place + _WINDOW]
+        before, after = (_Mean(side).result() for side in sides)
         alike = _correlations(before, after, self._lags)
         best = np.argmax(alike, axis=0)
         lags, most = self._lags[best], np.take_along_axis(alike, best[None], axis=0)[0]
@@ -118,7 +122,13 @@ class ShiftFinder:
             unlike = [
                 _unlike(days, node, [0, sign * lag]) for days, sign in ((before, -1), (after, 1))
             ]
-            if max(unlike) > _RATIO_OTHERS and min(unlike) < 1:
+            usual = before[:, node], after[:, node]
+            agree = [
+                [_agrees(day[:, node], np.roll(other, sign * lag), other) for day in side]
+                for side, other, sign in zip(sides, usual[::-1], (-1, 1), strict=True)
+            ]
+            told = agree[0][-1] and agree[1][0] and min(map(np.mean, agree)) >= _AGREE
+            if told and max(unlike) > _RATIO_OTHERS and min(unlike) < 1:
                 number = self._num_days - len(self._window) + place
                 day, was_right = self._window[place][0], unlike[0] < unlike[1]
                 change = _Change(node, number, day, lag, float(ratio[node]), was_right)
@@ -128,7 +138,7 @@ class ShiftFinder:
         for node, group in groupby(sorted(self._changes, key=lambda c: c.node), lambda c: c.node):
             changes: list[_Change] = []
             for change in sorted(group, key=lambda c: -c.ratio):  # the clearest day of those around
-                if all(abs(change.number - other.number) > _WINDOW for other in changes):
+                if all(abs(change.number - other.number) >= _APART for other in changes):
                     changes.append(change)
             clearest = changes[0]
             changes.sort(key=lambda c: c.number)
@@ -140,9 +150,9 @@ class ShiftFinder:
                     yield self._shift(node, late, borders[number], borders[number + 1])
 
     def _throughout(self) -> Iterator[ClockShift]:
-        if self._num_days < _FEWEST_TOGETHER:
-            return
         halves = [half.result() for half in self._halves]
+        if self._num_days < _FEWEST_TOGETHER or halves[0].shape[1] < 3:
+            return
         alike = [_best_of_others(days, self._lags) for days in (np.mean(halves, axis=0), *halves)]
         middle = len(self._lags) // 2
         lag, first, second = (self._lags[np.argmax(of, axis=0)] for of in alike)
@@ -236,3 +246,17 @@ def _unlike(days: np.ndarray, node: int, lags: list[int]) -> float:
     """How many times more unlike the others a day is as it is than moved back by a lag."""
     same, moved = _alike_of(_standard(days), np.array([node]), np.array(lags))[:, 0]
     return float((1 - same) / max(1 - moved, 1e-6))
+
+
+def _agrees(day: np.ndarray, moved: np.ndarray, other: np.ndarray) -> bool:
+    """Whether a day ``[S]`` is like a usual one that is moved, and more so than as it is."""
+    return _likeness(day, moved) > max(_likeness(day, other), _LEAST_LIKENESS)
+
+
+def _likeness(day: np.ndarray, other: np.ndarray) -> float:
+    """Correlation over what both hold; 0 if one is flat."""
+    known = ~np.isnan(day) & ~np.isnan(other)
+    if not known.any():
+        return 0.0
+    a, b = (part[known] - part[known].mean() for part in (day, other))
+    return float(a @ b / max(1e-6, np.linalg.norm(a) * np.linalg.norm(b)))

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from glob import glob
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple, Self
 
 from tqdm import tqdm
 
@@ -38,6 +38,11 @@ OTHER_KINDS = {
 _MOST_MEMBERS = 2_000_000
 _BUFFER = 2**20
 _LARGEST_DOCUMENT = 2**29  # bytes of one document when unpacked
+_COMPRESSED: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
 _DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
 
@@ -109,12 +114,9 @@ def open_bytes(path: str | Path) -> io.BufferedReader:
     """
     with open(path, "rb") as raw:
         start = raw.read(6)
-    if start.startswith(b"\x1f\x8b"):
-        return _buffered(gzip.open(path, "rb"), path)
-    if start.startswith(b"BZh"):
-        return _buffered(bz2.open(path, "rb"), path)
-    if start.startswith(b"\xfd7zXZ\x00"):
-        return _buffered(lzma.open(path, "rb"), path)
+    for magic, opener in _COMPRESSED.items():
+        if start.startswith(magic):
+            return _buffered(opener(path, "rb"), path)
     if start.startswith(b"PK\x03\x04") and len(names := _zip_names(path)) == 1:
         return _buffered(_open_zip_member(path, names[0]), path)
     return open(path, "rb")
@@ -179,6 +181,16 @@ class _Told(io.RawIOBase):
         super().close()
 
 
+def _unpacking(raw: io.BufferedReader, path: Path) -> io.BufferedReader:
+    """What is in an open file that may be compressed."""
+    start = raw.read(6)
+    raw.seek(0)
+    for magic, opener in _COMPRESSED.items():
+        if start.startswith(magic):
+            return _buffered(opener(raw, "rb"), path)
+    return raw
+
+
 def _buffered(handle: IO[bytes] | io.BufferedIOBase, path: str | Path) -> io.BufferedReader:
     return io.BufferedReader(_Told(handle, path), _BUFFER)  # type: ignore[arg-type]
 
@@ -228,9 +240,26 @@ def _zip_documents(path: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[int,
             yield size, _unpacked(f"{path}:{name}", data)
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose header, if it cannot be read, does not count as the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"cut off, or a member cannot be read ({error})") from error
+
+
 def _tar_documents(path: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[int, Document]]:
     """Members in their own order: sorting them would unpack the archive again for each."""
-    with open(path, "rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as archive:
+    with (
+        open(path, "rb") as raw,
+        _unpacking(raw, path) as unpacked,  # 'r|*' reads the first of several gzip members alone
+        tarfile.open(fileobj=unpacked, mode="r|", tarinfo=_Member) as archive,
+    ):
         count = 0
         while member := archive.next():
             # All that were read are kept otherwise, a kilobyte for each.

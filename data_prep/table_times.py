@@ -19,14 +19,16 @@ def time_columns(table: Table) -> list[str]:
     second one if the two hold dates and times of day.
 
     Raises:
-        KeyError, ValueError: if those that are set are not there once.
+        KeyError, ValueError: if they are not there once.
     """
     if table.format.time_column is not None:
         table.check(dict.fromkeys(table.format.time_column, "--time-column"))
         return list(table.format.time_column)
     cells = table.first_row(2) if len(table.header) > 2 else []
     in_two = len(cells) == 2 and is_date(cells[0]) and is_time_of_day(cells[1])
-    return table.header[: 2 if in_two else 1]
+    columns = table.header[: 2 if in_two else 1]
+    table.check(dict.fromkeys(columns, "--time-column"))
+    return columns
 
 
 def read_times(

@@ -173,6 +173,16 @@ def test_wrong_options_are_named_and_nothing_is_written(sources, tmp_path, capsy
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.csv", "speed.csv"]
 
 
+@pytest.mark.parametrize("header", ["a,a,b", "time,time,b"])
+def test_a_detector_with_the_name_of_the_time_is_not_dropped(sources, write_file, capsys, header):
+    _, table, out = sources
+    times = [f"2024-01-01{' ' if header[0] == 'a' else ','}0{n}:00" for n in range(3)]
+    rows = (f"{time},{n}" + ",1" * (header[0] == "a") for n, time in enumerate(times))
+    speed = write_file("twice.csv", "\n".join([header, *rows]))
+    assert main(["convert", "csv", out, "--detectors", table, "--wide", f"speed={speed}"]) == 2
+    assert f"to have one column '{header.split(',')[0]}' (got 2)" in capsys.readouterr().err
+
+
 def test_a_delimiter_is_one_character_and_may_be_a_tab(sources, write_file):
     _, table, out = sources
     speed = write_file("s.tsv", SPEED.replace(",", "\t"))

@@ -81,6 +81,26 @@ def test_a_clock_that_is_wrong_throughout_is_told_by_the_others():
     assert find(moved(flows(), 2, 1)) == [ClockShift(2, 60)]
 
 
+def test_of_two_detectors_nobody_can_say_which_is_wrong():
+    assert find(moved(flows(nodes=2, seed=1), 0, 1)) == []
+    assert find(moved(flows(nodes=3), 0, 1)) == [ClockShift(0, 60)]
+
+
+@pytest.mark.parametrize("end", [28, 35])
+def test_a_shift_of_weeks_is_told_with_its_days_or_not_at_all(end):
+    found = find(moved(flows(days=61), 5, 1, begin=21, end=end))
+    # Of a week too few days tell the same.
+    assert found == ([ClockShift(5, 60, FIRST + 21, FIRST + 35)] if end == 35 else [])
+
+
+def test_a_jam_on_two_days_is_no_change_of_the_clock():
+    values, hours = flows(days=5, seed=1), np.arange(96) / 4
+    values[:, :, 4] = 5 * np.abs(np.random.default_rng(1).normal(size=values.shape[:2]))
+    for day, begin in ((1, 8), (3, 9.75)):
+        values[day, :, 4] += 300 * ((hours >= begin) & (hours < begin + 2))
+    assert find(values) == []
+
+
 def test_several_detectors_are_told_each_by_itself():
     found = find(moved(moved(flows(), 5, 1, begin=14), 1, -2))
     assert found == [ClockShift(5, 60, FIRST + 14), ClockShift(1, -120)]

@@ -2,6 +2,7 @@
 
 import fcntl
 import gc
+import gzip
 import io
 import json
 import os
@@ -68,3 +69,24 @@ def test_the_collector_works_again_after_a_document():
     with pytest.raises(ValueError, match=r"a\.json' is no JSON"):
         parse_document("a.json", b'{"VDs": [')
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("harm", ["cut", "header"])
+def test_an_archive_whose_members_end_too_early_is_refused(tmp_path, harm):
+    path = write_tar(tmp_path / "a.tar", {f"{n}.json": b"{}" for n in range(4)})
+    data = bytearray(path.read_bytes())
+    place = 2 * 1024  # of the third member: a header and its document
+    if harm == "cut":
+        del data[place + 100 :]
+    else:
+        data[place : place + 100] = b"x" * 100  # does not fit its checksum
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"'.*a\.tar' is damaged: cut off, or a member"):
+        list(read_documents([path], (".json",)))
+
+
+def test_all_parts_of_an_archive_in_several_gzip_parts_are_read(tmp_path):
+    data = write_tar(tmp_path / "a.tar", {f"{n}.json": b"{}" for n in range(4)}).read_bytes()
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(gzip.compress(data[:1500]) + gzip.compress(data[1500:]))
+    assert len(list(read_documents([path], (".json",)))) == 4
