@@ -1,7 +1,6 @@
 """The data module: one series to loaders, the graph, and the record of what it is."""
 
 import copy
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from socialgraph import schema
 from socialgraph.calendar import check_holidays
+from socialgraph.data.choices import attribute_values, check_types, held_out_vdids
 from socialgraph.data.graph import graph_tensors
 from socialgraph.data.latest import latest_window, with_future
 from socialgraph.data.loading import Loading, ResumableLoader, ordered_loader, training_loader
@@ -90,7 +90,7 @@ class TrafficDataModule(pl.LightningDataModule):
         limit: int | None = None,
     ) -> None:
         super().__init__()
-        _check_types(series, features, targets, windows, graph, loading)
+        check_types(series, features, targets, windows, graph, loading)
         for name, names in (("features", features), ("targets", targets)):
             if names is not None and not 0 < len(set(names)) == len(names):
                 raise ValueError(
@@ -142,7 +142,7 @@ class TrafficDataModule(pl.LightningDataModule):
             self.whole, self.num_targets = self._read()
         series = self.whole
         if self.held_out_detectors is not None and stage in ("fit", "validate"):
-            held_out = set(_held_out(self.held_out_detectors, series.vdids))
+            held_out = set(held_out_vdids(self.held_out_detectors, series.vdids))
             series = series.select(vdids=[v for v in series.vdids if v not in held_out])
         if self.series is not None and self.series.vdids == series.vdids:
             return
@@ -337,7 +337,7 @@ class TrafficDataModule(pl.LightningDataModule):
             source=self.path,
             known=self.known,
             attributes=self.attributes,
-            attribute_values=_attributes(series, self.attributes),
+            attribute_values=attribute_values(series, self.attributes),
             holidays=self.holidays,
             train_start=start,
             train_end=end,
@@ -410,68 +410,3 @@ class TrafficDataModule(pl.LightningDataModule):
 
     def _world(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-
-
-def _check_types(series, features, targets, windows, graph, loading) -> None:
-    """Name what was given in the place of something else."""
-    if not isinstance(series, str | Path | TrafficSeries):
-        raise ValueError(
-            f"Expected 'series' as a TrafficSeries or the path of its file (got "
-            f"{type(series).__name__}). TrafficSeries.from_frame takes a DataFrame."
-        )
-    for name, value in {"features": features, "targets": targets}.items():
-        if isinstance(value, str):
-            raise ValueError(f"Expected '{name}' as a list of names, [{value!r}] (got {value!r}).")
-    if not isinstance(windows, Windows):
-        raise ValueError(f"Expected 'windows' as Windows(window, horizon) (got {windows!r}).")
-    if not isinstance(loading, Loading):
-        raise ValueError(f"Expected 'loading' as Loading(batch_size, ...) (got {loading!r}).")
-    if graph is not None and (isinstance(graph, type) or not hasattr(graph, "build")):
-        raise ValueError(
-            f"Expected 'graph' as a builder, such as RadiusGraph(2000.0), or None (got {graph!r})."
-        )
-
-
-def _attributes(series: TrafficSeries, names: list[str]) -> np.ndarray:
-    """Numbers that a series knows of its detectors ``[N, A]``, NaN where unknown."""
-    values = np.full((len(series.vdids), len(names)), np.nan)
-    for row, vdid in enumerate(series.vdids):
-        for column, name in enumerate(names):
-            value = series.vd_info.get(vdid, {}).get(name)
-            try:
-                values[row, column] = np.nan if value is None else float(value)
-            except (TypeError, ValueError) as error:
-                raise ValueError(
-                    f"Expected numbers as 'attributes' of detectors ('{name}' of '{vdid}' is "
-                    f"{value!r}). Leave it out, or write it as numbers."
-                ) from error
-    unknown = [name for name, known in zip(names, values.T, strict=True) if np.isnan(known).all()]
-    if unknown:
-        held = sorted({name for known in series.vd_info.values() for name in known})
-        raise ValueError(f"No detector of the series has {unknown}; there are {held}.")
-    return values
-
-
-def _held_out(chosen: float | list[str], vdids: list[str]) -> list[str]:
-    """Ids of the held-out detectors among ``vdids``."""
-    if isinstance(chosen, str) or not isinstance(chosen, int | float | Sequence):
-        raise ValueError(
-            f"Expected 'held_out_detectors' as a share or a list of ids (got {chosen!r})."
-        )
-    if isinstance(chosen, Sequence):
-        absent = sorted(set(map(str, chosen)) - set(vdids))
-        if absent:
-            raise ValueError(
-                f"Expected 'held_out_detectors' of the series (there is no {absent[:5]})."
-            )
-        ids = list(map(str, chosen))
-    else:
-        count = round(chosen * len(vdids)) if 0 < chosen < 1 else 0
-        # By a seed of its own, so that trainings with other seeds hold out the same.
-        ids = [vdids[i] for i in np.random.default_rng(0).permutation(len(vdids))[:count]]
-    if not 0 < len(set(ids)) < len(vdids):
-        raise ValueError(
-            "Expected 'held_out_detectors' that leave some for training and are not none (got "
-            f"{chosen!r} of {len(vdids)} detectors). Give null to hold out none."
-        )
-    return ids
