@@ -115,7 +115,6 @@ def test_a_start_that_would_be_wrong_is_refused(
     [
         (["--memory", "state"], "An exported file forecasts from windows"),
         (["--profile_half_life", "14d"], "An exported file holds what is usual"),
-        (["--alarm_rate", "0.02"], "An exported file tells no alarms"),
     ],
 )
 def test_what_an_exported_file_cannot_do_is_refused(exported, tmp_path, words, said, capsys):
