@@ -1,5 +1,6 @@
 """Forecasts and scores of any series by a network that was trained on others."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +17,7 @@ from socialgraph.graph import GraphBuilder
 from socialgraph.nn.inputs import last_observed
 from socialgraph.pretrained.archive import SHIPPED, Parts, read_parts, write_parts
 from socialgraph.pretrained.history import History
-from socialgraph.pretrained.local import LocalRidge, Mixture
+from socialgraph.pretrained.local import FEW_DAYS, LocalRidge, Mixture
 from socialgraph.scaler import Scaler
 from socialgraph.series import TrafficSeries
 from socialgraph.spec import DataSpec
@@ -122,7 +123,7 @@ class PretrainedForecaster:
         seed: int = 0,
         trainable: Literal["all", "head"] = "all",
     ) -> "PretrainedForecaster":
-        """A forecaster whose weights were trained on from these on a series.
+        """A forecaster whose weights were trained on from these on a series; warns of too few days.
 
         Args:
             series: the history; each feature is a network of its own.
@@ -135,6 +136,14 @@ class PretrainedForecaster:
             ValueError: if the series has no windows for training.
         """
         from socialgraph.pretrained.tuning import tune  # Lightning takes seconds to import
+
+        days = (series.timestamps[-1] - series.timestamps[0]) / np.timedelta64(1, "D")
+        if days < FEW_DAYS:
+            text = (
+                f"The history is of {days:.1f} days: a network that is tuned on so few may "
+                "forecast worse than before. Look at its score, or tune it when there are four."
+            )
+            warnings.warn(text, stacklevel=2)
 
         network = tune(self.parts, series, epochs, learning_rate, seed, trainable)
         card = {**self.card, "tuned_on": series.dataset_name, "tuned_epochs": epochs}

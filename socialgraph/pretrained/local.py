@@ -10,7 +10,7 @@ from torch import Tensor
 from socialgraph.conformal import Conformal, Residuals
 from socialgraph.pretrained.history import History
 
-__all__ = ["Compared", "LocalRidge", "Mixture", "best_share", "compare", "intervals_of"]
+__all__ = ["FEW_DAYS", "Compared", "LocalRidge", "Mixture", "best_share", "compare", "intervals_of"]
 
 Apply = Callable[[Iterable[dict]], Iterable[tuple[Tensor, dict]]]
 
@@ -18,7 +18,7 @@ _PENALTY = 10.0
 _MOST_WINDOWS = 400  # to fit the map, spread over the history
 _MOST_COMPARED = 128
 _FEW_WINDOWS = 64  # with fewer nothing is learnt
-_FEW_DAYS = 4.0  # with fewer the last fifth of them is too unlike the days to come
+FEW_DAYS = 4.0  # with fewer the last fifth of them is too unlike the days to come
 
 
 class LocalRidge:
@@ -142,7 +142,7 @@ class Mixture:
     ) -> None:
         found = compare(history, starts, apply)
         self.share = self.share_of_both = torch.ones(history.windows.horizon, 1, 1)
-        if found is not None and adapt and _days(history, starts) >= _FEW_DAYS:
+        if found is not None and adapt and _days(history, starts) >= FEW_DAYS:
             scale = torch.from_numpy(history.standard.scale)
             self.share = best_share(found.network, found.ridge, found, scale)
             both = torch.lerp(found.ridge, found.network, self.share)
