@@ -246,23 +246,19 @@ def _units(test: dict) -> str:
 
 
 def _split(test: dict) -> str:
-    """How the windows were divided; a result file holds shares and border, or a described split."""
-    if isinstance(test["split"], list):
-        shares, border = test["split"], test["border"]
-    else:
-        kind, options = test["split"]["class_path"].rpartition(".")[2], test["split"]["init_args"]
-        if kind != "ShareSplit":
-            return ", ".join([kind, *(f"{name} {value}" for name, value in options.items())])
-        shares, border = [options[part] for part in ("train", "val", "test")], options["border"]
-    return f"{border}, split {'/'.join(f'{100 * share:.0f}' for share in shares)}"
+    """How the windows were divided."""
+    kind, options = test["split"]["class_path"].rpartition(".")[2], test["split"]["init_args"]
+    if kind != "ShareSplit":
+        return ", ".join([kind, *(f"{name} {value}" for name, value in options.items())])
+    shares = (f"{100 * options[part]:.0f}" for part in ("train", "val", "test"))
+    return f"{options['border']}, split {'/'.join(shares)}"
 
 
 def _accuracy_note(report: dict) -> str:
     options = report["configuration"]
     trained = [result for result in report["results"] if "seed" in result]
     minutes = [result["fit_seconds"] / 60 for result in trained]
-    data = trained[0]["configuration"]["data"]
-    stride = data.get("windows", data)["stride"]
+    stride = trained[0]["configuration"]["data"]["windows"]["stride"]
     windows = "all training windows" if stride == 1 else f"one in {stride} training windows"
     seeds = options["seeds"]
     means = ", ".join(
