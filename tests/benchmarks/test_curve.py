@@ -14,8 +14,9 @@ from tests.conftest import ROOT
 
 def run_of(model, budget, mae):
     target = {"unit": "mph", "mae_all": mae}
-    test = {"targets": {"speed": target}, "detectors": 2, "windows": 9, "split": [0.7, 0.1, 0.2]}
-    test["border"] = "window_first"
+    shares = {"train": 0.7, "val": 0.1, "test": 0.2, "border": "split_first"}
+    split = {"class_path": "socialgraph.data.split.ShareSplit", "init_args": shares}
+    test = {"targets": {"speed": target}, "detectors": 2, "windows": 9, "split": split}
     return {"model": model, "budget": budget, "seed": 0, "test": test, "windows_per_second": 250.0}
 
 
