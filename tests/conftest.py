@@ -1,10 +1,13 @@
 """Made data that every test can use; real files are under ../shared/data where they exist."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 # Small tensors: threads only wait for each other, most of all beside another job.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 import numpy as np
 import pytest
@@ -52,3 +55,25 @@ def traffic_file(tmp_path) -> Path:
     path = tmp_path / "traffic.h5"
     write(path, make_series())
     return path
+
+
+def told_by_one_and_two(code, capsys, monkeypatch):
+    """The numbers that a training prints after ``FOUND``, by one process and by two."""
+    monkeypatch.setattr(sys, "argv", ["", "1"])
+    exec(code, {})
+    alone = capsys.readouterr().out
+    run = subprocess.run(  # a fork after OpenMP has run may hang
+        [sys.executable, "-c", code, "2"],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    found = []
+    for said in (alone, run.stdout):
+        lines = [line for line in said.splitlines() if line.startswith("FOUND")]
+        assert lines, run.stderr[-2000:]
+        found.append([float(word) for word in lines[0].split()[1:]])
+    return found

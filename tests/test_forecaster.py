@@ -3,11 +3,8 @@
 import dataclasses
 import itertools
 import math
-import os
 import re
 import shutil
-import subprocess
-import sys
 import zipfile
 from functools import partial
 
@@ -31,7 +28,7 @@ from socialgraph.objective import Point
 from socialgraph.reading import silence_part
 from socialgraph.schema import write
 from socialgraph.spec import SpecError
-from tests.conftest import ROOT, make_series
+from tests.conftest import make_series, told_by_one_and_two
 from tests.networks import plain_network
 
 
@@ -960,24 +957,8 @@ trainer.fit(make_forecaster("attention", node_channels=0), data)
 
 @pytest.mark.slow
 def test_two_processes_train_to_the_weights_of_one(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["", "1"])
-    exec(TWO_PROCESSES, {})
-    alone = capsys.readouterr().out
-    run = subprocess.run(  # a fork after OpenMP has run may hang
-        [sys.executable, "-c", TWO_PROCESSES, "2"],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    found = []
-    for said in (alone, run.stdout):
-        lines = [line for line in said.splitlines() if line.startswith("FOUND")]
-        assert lines, run.stderr[-2000:]
-        found.append([float(word) for word in lines[0].split()[1:]])
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+    alone, both = told_by_one_and_two(TWO_PROCESSES, capsys, monkeypatch)
+    np.testing.assert_allclose(alone, both, rtol=1e-4)
 
 
 def test_a_training_takes_input_away_and_a_test_does_not(traffic_file, tmp_path):

@@ -2,10 +2,7 @@
 
 import contextlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +14,7 @@ import socialgraph
 from data_prep.__main__ import main as prepare
 from socialgraph.cli import main
 from socialgraph.schema import read, write
-from tests.conftest import ROOT, make_series
+from tests.conftest import ROOT, make_series, told_by_one_and_two
 
 CONFIG = ROOT / "configs" / "networks.yaml"
 QUICK = ["--trainer.logger=false", "--trainer.max_epochs=1", "--data.batches_per_epoch=6"]
@@ -151,24 +148,8 @@ trainer.fit(make_forecaster("attention", node_channels=0), data)
 
 @pytest.mark.slow
 def test_two_processes_train_to_the_weights_of_one(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["", "1"])
-    exec(TWO_PROCESSES, {})
-    alone = capsys.readouterr().out
-    run = subprocess.run(  # a fork after OpenMP has run may hang
-        [sys.executable, "-c", TWO_PROCESSES, "2"],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    found = []
-    for said in (alone, run.stdout):
-        lines = [line for line in said.splitlines() if line.startswith("FOUND")]
-        assert lines, run.stderr[-2000:]
-        found.append([float(word) for word in lines[0].split()[1:]])
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+    alone, both = told_by_one_and_two(TWO_PROCESSES, capsys, monkeypatch)
+    np.testing.assert_allclose(alone, both, rtol=1e-4)
 
 
 @pytest.mark.slow
