@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StateMemory"]
 
-_READ_AGAIN = 12  # readings after which a new copy of the state is kept
+_READ_AGAIN = 12  # readings that are kept after a copy of the state, at most
 
 
 class StateMemory:
@@ -24,7 +24,7 @@ class StateMemory:
     (``carry_state`` of :class:`socialgraph.data.Windows`), or on long windows.
 
     What it keeps is a copy of the state and the readings since, which are read again, so that a
-    large state is written once in 12 readings. Read again they give the state that was there only
+    large state is written once in 13 readings. Read again they give the state that was there only
     if the network is told the same of them as before.
 
     Args:
