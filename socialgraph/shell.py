@@ -24,8 +24,11 @@ def run(command: Callable[[list[str]], int | None], words: Sequence[str]) -> int
     try:
         return command(plain) or 0
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
+        return _interrupted()
+    except SystemError as error:
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return _interrupted()  # inside of a library, which lost it
     except BrokenPipeError as error:
         if not _reader_is_gone():
             return _tell(error)
@@ -35,6 +38,11 @@ def run(command: Callable[[list[str]], int | None], words: Sequence[str]) -> int
         if len(plain) < len(words):
             raise
         return _tell(error)
+
+
+def _interrupted() -> int:
+    print("\ninterrupted", file=sys.stderr)
+    return 130
 
 
 def spell(words: Sequence[str], joint: str) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from data_prep.__main__ import main as data_prep_main
 from socialgraph.cli import main
+from socialgraph.schema.layout import naming_file
 from socialgraph.shell import run, spell
 from tests.conftest import ROOT
 
@@ -53,6 +54,15 @@ def test_traceback_lets_it_through():
 def test_a_mistake_of_ours_is_a_traceback():
     with pytest.raises(IndexError):
         run(failing(IndexError("list")), [])
+
+
+def test_a_ctrl_c_that_a_library_swallowed_is_one_too(tmp_path, capsys):
+    def read(words):
+        with naming_file(tmp_path / "a.h5"):
+            raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+
+    assert run(read, []) == 130
+    assert capsys.readouterr().err == "\ninterrupted\n"
 
 
 def test_a_status_is_handed_on():

@@ -1,9 +1,8 @@
 """The routes of the service."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request
@@ -52,7 +51,7 @@ def make_app(
     max_body: int = 32 * 2**20,
     max_rate: float = 1000.0,
 ) -> Guard:
-    """The application for an ASGI server; it closes the service when it is shut down.
+    """The application for an ASGI server. Close the service when the server has ended.
 
     Args:
         service: what answers.
@@ -62,7 +61,6 @@ def make_app(
         title="socialgraph",
         version=__version__,
         summary="Traffic forecasts of detectors.",
-        lifespan=_closing(service),
         docs_url=None,
         redoc_url=None,
     )
@@ -72,15 +70,6 @@ def make_app(
     _add_forecasts(app, service)
     _add_state(app, service, guard)
     return guard
-
-
-def _closing(service: Service) -> Any:
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
-        service.close()
-
-    return lifespan
 
 
 def _add_page(app: FastAPI) -> None:

@@ -59,6 +59,7 @@ def main(args: Sequence[str] | None = None) -> None:
         app,
         host=options.host,
         port=options.port,
+        lifespan="off",  # it would be left open by an end while the server starts
         log_level="error",  # refusals are counted in /metrics, and fill no log
         access_log=False,
         server_header=False,
@@ -73,17 +74,18 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 async def _serve(server, service: "Service", feeds: Path | None) -> None:
-    """Serve, and follow the folder meanwhile."""
-    if feeds is None:
-        await server.serve()
-        return
+    """Serve, follow the folder meanwhile, and close the service, however early it ends."""
     from socialgraph.serve.folder import follow_folder
 
-    following = asyncio.create_task(follow_folder(service, feeds))
+    following = None
     try:
+        if feeds is not None:
+            following = asyncio.create_task(follow_folder(service, feeds))
         await server.serve()
     finally:
-        following.cancel()
+        if following is not None:
+            following.cancel()
+        service.close()
 
 
 def _read_token(path: Path | None) -> str | None:

@@ -78,6 +78,7 @@ def address(tmp_path_factory):
     yield f"http://127.0.0.1:{port}/", series
     server.should_exit = True
     thread.join()
+    service.close()
 
 
 def wait(condition):
