@@ -10,7 +10,7 @@ from typing import Any
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-__all__ = ["iterate_elements", "local_name", "parse_document"]
+__all__ = ["iterate_elements", "local_name", "parse_document", "uncollected"]
 
 _DEEPEST = 64
 
@@ -32,7 +32,7 @@ def parse_document(name: str, data: bytes) -> dict[str, Any]:
     if start == b"<" or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return _as_dict(_parse_xml(name, data), name)
     try:
-        with _no_collection():
+        with uncollected():
             document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"'{name}' is no JSON or XML document: {error}") from error
@@ -65,8 +65,9 @@ def local_name(element: Any) -> str:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Do not look for cycles, which a document has none of: it takes as long as to read it."""
+def uncollected() -> Iterator[None]:
+    """Do not look for cycles meanwhile, which a document has none of: it takes as long as to read
+    it. What is read should be gone at the end, or the collector goes through it then."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

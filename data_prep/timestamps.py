@@ -47,8 +47,8 @@ def parse_times(texts: pd.Series, where: str, time_format: str = "") -> tuple[np
     if not time_format and is_epoch(first):
         return _naming(where, from_epoch, _whole_numbers(uniques, where))[codes], False
     ends = np.array([bool(_MIDNIGHT.search(text)) for text in uniques], dtype=bool)
-    plain = [_MIDNIGHT.sub(r"00\1", text) for text in uniques] if ends.any() else uniques
-    times, is_local = _parse(pd.Series(plain, dtype=str), where, time_format)
+    plain = [_MIDNIGHT.sub(r"00\1", text) for text in uniques]
+    times, is_local = _parse(plain, where, time_format)
     times = times + ends * np.timedelta64(1, "D")
     _naming(where, check_years, times.astype("datetime64[s]"))
     return times[codes], is_local
@@ -128,57 +128,57 @@ def _whole_numbers(texts: np.ndarray, where: str) -> np.ndarray:
     return np.array([int(text) for text in texts], dtype=np.int64)
 
 
-def _parse(texts: pd.Series, where: str, time_format: str) -> tuple[np.ndarray, bool]:
+def _parse(texts: list[str], where: str, time_format: str) -> tuple[np.ndarray, bool]:
     """Times ``datetime64[us]`` of unique texts, and whether they are local."""
     if time_format:
         times = _strptime(texts, time_format)
-        bad = texts[times.isna()]
+        bad = np.flatnonzero(times.isna())
         if len(bad):
             raise ValueError(
                 f"Expected times of the format {time_format!r} in {where}; {len(bad)} are not "
-                f"(first {bad.iloc[0]!r}). Set --time-format to theirs."
+                f"(first {texts[bad[0]]!r}). Set --time-format to theirs."
             )
         return _bare(times)
-    if not len(texts) or _ISO.match(texts.iloc[0]):
+    if not texts or _ISO.match(texts[0]):
         return _parse_iso(texts, where)
     fitting = [f for f in _formats() if not _strptime(texts, f).isna().any()]
     if len(fitting) == 1:
         return _bare(_strptime(texts, fitting[0]))
     if fitting:
         raise ValueError(
-            f"The times in {where}, such as {texts.iloc[0]!r}, fit several formats. Set "
+            f"The times in {where}, such as {texts[0]!r}, fit several formats. Set "
             f"--time-format to the right one: {' or '.join(map(repr, fitting))}."
         )
-    raise _unreadable(texts.iloc[0], where)
+    raise _unreadable(texts[0], where)
 
 
 def _formats() -> list[str]:
     return [f"{day} {time}".strip() for day in _DATES for time in _TIMES]
 
 
-def _strptime(texts: pd.Series, time_format: str) -> pd.Series:
+def _strptime(texts: list[str], time_format: str) -> pd.DatetimeIndex:
     zoned = "%z" in time_format or "%Z" in time_format
     return pd.to_datetime(texts, format=time_format, errors="coerce", utc=zoned)
 
 
-def _parse_iso(texts: pd.Series, where: str) -> tuple[np.ndarray, bool]:
+def _parse_iso(texts: list[str], where: str) -> tuple[np.ndarray, bool]:
     zoned = [bool(_OFFSET.search(text)) for text in texts]
     if any(zoned) and not all(zoned):
         other = texts[zoned.index(not zoned[0])]
         raise ValueError(
-            f"Expected ISO 8601 times in {where} (got {other!r} beside {texts.iloc[0]!r}). Only "
+            f"Expected ISO 8601 times in {where} (got {other!r} beside {texts[0]!r}). Only "
             "some have an offset from UTC: write all times in the same way."
         )
     times = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=any(zoned))
-    bad = times.isna() | ~texts.str.match(_ISO)
-    if bad.any():
-        raise _unreadable(texts[bad].iloc[0], where)
+    for text, is_missing in zip(texts, times.isna().tolist(), strict=True):
+        if is_missing or not _ISO.match(text):
+            raise _unreadable(text, where)
     return _bare(times)
 
 
-def _bare(times: pd.Series) -> tuple[np.ndarray, bool]:
-    is_local = times.dt.tz is None
-    bare = times if is_local else times.dt.tz_convert("UTC").dt.tz_localize(None)
+def _bare(times: pd.DatetimeIndex) -> tuple[np.ndarray, bool]:
+    is_local = times.tz is None
+    bare = times if is_local else times.tz_localize(None)  # in UTC
     return bare.to_numpy().astype("datetime64[us]"), is_local
 
 

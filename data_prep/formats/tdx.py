@@ -5,18 +5,18 @@ vehicles of the minute, occupancy in percent. Source: the `MOTC's traffic data s
 <https://traffic-api-documentation.gitbook.io>`_, version 2.0.
 """
 
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from data_prep.detectors import DetectorTable, table_from_columns
-from data_prep.documents import parse_document
+from data_prep.documents import parse_document, uncollected
 from data_prep.feed import Block, Feed, long_block
 from data_prep.lanes import join_lanes
 from data_prep.places import read_table as read_given_table
@@ -52,18 +52,10 @@ def read(args: Namespace) -> Feed:
 
     def blocks() -> Iterator[Block]:
         for name, data in read_documents(paths, (".json", ".xml")):
-            document = parse_document(name, data)
-            live = _entries(document.get("VDLives", document.get("")), "VDLive")
-            entries = _entries(document.get("VDs", document.get("")), "VD")
-            if live and "DataCollectTime" in live[0]:
-                yield live_block(name, live)
-            elif entries:
-                listed.add(entries, name)
-            elif not {"VDs", "VDLives", ""} & set(document):
-                raise ValueError(
-                    f"'{name}' holds neither VDs nor VDLives. Give TDX's VD list and VDLive "
-                    "documents alone."
-                )
+            with uncollected():
+                block = _read_document(name, data, listed)
+            if block is not None:
+                yield block
 
     return Feed(
         blocks(),
@@ -103,16 +95,33 @@ def live_block(name: str, entries: list[Mapping]) -> Block:
     Raises:
         ValueError: if an entry has no id or time, or a number cannot be read.
     """
-    ids = [sys.intern(str(entry.get("VDID", "")).strip()) for entry in entries]
-    stamps = [entry.get("DataCollectTime") for entry in entries]
+    ids = [str(vdid).strip() for vdid in _column(entries, "VDID", "")]
+    stamps = _column(entries, "DataCollectTime")
     if not all(ids) or not all(stamps):
         raise ValueError(f"Expected VDID and DataCollectTime in each VDLive of '{name}'.")
-    times, is_local = parse_times(pd.Series(stamps), f"DataCollectTime of '{name}'")
-    status = _numbers(name, np.array(ids), [entry.get("Status", 0) for entry in entries])
-    rows = np.flatnonzero(status == 0)
+    texts = pd.Series(stamps, dtype=object)
+    times, is_local = parse_times(texts, f"DataCollectTime of '{name}'")
+    named = np.array(ids, dtype=object)
+    rows = np.flatnonzero(_numbers(name, named, _column(entries, "Status", 0)) == 0)
     values = np.full((len(entries), len(FEATURES)), np.nan, dtype=np.float32)
-    values[rows] = _detectors(name, np.array(ids)[rows], [entries[row] for row in rows])
+    values[rows] = _detectors(name, named[rows], [entries[row] for row in rows.tolist()])
     return long_block(times, ids, FEATURES, values, is_local, name)
+
+
+def _read_document(name: str, data: bytes, listed: "_Listed") -> Block | None:
+    """The readings of a document; None if it is a list, which is added to ``listed``."""
+    document = parse_document(name, data)
+    live = _entries(document.get("VDLives", document.get("")), "VDLive")
+    if live and "DataCollectTime" in live[0]:
+        return live_block(name, live)
+    if entries := _entries(document.get("VDs", document.get("")), "VD"):
+        listed.add(entries, name)
+    elif not {"VDs", "VDLives", ""} & set(document):
+        raise ValueError(
+            f"'{name}' holds neither VDs nor VDLives. Give TDX's VD list and VDLive documents "
+            "alone."
+        )
+    return None
 
 
 def _detectors(name: str, ids: np.ndarray, entries: list[Mapping]) -> np.ndarray:
@@ -133,10 +142,9 @@ def _lanes(name: str, ids: np.ndarray, lanes: list[Mapping]) -> np.ndarray:
     """Speed, flow and occupancy of lanes ``[L, F]``, which are of the detectors ``ids`` ``[L]``."""
     vehicles, counts = _children(lanes, "Vehicles", "Vehicle")
     lane_of = np.repeat(np.arange(len(lanes)), counts)
-    volumes = _numbers(name, ids[lane_of], [vehicle.get("Volume") for vehicle in vehicles])
+    volumes = _numbers(name, ids[lane_of], _column(vehicles, "Volume"))
     speed, flow, occupancy = (
-        _numbers(name, ids, [lane.get(tag) for lane in lanes])
-        for tag in ("Speed", "Volume", "Occupancy")
+        _numbers(name, ids, _column(lanes, tag)) for tag in ("Speed", "Volume", "Occupancy")
     )
     flow = np.where(counts > 0, np.bincount(lane_of, volumes, len(lanes)), flow)
     speed[(speed == 0) & (flow == 0)] = np.nan
@@ -145,11 +153,19 @@ def _lanes(name: str, ids: np.ndarray, lanes: list[Mapping]) -> np.ndarray:
 
 def _children(parents: list[Mapping], name: str, singular: str) -> tuple[list[Mapping], np.ndarray]:
     """What all have under a name, one after the other, and how many each has."""
-    held = [parent.get(name) for parent in parents]
+    held = _column(parents, name)
     lists: list[list] = [of if type(of) is list else _several(of, singular) for of in held]
     if set(map(type, chain.from_iterable(lists))) - {dict}:
         lists = [_several(of, singular) for of in lists]
     return list(chain.from_iterable(lists)), np.array([len(of) for of in lists], dtype=np.int64)
+
+
+def _column(entries: list[Mapping], name: str, absent: object = None) -> list:
+    """What each has under a name."""
+    try:
+        return list(map(itemgetter(name), entries))
+    except KeyError:  # some have nothing
+        return [entry.get(name, absent) for entry in entries]
 
 
 def _numbers(name: str, ids: np.ndarray, cells: list) -> np.ndarray:
