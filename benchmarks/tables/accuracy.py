@@ -35,24 +35,26 @@ def peers(report: dict) -> str:
         failed = [run["error"] for run in runs if "error" in run]
         runs = [run for run in runs if "error" not in run]
         if not runs:
-            rows.append([name, package, f"did not run: {last_line(failed[0])}", *[""] * 7])
+            rows.append([name, package, f"did not run: {last_line(failed[0])}", *[""] * 8])
             continue
         versions = runs[0].get("versions", {})
         package = ", ".join(f"{name} {version}" for name, version in versions.items()) or package
         cost = [
             f"{runs[0]['parameters']:,}",
+            # Older files do not tell the time of ours, which was the whole budget then.
+            _mean(runs, "training_seconds", "{:.0f}"),
             _mean(runs, "windows_per_second", "{:.0f}"),
             _mean(runs, "peak_memory_mib", "{:,.0f}"),
         ]
         rows.append([name, package, *_errors(runs), *cost])
-    heads = [*_error_heads(), "parameters", "windows/s", "peak MiB"]
+    heads = [*_error_heads(), "parameters", "s", "windows/s", "peak MiB"]
     options = report["configuration"]
     trained = [runs for runs in _by_name(report["results"]).values() if "package" in runs[0]]
     single = len(options["seeds"]) > 1 and min(map(len, trained)) == 1
     fewer = f" (without ±: seed {options['seeds'][0]} alone)" if single else ""
     note = (
         f"{_units(report['results'][0]['test'])}. {options['budget']:g} seconds of training steps "
-        f"each; seed {listed(options['seeds'])}{fewer}. {measured_on(report)}"
+        f"at most; seed {listed(options['seeds'])}{fewer}. {measured_on(report)}"
     )
     return markdown_table(["model", "package", *heads], rows) + "\n\n" + note
 
@@ -175,8 +177,8 @@ def curve(report: dict) -> str:
     heads = [*(f"{b:g} s" for b in budgets), *(f"s to {goal}" for goal in goals)]
     first, options = report["results"][0], report["configuration"]
     note = (
-        f"MAE over all steps; {_units(first['test'])}. Each cell is a training of its own, at a "
-        f"constant rate; seed {listed(options['seeds'])}. {measured_on(report)}"
+        f"MAE over all steps; {_units(first['test'])}. Each cell is a training of its own; "
+        f"seed {listed(options['seeds'])}. {measured_on(report)}"
     )
     return markdown_table(["model", *heads, "windows/s", "peak MiB"], rows) + "\n\n" + note
 

@@ -4,12 +4,17 @@ import json
 import sys
 
 import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from benchmarks.accuracy import run_naive
-from benchmarks.peers import PEERS, export, main, run_peer
+from benchmarks.peers import PEERS, TrainingBudget, export, main, run_peer
 from benchmarks.tables import TABLES
 from data_prep.simulate import simulate
 from socialgraph.data import TrafficDataModule, Windows
+from socialgraph.forecaster import Forecaster
+from socialgraph.nn import SocialGraphNet
 from socialgraph.schema import write
 from tests.conftest import ROOT, make_series
 
@@ -64,6 +69,24 @@ def test_a_runner_that_fails_or_answers_wrongly_is_an_error(exported):
         run(exported, LAST_VALUE.replace("=forecasts)", "=forecasts / [1, 0])"))
 
 
+def test_a_training_that_ends_before_its_budget_is_validated_after_its_last_step(tmp_path):
+    data = TrafficDataModule(make_series(steps=120), windows=Windows(6, 4))
+    budget = TrainingBudget(600.0)
+    keep = ModelCheckpoint(tmp_path, monitor="val/mae")
+    trainer = pl.Trainer(
+        max_epochs=2,
+        val_check_interval="00:01:00:00",  # no other validation than that at the end
+        callbacks=[budget, keep],
+        logger=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(Forecaster(SocialGraphNet(num_blocks=1)), data)
+    assert budget.windows == 2 * len(data.starts["train"])
+    kept = torch.load(keep.best_model_path, weights_only=True)
+    assert kept["global_step"] == trainer.global_step == trainer.estimated_stepping_batches
+    assert kept["callbacks"]["TrainingBudget"]["windows"] == budget.windows
+
+
 @pytest.mark.slow
 def test_without_any_environment_the_result_names_the_errors_and_holds_our_model(tmp_path):
     write(tmp_path / "data.h5", simulate(num_detectors=8, days=2, num_freeways=1))
@@ -81,7 +104,7 @@ def test_without_any_environment_the_result_names_the_errors_and_holds_our_model
         assert entry["package"] == package
         assert f"run bash benchmarks/peers_environment.sh {package}" in entry["error"]
     assert (ours["package"], ours["model"], ours["seed"]) == ("socialgraph", "alone", 3)
-    assert ours["best_at_seconds"] > 0
+    assert ours["training_seconds"] > 0
     assert ours["windows_per_second"] > 0
     counts = {tuple(r["test"]["targets"]["speed"]["count"]) for r in [*naive, ours]}
     assert len(counts) == 1  # the same windows and masks for all
