@@ -21,6 +21,14 @@ class _Sums(NamedTuple):
     def less(self, other: "_Sums") -> "_Sums":
         return _Sums(*(own - part for own, part in zip(self, other, strict=True)))
 
+    def or_else(self, other: "_Sums") -> "_Sums":
+        """``other`` where nothing was summed."""
+        known = self.count > 0
+        return _Sums(*(torch.where(known, *pair) for pair in zip(self, other, strict=True)))
+
+    def moving(self, half: int) -> "_Sums":
+        return _Sums(*(_moving_sum(part, half) for part in self))
+
 
 class DailyProfile(nn.Module):
     """What N detectors usually read at a time of the day, on working days and on weekends.
@@ -115,7 +123,8 @@ class ProfileSums:
 
     def profile(self) -> DailyProfile:
         """The profile of the whole period."""
-        return DailyProfile(*self._resolve(self.sums, _Sums(*(s.sum(0) for s in self.sums))))
+        any_day = _Sums(*(part.sum(0).expand_as(part) for part in self.sums))
+        return DailyProfile(*self._moments(self.sums.or_else(any_day)))
 
     def around(self, steps: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation ``[B, L, N, F]`` at steps of the period without what was read then.
@@ -130,18 +139,36 @@ class ProfileSums:
         apart = self.seconds[rows] - self.seconds[steps[:, :1]]
         there = (rows == near) & (apart == self.step * (near - steps[:, :1]))
         parts = self._parts(self.values[rows], self.mask[rows] & there[..., None, None])
-        kind = self.kind[steps]
-        of_kind = [
-            _Sums(*(_moving_sum(part * same[..., None, None], half) for part in parts))
-            for same in (self.kind[rows] == k for k in (0, 1))
+        near_all = parts.moving(half)
+        same_kind = self._near_of_kind(parts, near_all, self.kind[rows])
+        place = self.kind[steps], self.slot[steps]
+        sums = _Sums(*(part[place] for part in self.sums)).less(same_kind)
+        if not sums.count.all():
+            any_day = _Sums(*(part.sum(0)[place[1]] for part in self.sums)).less(near_all)
+            sums = sums.or_else(any_day)
+        return self._moments(sums)
+
+    def _near_of_kind(self, parts: _Sums, near_all: _Sums, kind: Tensor) -> _Sums:
+        """Of ``near_all`` what was read on the kind of day of each step.
+
+        Args:
+            parts: what was read ``[B, L + 2 * half, N, F]``.
+            near_all: its moving sums ``[B, L, N, F]``.
+            kind: 1 on weekends ``[B, L + 2 * half]``.
+        """
+        mixed = (kind != kind[:, :1]).any(1)  # the others are on days of one kind
+        if not mixed.any():
+            return near_all
+        weekend = (kind[mixed] == 1)[..., None, None]
+        by_kind = [
+            _Sums(*(part[mixed] * of_kind for part in parts)).moving(self.half)
+            for of_kind in (weekend, ~weekend)
         ]
-        weekend = (kind == 1)[..., None, None]
-        own = _Sums(*(torch.where(weekend, b, a) for a, b in zip(*of_kind, strict=True)))
-        both = _Sums(*(a + b for a, b in zip(*of_kind, strict=True)))
-        place = kind, self.slot[steps]
-        same = _Sums(*(part[place] for part in self.sums)).less(own)
-        every = _Sums(*(part.sum(0)[place[1]] for part in self.sums)).less(both)
-        return self._resolve(same, every)
+        centre = weekend[:, self.half : weekend.size(1) - self.half]
+        near = _Sums(*(part.clone() for part in near_all))
+        for part, on, off in zip(near, *by_kind, strict=True):
+            part[mixed] = torch.where(centre, on, off)
+        return near
 
     def _centre(self, values: Tensor, mask: Tensor) -> None:
         """Keep mean and deviation of each detector, and of all for one without a reading."""
@@ -170,15 +197,12 @@ class ProfileSums:
         shifts = {shift % slots for shift in range(-self.half, self.half + 1)}
         return sum(table.roll(shift, dims=1) for shift in sorted(shifts))
 
-    def _resolve(self, same: _Sums, every: _Sums) -> tuple[Tensor, Tensor]:
-        # Counts are whole numbers; sums of what was left out are not exactly 0.
-        count, total, square = (
-            torch.where(same.count > 0, own, other) for own, other in zip(same, every, strict=True)
-        )
-        number = count.clamp(min=1)
-        mean = total / number
-        deviation = (square / number - mean.square()).clamp(min=0).sqrt()
-        known = count > 0
+    def _moments(self, sums: _Sums) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of what was summed; those of the detector where nothing was."""
+        number = sums.count.clamp(min=1)
+        mean = sums.total / number
+        deviation = (sums.square / number - mean.square()).clamp(min=0).sqrt()
+        known = sums.count > 0  # whole numbers; the other sums of nothing are not exactly 0
         return (
             self.centre + torch.where(known, mean, 0.0),
             torch.where(known, deviation, self.spread),
@@ -196,6 +220,16 @@ def slots_of(time_of_day: Tensor, slots: int) -> Tensor:
 
 
 def _moving_sum(x: Tensor, half: int) -> Tensor:
-    """Sums of ``2 * half + 1`` neighbours along the second axis, which becomes as much shorter."""
-    running = nn.functional.pad(x.cumsum(dim=1), (0, 0, 0, 0, 1, 0))
-    return running[:, 2 * half + 1 :] - running[:, : x.size(1) - 2 * half]
+    """Sums of ``2 * half + 1`` neighbours along the second axis, which becomes as much shorter.
+
+    They are put together from sums of 1, 2, 4, … neighbours, as a number is of powers of two.
+    """
+    width, length = 2 * half + 1, x.size(1) - 2 * half
+    total, start, size = x[:, :length], 1, 1
+    while 2 * size <= width:
+        x = x[:, :-size] + x[:, size:]
+        size *= 2
+        if width & size:
+            total = total + x[:, start : start + length]
+            start += size
+    return total

@@ -61,22 +61,28 @@ def test_it_is_the_mean_at_this_time_of_the_same_kind_of_day():
             torch.testing.assert_close(deviation[0, i].double(), expected[1], rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("minutes", [60, 10])
+@pytest.mark.parametrize("minutes", [60, 15, 5])  # means over 1, 5 and 13 readings
 @pytest.mark.parametrize("gap", [(), (40, 41)])
 def test_a_training_window_is_told_nothing_of_its_own_readings(minutes, gap):
     sums = make_sums(minutes=minutes, gap=gap)
-    for first in (0, 45, 130):
-        steps = torch.arange(first, first + 7)
-        mean, deviation = sums.around(steps[None])
-        for i, step in enumerate(steps.tolist()):
-            own = [
-                row
-                for row in range(len(sums.values))
-                if abs(int(sums.seconds[row] - sums.seconds[step])) <= sums.half * sums.step
-            ]
-            expected = plain(sums, step, left_out=own)
-            torch.testing.assert_close(mean[0, i].double(), expected[0], rtol=1e-4, atol=1e-3)
-            torch.testing.assert_close(deviation[0, i].double(), expected[1], rtol=1e-3, atol=5e-3)
+    day = 1440 // minutes  # after one, a Friday ends; after three, a Sunday
+    firsts = [0, 45, day - 4 - len(gap), 3 * day - 2]
+    windows = torch.tensor(firsts)[:, None] + torch.arange(7)
+    mean, deviation = sums.around(windows)
+    for place in np.ndindex(*windows.shape):
+        step = int(windows[place])
+        own = [
+            row
+            for row in range(len(sums.values))
+            if abs(int(sums.seconds[row] - sums.seconds[step])) <= sums.half * sums.step
+        ]
+        expected = plain(sums, step, left_out=own)
+        torch.testing.assert_close(mean[place].double(), expected[0], rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(deviation[place].double(), expected[1], rtol=1e-3, atol=5e-3)
+    for row, steps in enumerate(windows):  # one window is told what it is told in a batch
+        alone = sums.around(steps[None])
+        torch.testing.assert_close(mean[row], alone[0][0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(deviation[row], alone[1][0], rtol=0, atol=1e-4)
 
 
 def test_changing_the_readings_of_a_window_changes_nothing_of_what_it_is_told():
