@@ -9,6 +9,7 @@ __all__ = ["SMOOTHING_MINUTES", "DailyProfile", "ProfileSums", "is_weekend", "sl
 
 SMOOTHING_MINUTES = 30.0
 _WEEKEND = 5  # Saturday, and the days after it
+_DAY = 86400  # seconds
 
 
 class _Sums(NamedTuple):
@@ -215,8 +216,13 @@ def is_weekend(day_of_week: Tensor) -> Tensor:
 
 
 def slots_of(time_of_day: Tensor, slots: int) -> Tensor:
-    """Number of the slot of a day, of ``slots`` slots, in which a share of the day lies."""
-    return (time_of_day * slots).round().long() % slots
+    """Number of the slot of a day, of ``slots`` slots, that is nearest to a share of the day.
+
+    Times between two slots all belong to the later one: rounding to even would leave every other
+    slot without a reading, such as those of hourly readings at half past.
+    """
+    seconds = (time_of_day.double() * _DAY).round().long()
+    return (2 * seconds * slots + _DAY) // (2 * _DAY) % slots
 
 
 def _moving_sum(x: Tensor, half: int) -> Tensor:

@@ -143,6 +143,18 @@ def test_slots_are_those_of_the_clock_whatever_its_rounding():
     assert slots_of(torch.from_numpy(time_of_day), 288).tolist() == list(range(288))
 
 
+@pytest.mark.parametrize(
+    ("minutes", "offset"), [(60, 30), (30, 15), (15, 7.5), (5, 2.5), (120, 60)]
+)
+def test_readings_between_two_slots_have_a_slot_for_each_time_of_the_day(minutes, offset):
+    seconds = np.arange(0, 86400, 60 * minutes) + round(60 * offset)
+    times = np.datetime64("2024-01-01T00:00:00", "s") + seconds * np.timedelta64(1, "s")
+    time_of_day = torch.from_numpy(clock(times, "UTC")[0])
+    slots = 1440 // minutes
+    for clocks in (time_of_day, time_of_day.double()):
+        assert slots_of(clocks, slots).tolist() == [*range(1, slots), 0]
+
+
 def test_what_can_be_no_profile_is_refused():
     for mean, deviation in [
         (torch.zeros(2, 24, 3, 1), torch.zeros(2, 24, 2, 1)),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from socialgraph.calendar import to_local
 from socialgraph.data import TrafficDataModule
 from socialgraph.nn.inputs import last_observed
+from socialgraph.profile import is_weekend, slots_of
 from socialgraph.scaler import Scaler
 
 __all__ = ["LastValue", "LastWeek", "Ridge", "TimeOfDayMean", "fitted_scaler", "scaled_targets"]
@@ -106,7 +107,7 @@ class TimeOfDayMean(nn.Module):
         return self.profile[self._place(target_time_of_day, target_day_of_week)]
 
     def _place(self, time_of_day: Tensor, day_of_week: Tensor) -> tuple[Tensor, Tensor]:
-        return (day_of_week >= 5).long(), (time_of_day * self.slots).round().long() % self.slots
+        return is_weekend(day_of_week).long(), slots_of(time_of_day, self.slots)
 
 
 class Ridge(nn.Module):
