@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -114,8 +115,9 @@ class Residuals:
 
     def __init__(self, levels: Sequence[float]) -> None:
         self.levels = list(levels)
-        self._kept: list[Tensor] = []
-        self._seen, self._every = 0, 1
+        self._kept: list[tuple[float, Tensor]] = []  # with their keys
+        self._share = 1.0
+        self._random = np.random.default_rng(0)  # every n-th might be of the same hours alone
 
     def add(self, quantiles: Tensor, target: Tensor, mask: Tensor) -> None:
         """Add the windows of a batch.
@@ -125,19 +127,20 @@ class Residuals:
             target: ``[B, P, N, F]``.
             mask: True where the target is observed.
         """
-        first = -self._seen % self._every
         residuals = torch.where(mask, target, torch.nan).unsqueeze(-1) - quantiles
-        self._kept += [own.clone() for own in residuals[first :: self._every].cpu()]
-        self._seen += len(residuals)
+        keys = self._random.random(len(residuals)).tolist()
+        for key, own in zip(keys, residuals.cpu(), strict=True):
+            if key < self._share:
+                self._kept.append((key, own.clone()))
         while len(self._kept) * residuals[0].numel() > _MOST and len(self._kept) > 1:
-            self._kept = self._kept[::2]
-            self._every *= 2
+            self._share /= 2
+            self._kept = [pair for pair in self._kept if pair[0] < self._share]
 
     def calibrate(self) -> Conformal | None:
         """The corrections; None if some step of a target was never observed."""
         if not self._kept:
             return None
-        residuals = torch.stack(self._kept)  # [W, P, N, F, L]
+        residuals = torch.stack([own for _, own in self._kept])  # [W, P, N, F, L]
         shared, _ = self._ranked(residuals.transpose(1, 2).flatten(0, 1))  # [P, F, L]
         own, count = self._ranked(residuals)  # [P, N, F, L]
         if not shared.isfinite().all():

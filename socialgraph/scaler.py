@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from socialgraph.spread import spread_over
+
 __all__ = ["Scaler", "Scaling", "scale_of"]
 
 Scaling = Literal["standard", "robust"]
@@ -94,7 +96,8 @@ def _bounds(values: np.ndarray, scaling: Scaling) -> np.ndarray:
     everything = np.array([-np.inf, np.inf])
     if scaling == "standard":
         return np.tile(everything[:, None], values.shape[-1]).astype(values.dtype)
-    steps = values[:: max(1, values.size // _MOST_FOR_QUANTILES)]  # whole ones, of all detectors
+    most = max(1, _MOST_FOR_QUANTILES * len(values) // values.size)  # whole steps, all detectors
+    steps = values[spread_over(len(values), most)]
     columns = (column[~np.isnan(column)] for column in steps.reshape(-1, values.shape[-1]).T)
     bounds = [np.quantile(c, _ROBUST_QUANTILES) if len(c) else everything for c in columns]
     # A feature that is nearly always the same has no spread to draw the rest in to.

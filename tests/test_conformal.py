@@ -88,14 +88,21 @@ def test_what_was_never_observed_is_not_calibrated():
     assert Residuals(LEVELS).calibrate() is None
 
 
-def test_of_many_windows_every_second_is_left_out(monkeypatch):
-    monkeypatch.setattr(module, "_MOST", 2 * 20)
+@pytest.mark.parametrize("batch", [9, 64])
+def test_of_many_windows_some_are_kept_of_each_hour(monkeypatch, batch):
+    monkeypatch.setattr(module, "_MOST", 2 * 200)
     collected = Residuals(LEVELS)
-    for start in range(0, 100, 9):
-        own = torch.arange(float(start), min(start + 9, 100)).view(-1, 1, 1, 1)
+    windows = 24 * 100  # of hourly readings
+    for start in range(0, windows, batch):
+        own = torch.arange(float(start), min(start + batch, windows)).view(-1, 1, 1, 1)
         collected.add(torch.zeros(*own.shape, 2), own, torch.ones_like(own, dtype=bool))
-    kept = torch.stack(collected._kept)[:, 0, 0, 0, 0].tolist()
-    assert kept == list(range(0, 100, 8))
+    kept = torch.stack([own for _, own in collected._kept])[:, 0, 0, 0, 0].long()
+    assert 80 < len(kept) <= 200
+    assert kept.tolist() == sorted(set(kept.tolist()))
+    by_hour = torch.bincount(kept % 24, minlength=24)
+    assert by_hour.min() >= 1
+    by_tenth = torch.bincount(kept * 10 // windows, minlength=10)
+    assert by_tenth.min() >= len(kept) / 20
 
 
 def test_other_detectors_take_theirs_and_strangers_that_of_the_network():

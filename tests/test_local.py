@@ -8,6 +8,7 @@ from socialgraph.data import Windows, window_starts
 from socialgraph.pretrained import local
 from socialgraph.pretrained.history import History
 from socialgraph.pretrained.local import Compared, LocalRidge, Mixture, compare, intervals_of
+from socialgraph.spread import spread_over
 from tests.conftest import make_series
 
 WINDOWS = Windows(6, 4)
@@ -22,7 +23,7 @@ def history_of(steps=1200, missing=0.1):
 def test_the_map_is_that_of_least_squares_with_a_penalty():
     history, starts = history_of()
     whole_of_it = LocalRidge(history, starts).weight
-    starts = starts[::3]  # at most 400 windows are fitted to, spread over the history
+    starts = starts[spread_over(len(starts), 400)]  # at most so many are fitted to
     torch.testing.assert_close(LocalRidge(history, starts).weight, whole_of_it)
     weight = whole_of_it.numpy()
     rows, targets = [], []

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from socialgraph.conformal import Conformal, Residuals
 from socialgraph.pretrained.history import History
+from socialgraph.spread import spread_over
 
 __all__ = ["FEW_DAYS", "Compared", "LocalRidge", "Mixture", "best_share", "compare", "intervals_of"]
 
@@ -37,7 +38,7 @@ class LocalRidge:
         size = window + horizon + 1
         square = _PENALTY * torch.eye(size, dtype=torch.float64)
         product = torch.zeros(size, horizon, dtype=torch.float64)
-        for batch in history.training_batches(_some(starts, _MOST_WINDOWS)):
+        for batch in history.training_batches(starts[spread_over(len(starts), _MOST_WINDOWS)]):
             inputs, usual = _inputs(batch)
             targets = batch["targets"][..., 0].transpose(1, 2).double() - usual
             whole = batch["target_mask"][..., 0].all(dim=1)  # [B, N]
@@ -77,7 +78,8 @@ def compare(history: History, starts: np.ndarray, apply: Apply) -> Compared | No
     border = 4 * len(starts) // 5
     # No window of the first part shares a step with the second.
     ridge = LocalRidge(history, starts[: max(1, border - history.windows.length)])
-    batches = history.training_batches(_some(starts[border:], _MOST_COMPARED))
+    last = starts[border:]
+    batches = history.training_batches(last[spread_over(len(last), _MOST_COMPARED)])
     parts = [
         (forecast, ridge(batch), _usual(batch), batch["targets"], batch["target_mask"])
         for forecast, batch in apply(batches)
@@ -182,11 +184,6 @@ def _days(history: History, starts: np.ndarray) -> float:
 def _usual(batch: dict[str, Tensor]) -> Tensor:
     """What is usual at the targets ``[B, P, N, 1]``."""
     return batch["profile"][:, batch["features"].size(1) :]
-
-
-def _some(starts: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the starts, evenly spread."""
-    return starts[:: -(-len(starts) // most)] if len(starts) else starts
 
 
 def _inputs(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
