@@ -33,6 +33,8 @@ Aggregation = Literal["mean", "attention", "max", "inverse_distance"]
 # From this radius on, lengths that all lie in [0, 1] are taken to be of another unit.
 UNSCALED_FROM = 100.0
 
+_MEANING = ("min_radius", "max_radius", "softness", "learn_radius")
+
 
 class SocialPooling(MessagePassing):
     r"""Aggregate of the neighbours' states within a radius that is given or learned.
@@ -217,15 +219,20 @@ class SocialPooling(MessagePassing):
             return self.min_radius + span * share
         return torch.tensor(self.initial_radius, dtype=self._precision)
 
-    def get_extra_state(self) -> dict[str, float | bool | list[float]]:
-        """Return what the weights mean in the unit of the radius; saved in ``state_dict``."""
-        names = ("min_radius", "max_radius", "softness", "learn_radius")
-        state = {name: getattr(self, name) for name in names}
-        return state if self.learn_radius else state | {"radius": list(self.initial_radius)}
+    def get_extra_state(self) -> Tensor:
+        """Return what the weights mean in the unit of the radius; saved in ``state_dict``: bounds,
+        softness, whether the radius is learned, and the radii if not, float64 ``[4]`` or more."""
+        fixed = () if self.learn_radius else self.initial_radius
+        return torch.tensor([*(getattr(self, n) for n in _MEANING), *fixed], dtype=torch.float64)
 
-    def set_extra_state(self, state: dict[str, float | bool | list[float]]) -> None:
-        """Refuse the weights of a layer with other bounds, softness or fixed radius."""
-        own = self.get_extra_state()
+    def set_extra_state(self, state: Tensor | dict) -> None:
+        """Refuse the weights of a layer with other bounds, softness or fixed radius.
+
+        Args:
+            state: what :meth:`get_extra_state` gave; earlier checkpoints hold a dictionary.
+        """
+        own = _by_name(self.get_extra_state())
+        state = _by_name(state) if isinstance(state, Tensor) else state
         names = [name for name in {**state, **own} if state.get(name) != own.get(name)]
         if names:
             saved, here = (
@@ -525,6 +532,13 @@ def _score(query: Tensor, key: Tensor, edges: Edges, graph: Neighborhood | None)
 def _sum(x: Tensor, edges: Edges) -> Tensor:
     """Sums over the edges of each receiver, ``[*, H, E]`` to ``[*, H, N]``."""
     return scatter(x, edges.receiver, dim=-1, dim_size=edges.num_receivers, reduce="sum")
+
+
+def _by_name(meaning: Tensor) -> dict[str, float | bool | list[float]]:
+    """The numbers of :meth:`SocialPooling.get_extra_state` by name."""
+    *values, learned = meaning[: len(_MEANING)].tolist()
+    named = dict(zip(_MEANING, [*values, bool(learned)], strict=True))
+    return named if learned else named | {"radius": meaning[len(_MEANING) :].tolist()}
 
 
 def _check_options(aggr: str, heads: int, dropout: float, **widths: int) -> None:

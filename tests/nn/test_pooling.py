@@ -337,7 +337,12 @@ def test_weights_bring_a_learned_radius_along_and_are_refused_without_their_unit
     layer, other = make_layer(radius=800.0), make_layer(radius=500.0)
     other.load_state_dict(layer.state_dict())
     torch.testing.assert_close(other.radius, layer.radius)
-    state = layer.state_dict()
+    state = {name: value.clone() for name, value in layer.state_dict().items()}
+    other.load_state_dict(state)
+    earlier = {"min_radius": 0.0, "max_radius": 2000.0, "softness": 200.0, "learn_radius": True}
+    other.load_state_dict(state | {"_extra_state": earlier})
+    with pytest.raises(ValueError, match=r"with softness=200.0 .*with softness=50.0\)"):
+        other.load_state_dict(state | {"_extra_state": earlier | {"softness": 50.0}})
     del state["_extra_state"]
     with pytest.raises(RuntimeError, match=r"Missing key.*_extra_state"):
         other.load_state_dict(state)
