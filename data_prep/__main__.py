@@ -18,6 +18,7 @@ from data_prep.options import (
 )
 from data_prep.report import format_table
 from socialgraph import schema, shell
+from socialgraph.atomic import refuse_replacing
 
 __all__ = ["main"]
 
@@ -172,6 +173,8 @@ def _inspect(args: argparse.Namespace) -> int:
     from data_prep.inspect_file import inspect_file
     from data_prep.page import write_page
 
+    if args.html:
+        refuse_replacing(args.html, args.file)
     found = inspect_file(args.file, args.radius)
     if args.html:
         write_page(args.html, found)
@@ -192,14 +195,14 @@ def _add_clean(commands: argparse._SubParsersAction) -> None:
         help="of those that 'inspect' names (default: all but 'shifted clock')",
     )
     add("--account", metavar="CSV", help="which readings, and why (default: OUT with .masked.csv)")
-    add("--overwrite", action="store_true", help="replace OUT if it exists")
+    add("--overwrite", action="store_true", help="replace OUT and the account if they exist")
 
 
 def _clean(args: argparse.Namespace) -> int:
     from data_prep.clean import clean
 
     refuse_existing(args.out, args.overwrite)
-    print(clean(args.file, args.out, args.reasons, args.account))
+    print(clean(args.file, args.out, args.reasons, args.account, args.overwrite))
     return 0
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from data_prep.convert import Gathered, gather
 from data_prep.feed import Feed
+from data_prep.grid import MOST_STEPS_PER_TIME
 from data_prep.report import Report, enumerate_first
 from data_prep.steps import name_time
 from socialgraph import schema
@@ -95,7 +96,14 @@ def _first_step(path: Path, old: TrafficSeries, new: TrafficSeries) -> int:
             f"The new readings are off the times of '{path}' by "
             f"{int((distance % step).astype(np.int64))} seconds. Set --round."
         )
-    return int(distance // step)
+    start = int(distance // step)
+    gap = start - len(old.timestamps)
+    if gap > MOST_STEPS_PER_TIME * (len(old.timestamps) + len(new.timestamps)):
+        raise ValueError(
+            f"The new readings begin at {name_time(new.timestamps[0], old.timezone)}, {gap} steps "
+            f"after the end of '{path}'. Correct the times, or convert them to a file of their own."
+        )
+    return start
 
 
 def _merge(old: TrafficSeries, new: TrafficSeries, start: int) -> TrafficSeries:

@@ -13,7 +13,7 @@ from data_prep.marks import REASONS, SHIFTED
 from data_prep.report import Report
 from data_prep.scan import mark_days, scan_file
 from socialgraph import schema
-from socialgraph.atomic import replacing
+from socialgraph.atomic import refuse_replacing, replacing
 from socialgraph.calendar import format_local
 from socialgraph.series import TrafficSeries
 
@@ -25,6 +25,7 @@ def clean(
     out: str | Path,
     reasons: Sequence[str] | None = None,
     account: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Report:
     """Copy a file without the readings that cannot be right; they are NaN in the copy.
 
@@ -34,25 +35,30 @@ def clean(
         reasons: of :data:`data_prep.marks.REASONS`; None for all but a shifted clock, for which all
             readings of a detector would go.
         account: CSV of ``time, detector, feature, value, reason`` of each masked reading; None for
-            ``out`` with the ending ``.masked.csv``.
+            ``out`` with ``.masked.csv`` in place of ``.h5``.
+        overwrite: whether an account that exists is replaced.
 
     Returns:
         How many were masked, by reason.
 
     Raises:
         FileNotFoundError, SchemaError: if there is no such file, or it is damaged.
-        ValueError: if there is no such reason, or the copy would replace the file.
+        ValueError: if there is no such reason, the copy or the account would replace the file, or
+            there is such an account.
     """
     usual = [reason for reason in REASONS if reason != SHIFTED]
     chosen = usual if reasons is None else list(dict.fromkeys(reasons))
     unknown = [reason for reason in chosen if reason not in REASONS]
     if unknown:
         raise ValueError(f"Expected --reasons of {list(REASONS)} (got {unknown}).")
-    if Path(path).resolve() == Path(out).resolve():
-        raise ValueError(f"'{path}' would replace itself. Name another file.")
+    name = Path(out).name.removesuffix(".h5")
+    listed = Path(account) if account else Path(out).with_name(f"{name}.masked.csv")
+    refuse_replacing(out, path)
+    refuse_replacing(listed, path, out)
+    if listed.exists() and not overwrite:
+        raise ValueError(f"'{listed}' exists. Set --overwrite to replace it, or set --account.")
     outline = schema.read_outline(path)
     counts: Counter[str] = Counter()
-    listed = Path(account) if account else Path(out).with_suffix(".masked.csv")
     missing = f"{outline.missing}; masked by data_prep clean: {', '.join(chosen)}"
     with replacing(listed) as temporary, open(temporary, "w", encoding="utf-8", newline="") as text:
         parts = _masked(path, outline, chosen, text, counts)

@@ -13,6 +13,9 @@ __all__ = ["COUNTS", "RULES", "WEIGHTS", "Coarsening", "choose_rules", "coarser_
 RULES = ("mean", "weighted", "sum", "last")
 COUNTS = ("volume", "count", "vehicles", "vehicle_count")
 WEIGHTS = ("flow", *COUNTS)
+_HOURLY = re.compile(r"/ ?(1 ?)?(h|hr|hour)s?$|^(v|veh|pc)ph$")
+_WITHIN = re.compile(r"(\w+) ?/ ?(?:1 ?)?\d* ?(?:s|min)")  # something in seconds or minutes
+_COUNTED = re.compile(r"veh|vehicles?|cars?|trucks?|bicycles?|people|persons?|pedestrians?|pcu")
 
 
 @dataclass
@@ -119,13 +122,16 @@ def coarser_unit(unit: str, rule: str, interval: int) -> str:
 
 
 def _usual_rule(name: str, unit: str) -> str:
-    if unit.endswith("/h"):
+    if _HOURLY.search(unit):
         return "mean"
-    if name in COUNTS or re.search(r"/\d* ?(s|min)$", unit) or unit in ("veh", "vehicles"):
+    within = _WITHIN.fullmatch(unit)
+    if _COUNTED.fullmatch(within[1] if within else unit):
         return "sum"
-    if name == "flow":
+    if name in COUNTS and (not unit or within):
+        return "sum"
+    if name in ("flow", *COUNTS):
         raise ValueError(
-            "It is not certain how 'flow' is brought to a longer interval. Set --rule flow=sum if "
-            "it counts vehicles, --rule flow=mean if it is a rate such as veh/h."
+            f"It is not certain how {name!r} is brought to a longer interval. Set --rule "
+            f"{name}=sum if it counts vehicles, --rule {name}=mean if it is a rate such as veh/h."
         )
     return "mean"

@@ -28,6 +28,7 @@ from data_prep.places import find_places, read_table
 from data_prep.report import Report
 from data_prep.steps import held_blocks, settle_step
 from socialgraph import schema
+from socialgraph.atomic import refuse_replacing
 from socialgraph.axis import SeriesError, whole_seconds
 from socialgraph.calendar import to_local
 from socialgraph.series import TrafficSeries
@@ -53,6 +54,7 @@ class Gathered:
 def convert(args: Namespace, read: Callable[[Namespace], Feed]) -> int:
     """Convert what ``read`` makes of the options; print the report."""
     refuse_existing(args.out, args.overwrite)
+    refuse_replacing(args.out, *_sources(args))
     report = Report()
     gathered = gather(args, read, Path(args.out).parent, report)
     schema.write_parts(args.out, gathered.series, gathered.parts)
@@ -81,11 +83,7 @@ def gather(
     zone = zone_of(args)  # refused before a file is read
     feed, table = _open(args, read)
     units = feed.units | _known(args.unit, "--unit", feed)
-    rules = parse_rules(
-        args.default_null_values if args.null_value is None else args.null_value,
-        args.range,
-        feed.features,
-    )
+    rules = parse_rules(*_said_missing(args, feed.features), feed.features)
     grid, coarsening = _fill(args, feed, rules, units, folder, report)
     feed.tell(report)
     lanes = Lanes(grid.vdids, feed.features, _known(args.lane_rule, "--lane-rule", feed))
@@ -130,6 +128,25 @@ def _open(args: Namespace, read: Callable[[Namespace], Feed]) -> tuple[Feed, Det
     return feed, table
 
 
+def _sources(args: Namespace) -> list[str]:
+    """All words of the options that may name a file that is read."""
+    values = [value for name, value in vars(args).items() if name not in ("out", "file")]
+    words = [word for value in values for word in (value if type(value) is list else [value])]
+    return [word.rpartition("=")[2] for word in words if type(word) is str]
+
+
+def _said_missing(args: Namespace, features: list[str]) -> tuple[list[str], list[str]]:
+    """Words of ``--null-value`` and ``--range``; if they are not set, what the file says that
+    readings are added to, or what is usual in the format."""
+    nulls, ranges = args.null_value, args.range
+    kept, spans = ({}, {}) if args.known is None else (args.known.null_values, args.known.ranges)
+    if nulls is None:
+        nulls = [f"{n}={value!r}" for n in features for value in kept.get(n, ())]
+        nulls = nulls if kept else args.default_null_values
+    kept_ranges = [f"{n}={spans[n][0]!r}:{spans[n][1]!r}" for n in features if n in spans]
+    return nulls, ranges or kept_ranges
+
+
 def _units(feed: Feed, units: dict[str, str], grid: Grid, coarsening: Coarsening) -> list[str]:
     known = [units.get(name, "") for name in feed.features]
     if coarsening.ratio == 1:
@@ -167,7 +184,7 @@ def _fill(
         raise ValueError(f"There are no readings in {feed.read}{limits}.")
     interval = None if args.interval is None else whole_seconds(args.interval)
     try:
-        step, how = settle_step(first, interval, rounded or feed.step)
+        step, how = settle_step(first, interval, feed.step, rounded)
     except SeriesError:
         if len({*np.concatenate([block.times for block in first]).tolist()}) == 1:
             # Contradictions at this one time are what is wrong, and said first.

@@ -13,11 +13,11 @@ from data_prep.report import enumerate_first
 from data_prep.steps import name_time, off_grid
 from socialgraph.axis import regular_axis
 
-__all__ = ["Grid", "RowCounts"]
+__all__ = ["MOST_STEPS_PER_TIME", "Grid", "RowCounts"]
 
 _CHUNK_CELLS = 2**21
 _CHUNK_STEPS = 4096
-_MOST_STEPS_PER_TIME = 20
+MOST_STEPS_PER_TIME = 20  # more are a stray date
 
 
 @dataclass
@@ -129,7 +129,7 @@ class Grid:
             socialgraph.axis.SeriesError: naming the widest gap.
         """
         times = self.axis()[self.present()]
-        if self.num_steps() > _MOST_STEPS_PER_TIME * len(times):
+        if self.num_steps() > MOST_STEPS_PER_TIME * len(times):
             regular_axis(times, self.step / 60)
 
     def parts(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from data_prep.durations import tell_seconds
 from data_prep.feed import Block
 from socialgraph.axis import SeriesError, infer_interval, regular_axis, whole_seconds
 from socialgraph.calendar import format_local
@@ -12,6 +13,7 @@ __all__ = ["held_blocks", "name_time", "off_grid", "settle_step"]
 
 _HELD_BYTES = 2**26
 _NAME_BYTES = 64  # of a detector's name
+_FEW = 4  # times, of which the distance may be by chance
 
 
 def held_blocks(blocks: Iterable[Block]) -> Iterator[list[Block]]:
@@ -29,23 +31,32 @@ def held_blocks(blocks: Iterable[Block]) -> Iterator[list[Block]]:
         yield held
 
 
-def settle_step(blocks: list[Block], interval: int | None, hint: int | None) -> tuple[int, str]:
+def settle_step(
+    blocks: list[Block], interval: int | None, told: int | None, rounded: int | None
+) -> tuple[int, str]:
     """Seconds between two readings, and how they are known.
 
     Args:
         blocks: readings from the start of the source, or all of them.
         interval: seconds between two steps of the result, None if they were not asked for.
-        hint: seconds between two readings as the format or ``--round`` says it.
+        told: seconds between two readings as the format says it.
+        rounded: seconds of which all times are multiples by ``--round``; readings may be further
+            apart.
 
     Raises:
-        socialgraph.axis.SeriesError: if it is unknown, or times lie off the grid.
+        socialgraph.axis.SeriesError: if it is unknown, times lie off the grid, or all readings are
+            further apart than the steps that were asked for.
     """
     times = np.unique(np.concatenate([block.times for block in blocks]))
+    if told is not None and rounded is not None:
+        told = max(told, rounded)
+    hint = rounded if told is None and len(times) == 1 else told
     if hint is not None and (len(times) == 1 if interval is None else interval % hint == 0):
         return hint, "as the source says"
     if interval is not None:
         phases = times.astype(np.int64) % interval
         if (phases == phases[0]).all():
+            _check_distance(times, interval)
             return interval, "as set"
         step = whole_seconds(infer_interval(times))
         if step >= interval or interval % step:
@@ -53,6 +64,16 @@ def settle_step(blocks: list[Block], interval: int | None, hint: int | None) -> 
         interval = step
     _, minutes = regular_axis(times, None if interval is None else interval / 60)
     return whole_seconds(minutes), "inferred"
+
+
+def _check_distance(times: np.ndarray, interval: int) -> None:
+    """Require that not all readings are further apart than ``interval`` seconds."""
+    distance = int(np.gcd.reduce(np.diff(times.astype("datetime64[s]").astype(np.int64))))
+    if len(times) >= _FEW and distance > interval:
+        raise SeriesError(
+            f"The readings are {tell_seconds(distance)} apart, and not {tell_seconds(interval)}. "
+            "Convert them at their own distance: set --interval to it, or leave it out."
+        )
 
 
 def _refuse_interval(times: np.ndarray, interval: int) -> None:

@@ -54,7 +54,16 @@ def read_times(
     days, clocks = (piece[name] for name in columns)
     if not clocks.str.fullmatch(r"\d+(\.0+)?").all():
         return parse_times(days + " " + clocks, where, table.format.time_format)
+    if "%H" in table.format.time_format:  # of both; 900 is nine o'clock
+        clocks = clocks.str.replace(r"\.0+$", "", regex=True).str.zfill(4)
+        return parse_times(days + " " + clocks, where, table.format.time_format)
     seconds = clocks.astype(float).to_numpy()
+    if not in_seconds and seconds.max() <= 2400 and (seconds % 100 < 60).all():
+        raise ValueError(
+            f"The numbers up to {seconds.max():g} in column {columns[1]!r} of '{table.path}' may "
+            "be hours and minutes. If they are, set --time-format to both columns, e.g. '%Y-%m-%d "
+            "%H%M'; if they are seconds, write times of day such as 00:05."
+        )
     if not (0 if in_seconds else _MINUTES) <= seconds.max() <= _DAY:
         raise ValueError(
             f"Expected a time of day, or seconds since midnight up to {_DAY}, in column "

@@ -1,6 +1,7 @@
 """Tables of any kind, read by pandas in pieces: times and ids as text, readings as numbers."""
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -107,7 +108,6 @@ class Table:
                 cast("TextIOBase", text),
                 sep=self.format.delimiter,
                 decimal=self.format.decimal or ".",
-                thousands=self.format.thousands or None,
                 header=None,
                 names=[str(place) for place in range(len(self.header))],
                 index_col=False,
@@ -232,16 +232,36 @@ def _parse_numbers(column: pd.Series, where: str, table_format: TableFormat) -> 
     numbers = pd.to_numeric(plain, errors="coerce")
     bad = numbers.isna() & ~texts.isin(_NULL_TEXTS)
     bad |= texts.str.contains("_", regex=False) | texts.str.startswith(("0x", "0X"))
+    bad |= _has_odd_marks(texts, decimal, table_format.thousands)
     if bad.any():
         _refuse_number(where, texts[bad].iloc[0], table_format)
     return numbers
 
 
+def _has_odd_marks(texts: pd.Series, decimal: str, thousands: str) -> pd.Series:
+    """True where a point or comma can be neither before a fraction nor between thousands."""
+    odd = pd.Series(False, index=texts.index)
+    if thousands:
+        whole = rf"[+-]?\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+(?:{re.escape(decimal)}\d*)?"
+        odd = texts.str.contains(thousands, regex=False) & ~texts.str.fullmatch(whole)
+    if decimal != "." and thousands != ".":
+        odd |= texts.str.contains(".", regex=False)
+    return odd
+
+
 def _refuse_number(where: str, text: str, table_format: TableFormat) -> None:
+    decimal, thousands = table_format.decimal, table_format.thousands
     advice = "Correct the cell, or leave it empty if the reading is missing."
-    if "," in text and table_format.decimal != ",":
+    if thousands and thousands in text:
+        advice = f"{thousands!r}, which --thousands names, has to stand before three digits."
+    elif "," in text and decimal != ",":
         advice = (
             "If the comma stands before the fraction set --decimal ',', if it stands between "
             "thousands --thousands ','."
+        )
+    elif "." in text and decimal == ",":
+        advice = (
+            "The comma stands before the fractions here. If the point stands between thousands set "
+            "--thousands '.'; if it stands before the fraction, write all numbers in one way."
         )
     raise ValueError(f"Expected finite numbers in {where} (got {text!r}). {advice}")

@@ -11,7 +11,7 @@ from socialgraph.calendar import RepeatedHour, check_years, from_epoch, parse_st
 
 __all__ = ["count_from", "is_date", "is_epoch", "is_time_of_day", "parse_times", "to_seconds"]
 
-_OFFSET = re.compile(r":\d\d.*(Z|[+-]\d\d(:?\d\d)?)$")
+_OFFSET = re.compile(r"[T ]\d.*(Z|[+-]\d\d(:?\d\d)?)$")
 _EPOCH = re.compile(r"\d{10}|\d{13}")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d|\d{8}([T ]|$)")
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d\d)|\d{8}")
@@ -178,7 +178,7 @@ def _parse_iso(texts: list[str], where: str) -> tuple[np.ndarray, bool]:
 
 def _bare(times: pd.DatetimeIndex) -> tuple[np.ndarray, bool]:
     is_local = times.tz is None
-    bare = times if is_local else times.tz_localize(None)  # in UTC
+    bare = times if is_local else times.tz_convert("UTC").tz_localize(None)
     return bare.to_numpy().astype("datetime64[us]"), is_local
 
 

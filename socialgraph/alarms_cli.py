@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from socialgraph.atomic import replacing
+from socialgraph.atomic import refuse_replacing, replacing
 
 __all__ = ["list_alarms", "main", "read_alarms"]
 
@@ -105,6 +105,8 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("table", type=Path, help="CSV or Parquet of 'socialgraph predict'")
     parser.add_argument("--output", type=Path, help="CSV to write; by default they are printed")
     options = parser.parse_args(args)
+    if options.output is not None:
+        refuse_replacing(options.output, options.table)
     table = read_alarms(options.table)
     alarms = list_alarms(table)
     kinds = Counter(alarms["kind"].to_pylist())

@@ -14,7 +14,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["clone", "replacing"]
+__all__ = ["clone", "refuse_replacing", "replacing"]
 
 _FICLONE = 0x40049409  # Linux: share the blocks of another file
 
@@ -48,6 +48,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_replacing(out: str | Path, *sources: str | Path | None) -> None:
+    """Stop before any work if ``out`` is one of the files that are read.
+
+    Raises:
+        ValueError: naming it.
+    """
+    for source in sources:
+        if source is not None and Path(out).resolve() == Path(source).resolve():
+            raise ValueError(f"'{source}' is read, and would be replaced. Name another file.")
 
 
 def clone(source: str | Path, target: str | Path) -> None:

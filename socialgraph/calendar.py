@@ -212,7 +212,7 @@ def from_epoch(numbers: np.ndarray) -> np.ndarray:
             and high < end
             and not (whole % per_second).any()
             and (whole == numbers).all()
-            and not (per_second == 1 and _are_date_hours(whole))
+            and not (per_second == 1 and (_are_date_hours(whole) or _are_date_minutes(whole)))
         ):
             return check_years((whole // per_second).astype("datetime64[s]"))
     raise ValueError(
@@ -355,6 +355,18 @@ def _are_date_hours(numbers: np.ndarray) -> bool:
     )
     parts = ((year, *_YEARS), (month, 1, 12), (day, 1, 31), (hour, 0, 24))
     return all(((part >= low) & (part <= high)).all() for part, low, high in parts)
+
+
+def _are_date_minutes(numbers: np.ndarray) -> bool:
+    """Whether all ten digits read as year, month, day, hour and minute, as in 2401312355.
+
+    Of seconds since 1970 some do, by chance, but not more than 24 that follow each other.
+    """
+    year, rest = numbers // 10**8, numbers % 10**8
+    month, day, hour, minute = (rest // 100**place % 100 for place in (3, 2, 1, 0))
+    parts = ((year, 0, 99), (month, 1, 12), (day, 1, 31), (hour, 0, 24), (minute, 0, 59))
+    fits = all(((part >= low) & (part <= high)).all() for part, low, high in parts)
+    return fits and len(np.unique(numbers)) > 24
 
 
 def _read_stamp(text: str) -> datetime:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
-from socialgraph.atomic import replacing
+from socialgraph.atomic import refuse_replacing, replacing
 from socialgraph.conformal import ordered
 from socialgraph.cusum import Charts
 from socialgraph.data.graph import graph_tensors
@@ -327,6 +327,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--to", required=True, type=Path, help="file to write: .onnx or .pt2")
     parser.add_argument("--trust", default="", help="packages whose classes may be made, a,b")
     options = parser.parse_args(args)
+    refuse_replacing(options.to, options.ckpt_path)
     trusted = split_names(options.trust)
     export_forecaster(load(options.ckpt_path, trust=trusted), options.to)
     size = options.to.stat().st_size / 2**20

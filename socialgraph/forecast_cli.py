@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from socialgraph import load_pretrained, schema
-from socialgraph.atomic import replacing
+from socialgraph.atomic import refuse_replacing, replacing
 from socialgraph.series import TrafficSeries
 
 if TYPE_CHECKING:  # what computes is imported when the options are read, so that --help is quick
@@ -28,6 +28,12 @@ _FEW_DAYS = 2.0
 def main(args: Sequence[str] | None = None) -> None:
     """Forecast the steps after the end of the readings, and write a table and a picture."""
     options = _parse(args)
+    stem = Path(options.output)
+    sources = options.readings, options.detectors, options.checkpoint
+    for ending in (".csv", ".parquet", ".png"):
+        refuse_replacing(stem.with_suffix(ending), *sources)
+    if options.save:
+        refuse_replacing(options.save, *sources)
     series = read_series(options)
     forecaster = load_pretrained(options.checkpoint)
     _tell(series, forecaster)
@@ -39,7 +45,6 @@ def main(args: Sequence[str] | None = None) -> None:
         forecaster.save(options.save)
         print(f"network     {options.save} (for --checkpoint)")
     table = forecaster.forecast(series)
-    stem = Path(options.output)
     with replacing(stem.with_suffix(".parquet")) as temporary:
         table.to_parquet(temporary, index=False)
     with replacing(stem.with_suffix(".csv")) as temporary:

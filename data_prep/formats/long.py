@@ -31,8 +31,15 @@ def read_long(
         table_format: format of the files, with ``time_column``.
         lane_column: column of the lane, if a row is of a lane: those of a time are joined, see
             :func:`data_prep.lanes.join_lanes`.
+
+    Raises:
+        ValueError: if two columns are of one feature.
     """
-    names = list(dict.fromkeys(features.values()))
+    names = list(features.values())
+    for name in set(names):
+        columns = [column for column, feature in features.items() if feature == name]
+        if len(columns) > 1:
+            raise ValueError(f"Expected --features with one column for {name} (got {columns}).")
 
     def blocks() -> Iterator[Block]:
         num_rows = 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from socialgraph.atomic import refuse_replacing
 from socialgraph.shell import split_names
 
 if TYPE_CHECKING:  # what computes is imported when the options are read, so that --help is quick
@@ -139,8 +140,10 @@ def _other(
 def main(args: Sequence[str] | None = None) -> None:
     """Write a report from the command line."""
     options = _parse(args)
+    path = options.output or options.ckpt_path.with_suffix(".report.html")
+    refuse_replacing(path, options.ckpt_path, options.series, options.without_pooling)
     write_report(
-        options.output or options.ckpt_path.with_suffix(".report.html"),
+        path,
         options.ckpt_path,
         options.series,
         options.target,
@@ -151,7 +154,6 @@ def main(args: Sequence[str] | None = None) -> None:
         split_names(options.trust),
         list(args or []),
     )
-    path = options.output or options.ckpt_path.with_suffix(".report.html")
     print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -11,6 +11,7 @@ from typing import TextIO
 
 import numpy as np
 
+from socialgraph.atomic import refuse_replacing
 from socialgraph.calendar import format_local, parse_stamps
 from socialgraph.stream.durations import parse_keep
 from socialgraph.stream.lines import ReadingTable
@@ -36,8 +37,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     output = None if options.output in ("-", "none") else Path(options.output)
-    if output is not None and output.resolve() == options.input.resolve():
-        raise ValueError(f"--output is the file that is read, '{options.input}'.")
+    if output is not None:
+        refuse_replacing(output, options.input, options.ckpt_path)
     path = options.state or _default_state(options.ckpt_path, options.input, output)
     if path.resolve() in (options.input.resolve(), output and output.resolve()):
         raise ValueError(f"--state is the file that is read or written, '{path}'.")

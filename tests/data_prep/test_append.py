@@ -93,6 +93,27 @@ def test_readings_that_differ_are_an_error_unless_a_rule_is_set(append, rule, ex
     assert values_of(append.file)[3:, 0].tolist() == [expected, 4]
 
 
+def test_what_means_missing_in_the_file_means_it_in_what_is_added(write_file, tmp_path, capsys):
+    path, table = tmp_path / "n.h5", write_file("d.csv", TABLE)
+    first = write_file("1.csv", table_of("2024-01-01T00:00", 2, a=[-99, 50], b=[60, 999]))
+    words = ["--detectors", str(table), "--null-value", "-99", "--range", "speed=0:200"]
+    assert main(["convert", "csv", str(path), "--wide", f"speed={first}", *words]) == 0
+    new = write_file("2.csv", table_of("2024-01-01T00:10", 2, a=[-99, 51], b=[0, 999]))
+    assert main(["append", str(path), "--format", "csv", "--wide", f"speed={new}"]) == 0
+    np.testing.assert_array_equal(values_of(path), [[NAN, 60], [50, NAN], [NAN, 0], [51, NAN]])
+    last = write_file("3.csv", table_of("2024-01-01T00:20", 1, a=[52], b=[0]))
+    words = ["append", str(path), "--format", "csv", "--wide", f"speed={last}"]
+    assert main([*words, "--null-value", "0", "--range", "speed=0:51"]) == 0
+    np.testing.assert_array_equal(values_of(path)[4:], [[NAN, NAN]])
+
+
+def test_a_stray_date_is_refused_instead_of_filled(append):
+    status, said = append(table_of("2034-01-01T00:00", 1, a=[20], b=[21]))
+    assert status == 2
+    assert "2034-01-01T00:00:00+00:00, 1052060 steps after the end of" in said
+    assert "Correct the times" in said
+
+
 def test_missing_readings_take_nothing_away(append):
     append(table_of("2024-01-01T00:10", 2, a=["", ""], b=["", ""]))
     np.testing.assert_array_equal(values_of(append.file)[2:], [[2, NAN], [3, 13]])

@@ -173,6 +173,53 @@ def test_wrong_options_are_named_and_nothing_is_written(sources, tmp_path, capsy
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.csv", "speed.csv"]
 
 
+@pytest.mark.parametrize("option", ["--wide", "--detectors"])
+def test_a_source_is_not_replaced_by_its_result(write_file, capsys, option):
+    readings = write_file("r.csv", "time,a,b\n2024-01-01T00:00,1,2\n2024-01-01T00:05,3,4\n")
+    table = write_file("d.csv", "id,lat,lon\na,25.0,121.5\nb,25.01,121.5\n")
+    out = {"--wide": readings, "--detectors": table}[option]
+    before = out.read_bytes()
+    words = ["--wide", f"speed={readings}", "--detectors", str(table), "--overwrite"]
+    assert main(["convert", "csv", str(out), *words]) == 2
+    assert "is read, and would be replaced" in capsys.readouterr().err
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "expected", "told"),
+    [
+        ("speed", "m/s", 10.0, "m/s"),
+        ("speed", "m/min", 10.0, "m/min"),
+        ("volume", "vph", 10.0, "vph"),
+        ("volume", "veh/hr", 10.0, "veh/hr"),
+        ("occupancy", "s/min", 10.0, "s/min"),
+        ("volume", "veh/5min", 30.0, "veh/15min"),
+        ("count", "", 30.0, ""),
+        ("passages", "vehicles/min", 30.0, "vehicles/15min"),
+    ],
+)
+def test_what_counts_is_summed_and_rates_are_averaged(run, write_file, name, unit, expected, told):
+    rows = [f"2024-01-01T{hour:02}:{minute:02},10" for hour in (0, 1) for minute in range(0, 60, 5)]
+    path = write_file("r.csv", "\n".join(["time,a", *rows]) + "\n")
+    table = write_file("d.csv", "id,lat,lon\na,25.0,121.5\n")
+    words = ["--wide", f"{name}={path}", "--detectors", table, "--interval", "15min"]
+    series, said = run("csv", *words, *(["--unit", f"{name}={unit}"] if unit else []))
+    assert series is not None, said
+    assert (series.values == expected).all()
+    assert series.units == [told]
+
+
+def test_a_count_in_a_unit_that_is_not_known_is_asked_for(run, write_file):
+    path = write_file(
+        "r.csv", "time,a\n2024-01-01T00:00,1\n2024-01-01T00:05,2\n2024-01-01T00:10,3\n"
+    )
+    table = write_file("d.csv", "id,lat,lon\na,25.0,121.5\n")
+    words = ["--wide", f"volume={path}", "--detectors", table, "--interval", "15min"]
+    _, said = run("csv", *words, "--unit", "volume=fortnightly")
+    assert "not certain how 'volume'" in said
+    assert "--rule volume=sum" in said
+
+
 @pytest.mark.parametrize("header", ["a,a,b", "time,time,b"])
 def test_a_detector_with_the_name_of_the_time_is_not_dropped(sources, write_file, capsys, header):
     _, table, out = sources

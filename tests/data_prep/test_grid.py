@@ -156,22 +156,36 @@ def test_unsorted_rows_are_counted_by_detector_and_across_blocks(tmp_path):
 def test_the_step_is_inferred():
     for interval in [5, 0.5, 7, 60]:
         assert settle_step(
-            [wide(interval * np.array([0, 1, 2, 5, 6]), np.ones((5, 1)))], None, None
+            [wide(interval * np.array([0, 1, 2, 5, 6]), np.ones((5, 1)))], None, None, None
         )[0] == round(interval * 60)
 
 
 def test_finer_readings_have_their_own_step():
     halves = wide([0, 0.5, 1, 1.5, 2], np.ones((5, 1)))
-    assert settle_step([halves], 300, None)[0] == 30
-    assert settle_step([wide([0, 10, 20], np.ones((3, 1)))], 300, None)[0] == 300
-    assert settle_step([wide([0], [[1]])], 300, 60)[0] == 60
+    assert settle_step([halves], 300, None, None)[0] == 30
+    assert settle_step([wide([0, 10, 20], np.ones((3, 1)))], 300, None, None)[0] == 300
+    assert settle_step([wide([0], [[1]])], 300, 60, None)[0] == 60
 
 
 def test_a_step_that_the_source_tells_serves_a_single_time_and_is_else_inferred():
     hourly = wide([0, 60, 120], np.ones((3, 1)))
-    assert settle_step([wide([0], [[1]])], None, 300) == (300, "as the source says")
-    assert settle_step([hourly], None, 300) == (3600, "inferred")
-    assert settle_step([hourly], 7200, 3600) == (3600, "as the source says")
+    assert settle_step([wide([0], [[1]])], None, 300, None) == (300, "as the source says")
+    assert settle_step([hourly], None, 300, None) == (3600, "inferred")
+    assert settle_step([hourly], 7200, 3600, None) == (3600, "as the source says")
+
+
+def test_readings_may_be_further_apart_than_what_their_times_are_rounded_to():
+    every_five = wide([0, 5, 10, 15], np.ones((4, 1)))
+    assert settle_step([every_five], 900, None, 30)[0] == 300
+    assert settle_step([every_five], 900, 60, 30) == (60, "as the source says")
+    assert settle_step([every_five], 900, 60, 300) == (300, "as the source says")
+    assert settle_step([wide([0], [[1]])], None, None, 60)[0] == 60
+
+
+def test_readings_that_are_further_apart_than_the_interval_are_refused():
+    quarters = wide([0, 15, 45, 60], np.ones((4, 1)))
+    with pytest.raises(ValueError, match=r"are 15 min\w* apart, and not 5 min\w*\."):
+        settle_step([quarters], 300, None, None)
 
 
 def test_gaps_are_counted_and_the_longest_is_named():
@@ -183,7 +197,7 @@ def test_gaps_are_counted_and_the_longest_is_named():
 
 
 def settle(*minutes, interval=None):
-    return settle_step([wide(minutes, np.ones((len(minutes), 1)))], interval, None)
+    return settle_step([wide(minutes, np.ones((len(minutes), 1)))], interval, None, None)
 
 
 def test_times_off_the_grid_are_an_error_naming_the_first():
@@ -216,7 +230,7 @@ def test_a_stray_date_is_refused_instead_of_filled(tmp_path):
         np.ones((4, 1, 1), dtype=np.float32),
     )
     with pytest.raises(ValueError, match=r"from 1970-01-01T00:00:00 to 2024-01-01T00:00:00"):
-        settle_step([stray], None, None)
+        settle_step([stray], None, None, None)
     grid = filled(tmp_path, stray, step=300)
     with pytest.raises(ValueError, match=r"from 1970-01-01T00:00:00 to 2024-01-01T00:00:00"):
         grid.check_length()

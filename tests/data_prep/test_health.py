@@ -242,6 +242,28 @@ def test_clean_masks_what_the_report_names_and_says_which_and_why(tmp_path, caps
     assert "spike" in capsys.readouterr().out
 
 
+def test_no_output_takes_the_place_of_what_is_read_or_kept(tmp_path, capsys):
+    _, path = spoilt(tmp_path)
+    before, out = path.read_bytes(), tmp_path / "b.h5"
+    for words in (
+        ["clean", path, path, "--overwrite"],
+        ["clean", path, out, "--account", path, "--overwrite"],
+        ["clean", path, out, "--account", out, "--overwrite"],
+        ["inspect", path, "--html", path],
+    ):
+        assert main([str(word) for word in words]) == 2
+        assert "would be replaced. Name another file." in capsys.readouterr().err
+    (tmp_path / "b.masked.csv").write_text("notes")
+    assert main(["clean", str(path), str(out)]) == 2
+    assert "b.masked.csv' exists. Set --overwrite" in capsys.readouterr().err
+    assert (tmp_path / "b.masked.csv").read_text() == "notes"
+    assert path.read_bytes() == before
+    assert not out.exists()
+    for name in ("x.v1", "x.v2"):  # each with an account of its own
+        assert main(["clean", str(path), str(tmp_path / name)]) == 0
+        assert (tmp_path / f"{name}.masked.csv").exists()
+
+
 def test_clean_takes_the_reasons_that_are_named_alone(tmp_path, capsys):
     _, path = spoilt(tmp_path)
     words = ["clean", str(path), str(tmp_path / "b.h5"), "--reasons", "spike"]

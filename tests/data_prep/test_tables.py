@@ -45,9 +45,22 @@ def test_missing_cells_beside_a_bad_one_are_not_what_is_named(write_file):
     path = write_file("a.csv", "u,v\n,1\nNA,2\nabc,3\n")
     with pytest.raises(ValueError, match=r"column 'u' of .* \(got 'abc'\)"):
         read_numbers(path, ["u", "v"])
-    path = write_file("b.csv", 'u,v\n,1\n" 5 ",2\n"1,5",3\n')
+    path = write_file("b.csv", 'u,v\n,1\n" 5 ",2\n"1,500",3\n')
     found = read_numbers(path, ["u", "v"], thousands=",")
-    np.testing.assert_array_equal(found[:, 0], [np.nan, 5, 15])
+    np.testing.assert_array_equal(found[:, 0], [np.nan, 5, 1500])
+
+
+def test_a_mark_that_can_be_neither_before_a_fraction_nor_between_thousands_is_refused(write_file):
+    path = write_file("a.csv", "u;v\n65,5;987\n66,2;1.234\n")
+    with pytest.raises(ValueError, match=r"column 'v' of .*'1\.234'.*--thousands '\.'"):
+        read_numbers(path, ["u", "v"])
+    np.testing.assert_array_equal(
+        read_numbers(path, ["u", "v"], thousands="."), [[65.5, 987], [66.2, 1234]]
+    )
+    for cell in ("65,5", "12,34", "1,2345", "1234,567"):
+        path = write_file("b.csv", f'u\n"{cell}"\n')
+        with pytest.raises(ValueError, match=rf"column 'u' of .*'{cell}'.*three digits"):
+            read_numbers(path, ["u"], thousands=",", decimal=".")
 
 
 def test_numbers_are_those_of_the_text_to_the_last_bit(write_file):

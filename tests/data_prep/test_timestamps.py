@@ -26,6 +26,18 @@ def test_an_offset_is_taken_off():
     texts = "2024-03-31T00:30:00Z", "2024-03-31T01:30:00+00:30", "2024-03-30 23:00-0800"
     expected = ["2024-03-31T00:30:00", "2024-03-31T01:00:00", "2024-03-31T07:00:00"]
     assert parse(*texts) == (expected, False)
+    texts = "20240331T003000Z", "20240331T013000+0030", "20240330 230000-0800"
+    assert parse(*texts) == (expected, False)
+    assert parse("2024-01-01T08+08:00") == (["2024-01-01T00:00:00"], False)
+
+
+def test_ten_digits_that_are_dates_to_the_minute_are_no_seconds_since_1970():
+    stamps = [f"24010108{minute:02}" for minute in range(0, 60, 2)]
+    with pytest.raises(ValueError, match=r"In column 't': .*--time-format"):
+        parse(*stamps)
+    assert parse(*stamps, time_format="%y%m%d%H%M")[0][1] == "2024-01-01T08:02:00"
+    seconds = [str(1706011200 + 300 * step) for step in range(30)]  # some read as dates, not all
+    assert parse(*seconds)[0][0] == "2024-01-23T12:00:00"
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,28 @@ def test_missing_column_names_the_file(convert, write_file):
         convert(first, write_file("2.csv", "id,t,v\na,2024-01-01 00:00,1\n"))
 
 
+def test_two_columns_of_one_feature_are_refused(run, write_file):
+    path = write_file("a.csv", "t,id,a,b\n2024-01-01T00:00,x,1,2\n2024-01-01T00:05,x,3,4\n")
+    table = write_file("d.csv", "id,lat,lon\nx,25.0,121.5\n")
+    words = ["--id-column", "id", "--time-column", "t", "--detectors", table]
+    _, said = run("csv", "--long", path, *words, "--features", "a=flow", "b=flow")
+    assert "--features with one column for flow (got ['a', 'b'])" in said
+
+
+def test_hours_and_minutes_without_a_colon_are_asked_for(run, write_file):
+    hours = "".join(f"2024-01-0{day},{hour}00,x,{hour}\n" for day in (1, 2) for hour in range(24))
+    path = write_file("a.csv", "day,clock,id,flow\n" + hours)
+    table = write_file("d.csv", "id,lat,lon\nx,25.0,121.5\n")
+    words = ["--long", path, "--id-column", "id", "--time-column", "day", "clock"]
+    words += ["--features", "flow=flow", "--detectors", table]
+    _, said = run("csv", *words)
+    assert "may be hours and minutes" in said
+    series, said = run("csv", *words, "--time-format", "%Y-%m-%d %H%M")
+    assert series is not None, said
+    assert series.interval_minutes == 60
+    assert series.values[:, 0, 0].tolist() == [*range(24), *range(24)]
+
+
 def test_files_without_rows_are_refused(convert, write_file):
     with pytest.raises(ValueError, match=r"no rows"):
         convert(write_file("1.csv", HEAD))
