@@ -9,6 +9,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import get_args
 
@@ -152,9 +153,13 @@ def export_forecaster(forecaster: Forecaster, path: str | Path) -> None:
         ValueError: for a forecaster without training, one with an encoder for each detector, which
             exporters cannot follow, or another ending.
         RuntimeError: if the network pools and a position is not known.
-        ImportError: for ONNX without its packages.
+        ImportError: for ONNX without its packages, or a torch whose exporters cannot follow.
     """
     path = Path(path)
+    if "kwargs" not in signature(torch.onnx.export).parameters:  # torch 2.4
+        raise ImportError(
+            f"Exporting needs a later torch than {torch.__version__}: take its latest."
+        )
     if path.suffix not in (".onnx", ".pt2"):
         raise ValueError(f"Expected a file '.onnx' or '.pt2' to export to (got '{path}').")
     if forecaster.spec is None:

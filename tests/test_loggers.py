@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -94,7 +95,7 @@ def test_a_run_keeps_what_is_needed_to_make_it_again(traffic_file, tmp_path, mon
     record = json.loads((folder / "run.json").read_text())
     assert record["command"] == "socialgraph fit --some 'two words'"
     assert record["socialgraph"] == __version__
-    assert record["versions"]["torch"] == torch.__version__
+    assert record["versions"]["torch"] == version("torch")
     assert record["python"].split(".")[0] == "3"
     (data,) = record["data"]
     assert data["source"] == str(traffic_file)
