@@ -61,6 +61,13 @@ def _run_command_line(words: list[str]) -> float:
     return resident_mib("VmHWM")
 
 
+def _shortened(test: dict) -> dict:
+    """Test errors without those of the intervals of each detector, which no table shows."""
+    for errors in test["targets"].values():
+        errors.get("intervals", {}).pop("by_detector", None)
+    return test
+
+
 def run_model(profile: Path, seed: int, model: str, folder: Path, options: list[str]) -> dict:
     """Train and test one model.
 
@@ -103,7 +110,7 @@ def run_model(profile: Path, seed: int, model: str, folder: Path, options: list[
         "peak_memory_mib": memory,
         "radius": [r for pooling in network.poolings for r in pooling.radius.tolist()] or None,
         "configuration": yaml.safe_load((run / "config.yaml").read_text()),
-        "test": json.loads(checkpoint.with_suffix(".test.json").read_text()),
+        "test": _shortened(json.loads(checkpoint.with_suffix(".test.json").read_text())),
     }
 
 

@@ -1,6 +1,7 @@
 """Tables of forecast errors."""
 
 import statistics
+from collections import Counter
 
 from benchmarks.tables.cells import last_line, listed, markdown_table, measured_on
 
@@ -49,12 +50,11 @@ def peers(report: dict) -> str:
         rows.append([name, package, *_errors(runs), *cost])
     heads = [*_error_heads(), "parameters", "s", "windows/s", "peak MiB"]
     options = report["configuration"]
-    trained = [runs for runs in _by_name(report["results"]).values() if "package" in runs[0]]
-    single = len(options["seeds"]) > 1 and min(map(len, trained)) == 1
-    fewer = f" (without ±: seed {options['seeds'][0]} alone)" if single else ""
+    trained = [run for run in report["results"] if "package" in run]
+    seeds = sorted({run["seed"] for run in trained})
     note = (
         f"{_units(report['results'][0]['test'])}. {options['budget']:g} seconds of training steps "
-        f"at most; seed {listed(options['seeds'])}{fewer}. {measured_on(report)}"
+        f"at most; seed {listed(seeds)}{_fewer(trained, seeds)}. {measured_on(report)}"
     )
     return markdown_table(["model", "package", *heads], rows) + "\n\n" + note
 
@@ -262,18 +262,25 @@ def _accuracy_note(report: dict) -> str:
     minutes = [result["fit_seconds"] / 60 for result in trained]
     stride = trained[0]["configuration"]["data"]["windows"]["stride"]
     windows = "all training windows" if stride == 1 else f"one in {stride} training windows"
-    seeds = options["seeds"]
+    seeds = sorted({result["seed"] for result in trained})
     means = ", ".join(
         f"{name} {statistics.fmean(_mean_of_steps(run) for run in runs):.2f}"
         for name, runs in _by_name(report["results"]).items()
     )
     return (
         f"{_units(report['results'][0]['test'])}; mean of the seeds {listed(seeds)}, ± their "
-        f"standard deviation. {options['epochs']} epochs over {windows} ({min(minutes):.0f} to "
+        f"standard deviation{_fewer(trained, seeds)}. {options['epochs']} epochs over {windows} ({min(minutes):.0f} to "
         f"{max(minutes):.0f} minutes a training, {options['jobs']} at a time), best validation "
         "epoch. The fastest epoch is given, with its validation, as other work slowed some. "
         f"{measured_on(report)} RMSE as the mean of the steps: {means}."
     )
+
+
+def _fewer(trained: list[dict], seeds: list[int]) -> str:
+    """What to say of models that have the first of several seeds alone."""
+    counts = Counter(run["model"] for run in trained)
+    single = len(seeds) > 1 and min(counts.values()) == 1
+    return f" (without ±: seed {seeds[0]} alone)" if single else ""
 
 
 def _mean_of_steps(run: dict) -> float:
