@@ -269,9 +269,10 @@ def _accuracy_note(report: dict) -> str:
     )
     return (
         f"{_units(report['results'][0]['test'])}; mean of the seeds {listed(seeds)}, ± their "
-        f"standard deviation{_fewer(trained, seeds)}. {options['epochs']} epochs over {windows} ({min(minutes):.0f} to "
-        f"{max(minutes):.0f} minutes a training, {options['jobs']} at a time), best validation "
-        "epoch. The fastest epoch is given, with its validation, as other work slowed some. "
+        f"standard deviation{_fewer(trained, seeds)}. {options['epochs']} epochs over {windows} "
+        f"({min(minutes):.0f} to {max(minutes):.0f} minutes a training, {options['jobs']} at a "
+        "time), best validation epoch. The fastest epoch is given, with its validation, as other "
+        "work slowed some. "
         f"{measured_on(report)} RMSE as the mean of the steps: {means}."
     )
 
