@@ -15,6 +15,7 @@ _RECORDS = {"measurementSiteRecord", "measurementSite", "predefinedLocation"}
 _RECORDS |= {"predefinedLocationReference"}
 _CHARACTERISTICS = "measurementSpecificCharacteristics"
 _ALL_VEHICLES = {"anyVehicle", ""}
+_ALL_LANES = "allLanesCompleteCarriageway"
 
 
 @dataclass
@@ -25,7 +26,8 @@ class Site:
         id, version: what measured data refer to.
         name: of the site.
         lat, lon: degrees, of a linear location those of its middle; None if it has none.
-        lanes: lane by the index of its measured values, of those that count all vehicles.
+        lanes: lane by the index of its measured values; empty for all lanes together, None if the
+            values are of some vehicles alone. Without any, values are of all lanes and vehicles.
     """
 
     id: str
@@ -33,7 +35,7 @@ class Site:
     name: str = ""
     lat: float | None = None
     lon: float | None = None
-    lanes: dict[str, str] = field(default_factory=dict)
+    lanes: dict[str, str | None] = field(default_factory=dict)
 
 
 def read_sites(pattern: str) -> dict[tuple[str, str], Site]:
@@ -66,11 +68,15 @@ def _site(vdid: str, version: str, element: Any) -> Site:
     for part in element.iter():
         # A characteristic wraps another element of its name in versions 2 and 3.
         if local_name(part) == _CHARACTERISTICS and part.get("index"):
-            types = {_text(e) for e in part.iter() if local_name(e) == "vehicleType"}
-            lengths = any("vehicleLength" in local_name(e).lower() for e in part.iter())
-            if types <= _ALL_VEHICLES and not lengths:
-                site.lanes[part.get("index")] = _value(part, "specificLane") or "all"
+            lane = _value(part, "specificLane").replace(_ALL_LANES, "")
+            site.lanes[part.get("index")] = lane if _is_of_all_vehicles(part) else None
     return site
+
+
+def _is_of_all_vehicles(characteristic: Any) -> bool:
+    types = {_text(e) for e in characteristic.iter() if local_name(e) == "vehicleType"}
+    lengths = any("vehiclelength" in local_name(e).lower() for e in characteristic.iter())
+    return types <= _ALL_VEHICLES and not lengths
 
 
 def _points(element: Any) -> Iterator[tuple[float, float]]:

@@ -81,8 +81,17 @@ def read(args: Namespace) -> Feed:
     skipped: Counter[str] = Counter()
 
     def blocks() -> Iterator[Block]:
+        is_empty = True
         for name, data in read_documents(paths, (".xml",)):
-            yield from _document_blocks(name, data, features, args.sites, skipped)
+            for block in _document_blocks(name, data, features, args.sites, skipped):
+                is_empty = False
+                yield block
+        if is_empty and skipped:
+            told = ", ".join(f"{what} {count}" for what, count in skipped.items())
+            raise ValueError(
+                f"All measurements of '{paths[0].name}' are left out ({told}). Set --detectors to "
+                "the site table of these documents."
+            )
 
     def tell(report: Report) -> None:
         for what, count in skipped.items():
@@ -144,22 +153,33 @@ def _measurement(
         of_id = any(known == vdid for known, _ in sites)
         skipped["other version" if of_id else "unknown site"] += 1
         return
-    lanes: dict[tuple[str, str], float] = {}
+    lanes, left_out = _lanes(name, site, element)
+    if left_out:
+        skipped["some vehicles"] += left_out
+    for lane, numbers in lanes.items():
+        rows.setdefault((vdid + (LANE_MARK + lane if lane else ""), stamp), {}).update(numbers)
+
+
+def _lanes(name: str, site: Site, element: Any) -> tuple[dict[str, dict[str, float]], int]:
+    """Numbers by lane and feature, and how many features are known of some vehicles alone."""
+    lanes: dict[str, dict[str, float]] = {}
+    of_some: set[str] = set()
     for value in element.iter():
-        if local_name(value) in ("measuredValue", "physicalQuantity") and value.get("index"):
-            index = value.get("index")
-            if site.lanes and index not in site.lanes:
-                continue  # of one type of vehicle alone, which the values of all hold too
-            for feature, number in _quantities(name, vdid, value):
-                key = (site.lanes.get(index, "all"), feature)
-                if key in lanes:
-                    raise ValueError(
-                        f"'{vdid}' of '{name}' has several values of {feature} for lane {key[0]!r}."
-                        " Its record in the site table does not tell which one is meant."
-                    )
-                lanes[key] = number
-    for (lane, feature), number in lanes.items():
-        rows.setdefault((f"{vdid}{LANE_MARK}{lane}", stamp), {})[feature] = number
+        if local_name(value) not in ("measuredValue", "physicalQuantity") or not value.get("index"):
+            continue
+        lane = site.lanes.get(value.get("index")) if site.lanes else ""
+        for feature, number in _quantities(name, site.id, value):
+            if lane is None:
+                of_some.add(feature)
+            elif feature in lanes.setdefault(lane, {}):
+                raise ValueError(
+                    f"'{site.id}' of '{name}' has several values of {feature} for "
+                    f"{f'lane {lane!r}' if lane else 'all lanes'}. Its record in the site table "
+                    "does not tell which one is meant."
+                )
+            else:
+                lanes[lane][feature] = number
+    return lanes, len(of_some.difference(*lanes.values()))
 
 
 def _elaborated(

@@ -13,9 +13,10 @@ POINT = (
 
 
 def characteristic(index, lane="lane1", vehicle="anyVehicle"):
+    lane = f"<specificLane>{lane}</specificLane>" if lane else ""
     return (
         f"<measurementSpecificCharacteristics index='{index}'><measurementSpecificCharacteristics>"
-        f"<specificLane>{lane}</specificLane><specificVehicleCharacteristics><vehicleType>{vehicle}"
+        f"{lane}<specificVehicleCharacteristics><vehicleType>{vehicle}"
         "</vehicleType></specificVehicleCharacteristics></measurementSpecificCharacteristics>"
         "</measurementSpecificCharacteristics>"
     )
@@ -102,6 +103,33 @@ def test_values_of_one_type_of_vehicle_are_left_to_those_of_all(convert):
     sites = table(record("A", "1", 52.1, 5.1, characteristic(1), characteristic(2, vehicle="car")))
     series, _ = convert(sites, measured(site("A", flow(1, 600), flow(2, 500))))
     assert series.values[0, 0, 0] == 600
+
+
+@pytest.mark.parametrize("whole", ["allLanesCompleteCarriageway", ""])
+def test_lanes_are_not_added_to_all_lanes_together(convert, whole):
+    """The whole counts where it is known, and the lanes where it is not."""
+    lanes = [characteristic(1, whole), *(characteristic(n, f"lane{n - 1}") for n in (2, 3))]
+    speeds = [characteristic(n, f"lane{n - 3}") for n in (4, 5)]
+    series, _ = convert(
+        table(record("A", "1", 52.1, 5.1, *lanes, *speeds)),
+        measured(
+            site("A", flow(1, 900), flow(2, 600), flow(3, 300), speed(4, 90), speed(5, 70)),
+            site("A", flow(1, -1), flow(2, 60), flow(3, 30), time="2024-01-01T08:01:00Z"),
+        ),
+    )
+    assert series.values[0, 0].tolist() == pytest.approx([900, (90 * 600 + 70 * 300) / 900])
+    assert series.values[1, 0, 0] == 90
+
+
+def test_values_of_some_vehicles_alone_are_left_out_and_told(convert):
+    lorries = record("A", "1", 52.1, 5.1, characteristic(1, vehicle="lorry"), characteristic(2))
+    document = measured(site("A", flow(1, 50), speed(2, 90)), site("B", flow(1, 60)))
+    series, report = convert(table(lorries, record("B")), document)
+    np.testing.assert_array_equal(series.values[0, 0], [NAN, 90])
+    assert "some vehicles  1 measurements left out" in report
+    alone = table(record("A", "1", 52.1, 5.1, characteristic(1, vehicle="lorry")))
+    _, said = convert(alone, measured(site("A", flow(1, 50))))
+    assert "are left out (some vehicles 1)" in said
 
 
 def test_minus_1_and_errors_are_missing(convert):
