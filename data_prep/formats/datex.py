@@ -35,6 +35,10 @@ _NUMBERS = {
 }
 _MEASURED, _ELABORATED = "siteMeasurements", "elaboratedData"
 
+# Numbers by feature of each column (a detector or one of its lanes) and time of a document. There
+# are several if they contradict each other.
+_Rows = dict[tuple[str, str], list[dict[str, float]]]
+
 
 def add_options(parser: ArgumentParser) -> None:
     """The options of this format."""
@@ -114,7 +118,7 @@ def _document_blocks(
     sites: dict[tuple[str, str], Site],
     skipped: Counter,
 ) -> Iterator[Block]:
-    rows: dict[tuple[str, str], dict[str, float]] = {}
+    rows: _Rows = {}
     default = ""
     for element in iterate_elements(name, data, {_MEASURED, _ELABORATED, "timeDefault"}):
         if local_name(element) == "timeDefault":
@@ -130,9 +134,11 @@ def _document_blocks(
                 "MeasuredDataPublication or ElaboratedDataPublication documents."
             )
         return
-    ids, stamps = zip(*rows, strict=True)
+    keys = [key for key, told in rows.items() for _ in told]
+    ids, stamps = zip(*keys, strict=True)
     times, is_local = parse_times(pd.Series(stamps), f"the times of '{name}'")
-    values = np.array([[row.get(f, np.nan) for f in features] for row in rows.values()])
+    numbers = [row for told in rows.values() for row in told]
+    values = np.array([[row.get(f, np.nan) for f in features] for row in numbers])
     yield long_block(times, ids, features, values, is_local, name)
 
 
@@ -140,7 +146,7 @@ def _measurement(
     name: str,
     element: Any,
     sites: dict[tuple[str, str], Site],
-    rows: dict[tuple[str, str], dict[str, float]],
+    rows: _Rows,
     skipped: Counter,
 ) -> None:
     reference = _first(element, "measurementSiteReference")
@@ -157,7 +163,7 @@ def _measurement(
     if left_out:
         skipped["some vehicles"] += left_out
     for lane, numbers in lanes.items():
-        rows.setdefault((vdid + (LANE_MARK + lane if lane else ""), stamp), {}).update(numbers)
+        _add(rows, (vdid + (LANE_MARK + lane if lane else ""), stamp), numbers)
 
 
 def _lanes(name: str, site: Site, element: Any) -> tuple[dict[str, dict[str, float]], int]:
@@ -182,9 +188,7 @@ def _lanes(name: str, site: Site, element: Any) -> tuple[dict[str, dict[str, flo
     return lanes, len(of_some.difference(*lanes.values()))
 
 
-def _elaborated(
-    name: str, element: Any, default: str, rows: dict[tuple[str, str], dict[str, float]]
-) -> None:
+def _elaborated(name: str, element: Any, default: str, rows: _Rows) -> None:
     reference = _first(element, "predefinedLocationReference")
     vdid, _ = _reference(reference)
     stamp = _text(_first(element, "time")) or default
@@ -193,7 +197,17 @@ def _elaborated(
     if not stamp:
         raise ValueError(f"Expected a time or timeDefault of the elaboratedData of '{name}'.")
     for feature, number in _quantities(name, vdid, element):
-        rows.setdefault((vdid, stamp), {})[feature] = number
+        _add(rows, (vdid, stamp), {feature: number})
+
+
+def _add(rows: _Rows, key: tuple[str, str], numbers: dict[str, float]) -> None:
+    """Add numbers to those of the same time, or as a row of their own, if they contradict them."""
+    told = rows.setdefault(key, [{}])
+    shared = numbers.keys() & told[-1].keys()
+    if all(np.array_equal(numbers[f], told[-1][f], equal_nan=True) for f in shared):
+        told[-1] |= numbers
+    else:
+        told.append(told[-1] | numbers)
 
 
 def _quantities(name: str, vdid: str, value: Any) -> Iterator[tuple[str, float]]:

@@ -155,6 +155,39 @@ def test_values_that_are_not_told_apart_are_refused(convert):
     assert "several values of flow" in said
 
 
+def test_a_site_that_contradicts_itself_in_one_document_is_a_conflict(convert):
+    sites = table(record("A", "1", 52.1, 5.1, characteristic(1), characteristic(2)))
+    document = measured(
+        site("A", flow(1, 60)), site("A", speed(2, 90)), site("A", flow(1, 62), speed(2, 80))
+    )
+    assert "(id, time) pairs have rows that differ: A lane lane1 at" in convert(sites, document)[1]
+    for rule, expected in (("first", [60, 90]), ("last", [62, 80]), ("mean", [61, 85])):
+        words = ["--interval", "1min", "--on-conflict", rule]
+        series, _ = convert(sites, document, words=words)
+        assert series.values[0, 0].tolist() == expected
+    repeated, _ = convert(sites, measured(*[site("A", flow(1, 60), speed(2, -1))] * 2))
+    np.testing.assert_array_equal(repeated.values[0, 0], [60, NAN])
+
+
+def travel_times(*seconds):
+    data = (
+        "<elaboratedData><basicData><pertinentLocation><predefinedLocationReference id='R1'/>"
+        f"</pertinentLocation><travelTime><duration>{s}</duration></travelTime></basicData>"
+        "</elaboratedData>"
+        for s in seconds
+    )
+    return f"<d><timeDefault>2024-01-01T08:00:00Z</timeDefault>{''.join(data)}</d>"
+
+
+def test_a_road_that_contradicts_itself_in_one_document_is_a_conflict(convert):
+    sites = "<d><predefinedLocation id='R1'><latitude>52</latitude><longitude>5</longitude>"
+    sites += "</predefinedLocation></d>"
+    words = ["--features", "travel_time", "--interval", "1min"]
+    assert "rows that differ: R1 at" in convert(sites, travel_times(90, 95), words=words)[1]
+    series, _ = convert(sites, travel_times(90, 90), words=words)
+    assert series.values[0, 0, 0] == 90
+
+
 def test_namespaces_and_prefixes_do_not_matter(convert):
     """Version 3, with prefixes, timeValue, physicalQuantity and a line as location."""
     sites = (
