@@ -149,14 +149,20 @@ def _text(value: object) -> str:
 def _read_layer(path: str | Path, crs: str | None) -> tuple[dict[str, list[str]], str | None]:
     try:
         import shapely
-        from pyogrio import raw
+        from pyogrio import list_layers, raw
         from pyogrio.errors import DataSourceError
     except ImportError as error:
         raise ValueError(
             f"pip install 'socialgraph[feeds]' to read '{path}', or save it as CSV or GeoJSON."
         ) from error
     try:
-        meta, _, shapes, values = raw.read(str(path))
+        layers = [name for name, shape in list_layers(str(path)) if shape is not None]
+        if len(layers) > 1:
+            raise ValueError(
+                f"Expected one layer of places in '{path}' (got {', '.join(map(repr, layers))}). "
+                "Save the one of the detectors as a file of its own."
+            )
+        meta, _, shapes, values = raw.read(str(path), layer=layers[0] if layers else None)
     except DataSourceError as error:
         raise ValueError(f"'{path}' cannot be read: {error}") from error
     names, lists = meta["fields"].tolist(), [column.tolist() for column in values]

@@ -105,6 +105,24 @@ def test_layers_in_a_projected_system_are_read(tmp_path, ending):
         assert table.lon[1, 0] - table.lon[0, 0] == pytest.approx(528 / 100_900, rel=0.05)
 
 
+@pytest.mark.filterwarnings("ignore")  # of pyogrio, about the geometry's type
+def test_a_package_of_several_layers_is_refused(tmp_path):
+    raw = pytest.importorskip("pyogrio.raw", reason="the extra 'feeds' installs it")
+    shapely = pytest.importorskip("shapely", reason="the extra 'feeds' installs it")
+    for layer in ("sites", "roads"):
+        raw.write(
+            str(tmp_path / "a.gpkg"),
+            geometry=np.array(shapely.to_wkb([shapely.Point(121.5, 25.0)]), dtype=object),
+            field_data=[np.array(["a"], dtype=object)],
+            fields=np.array(["id"], dtype=object),
+            geometry_type="Point",
+            crs="EPSG:4326",
+            layer=layer,
+        )
+    with pytest.raises(ValueError, match=r"one layer of places .* \(got 'sites', 'roads'\)"):
+        read_detectors(tmp_path / "a.gpkg")
+
+
 @pytest.mark.parametrize(
     ("crs", "y", "x", "said"),
     [
