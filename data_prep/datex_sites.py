@@ -43,7 +43,7 @@ def read_sites(pattern: str) -> dict[tuple[str, str], Site]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if a document is no XML, or there are no sites.
+        ValueError: if a document is no XML, a location cannot be read, or there are no sites.
     """
     sites: dict[tuple[str, str], Site] = {}
     for name, data in read_documents(expand_paths([pattern]), (".xml",)):
@@ -51,7 +51,7 @@ def read_sites(pattern: str) -> dict[tuple[str, str], Site]:
             vdid = element.get("id")
             if vdid and len(element):
                 version = element.get("version", "")
-                sites[vdid, version] = _site(vdid, version, element)
+                sites[vdid, version] = _site(name, vdid, version, element)
     if not sites:
         raise ValueError(
             f"'{pattern}' holds no measurementSiteRecord and no predefinedLocation. Set "
@@ -60,9 +60,15 @@ def read_sites(pattern: str) -> dict[tuple[str, str], Site]:
     return sites
 
 
-def _site(vdid: str, version: str, element: Any) -> Site:
+def _site(name: str, vdid: str, version: str, element: Any) -> Site:
     site = Site(vdid, version, _value(element, "measurementSiteName"))
-    points = list(_points(element))
+    try:
+        points = list(_points(element))
+    except ValueError as error:
+        raise ValueError(
+            f"Expected latitudes and longitudes in pairs of numbers for '{vdid}' of '{name}' "
+            f"({error}). Correct its location, or remove it."
+        ) from error
     if points:
         site.lat, site.lon = np.mean(points, axis=0).tolist()
     for part in element.iter():
@@ -80,15 +86,25 @@ def _is_of_all_vehicles(characteristic: Any) -> bool:
 
 
 def _points(element: Any) -> Iterator[tuple[float, float]]:
-    """Latitude and longitude of the place to show, or of all points of the location."""
+    """Latitude and longitude of the place to show, or of all points of the location.
+
+    Raises:
+        ValueError: if one stands alone, or is no number.
+    """
     shown = [e for e in element.iter() if local_name(e) in _SHOWN]
     for part in shown[:1] or [element]:
         lat = [_text(e) for e in part.iter() if local_name(e) == "latitude"]
         lon = [_text(e) for e in part.iter() if local_name(e) == "longitude"]
-        yield from ((float(a), float(b)) for a, b in zip(lat, lon, strict=True))
+        yield from _pairs(lat, lon)
         for listed in (e for e in part.iter() if local_name(e) == "posList"):
-            numbers = [float(text) for text in _text(listed).split()]
-            yield from zip(numbers[::2], numbers[1::2], strict=True)
+            numbers = _text(listed).split()
+            yield from _pairs(numbers[::2], numbers[1::2])
+
+
+def _pairs(lat: list[str], lon: list[str]) -> Iterator[tuple[float, float]]:
+    if len(lat) != len(lon):
+        raise ValueError(f"got {len(lat)} latitudes and {len(lon)} longitudes")
+    yield from ((float(a), float(b)) for a, b in zip(lat, lon, strict=True))
 
 
 _SHOWN = {"locationForDisplay", "coordinatesForDisplay"}

@@ -194,8 +194,10 @@ def refuse_existing(out: str, overwrite: bool) -> None:
     """Stop before any work if ``out`` exists and ``overwrite`` is not set.
 
     Raises:
-        ValueError: if ``out`` exists.
+        ValueError: if ``out`` exists, or is a folder.
     """
+    if Path(out).is_dir():
+        raise ValueError(f"'{out}' is a folder. Name a file.")
     if Path(out).exists() and not overwrite:
         raise ValueError(f"'{out}' exists. Set --overwrite to replace it, or name another file.")
 

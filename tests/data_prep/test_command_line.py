@@ -103,3 +103,17 @@ def test_preparation_needs_no_torch():
     code = "import sys, data_prep.__main__; print('torch' in sys.modules, 'pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_a_folder_in_place_of_a_file_to_write_is_named(series_file, monkeypatch, capsys, place):
+    monkeypatch.chdir(series_file.parent)
+    for words in (
+        ["simulate", place, "--overwrite"],
+        ["clean", str(series_file), place, "--overwrite"],
+        ["inspect", str(series_file), "--html", place],
+    ):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert "a folder" in said
+        assert f"'{place}'" in said

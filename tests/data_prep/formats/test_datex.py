@@ -139,6 +139,22 @@ def test_minus_1_and_errors_are_missing(convert):
     np.testing.assert_array_equal(series.values[0, 0], [NAN, 70])
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("<latitude>52.1</latitude>", "got 1 latitudes and 0 longitudes"),
+        ("<latitude>x</latitude><longitude>4</longitude>", "could not convert string to float"),
+        ("<posList>52.0 4.0 52.2</posList>", "got 2 latitudes and 1 longitudes"),
+    ],
+)
+def test_a_location_that_cannot_be_read_is_named(convert, place, said):
+    sites = table(f"<measurementSiteRecord id='A' version='1'>{place}</measurementSiteRecord>")
+    _, told = convert(sites, measured(site("A", flow(1, 600))))
+    assert "for 'A' of '" in told
+    assert "sites.xml'" in told
+    assert said in told
+
+
 def test_another_version_of_a_site_is_left_out_and_told(convert):
     sites = table(record("A", "2"), record("B", "1", 52.2, 5.2))
     series, report = convert(
