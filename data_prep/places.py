@@ -11,6 +11,7 @@ from data_prep.feed import Feed
 from data_prep.joining import drop_null_island, locate_detectors, match_ids, report_positions
 from data_prep.report import Report
 from data_prep.road_distances import read_road_distances, refuse_wrong_unit
+from data_prep.tables import TableFormat
 from socialgraph.series import RoadDistances
 
 __all__ = ["Places", "find_places", "read_table"]
@@ -45,7 +46,7 @@ def read_table(args: Namespace) -> DetectorTable | None:
         args.detector_id_column,
         args.lat_column,
         args.lon_column,
-        args.detector_delimiter,
+        TableFormat(args.detector_delimiter, args.decimal, encoding=args.encoding),
         args.crs,
     )
 
@@ -91,7 +92,13 @@ def _read_edges(
     if args.edges is None:
         return None
     edges = read_road_distances(
-        args.edges, vdids, args.edge_rows, args.edge_keys, args.edge_metres_per_unit, report
+        args.edges,
+        vdids,
+        args.edge_rows,
+        args.edge_keys,
+        args.edge_metres_per_unit,
+        report,
+        TableFormat(decimal=args.decimal, encoding=args.encoding),
     )
     refuse_wrong_unit(args.edges, edges, lat, lon)
     if not np.isfinite(lat).any() and np.median(edges.distance) < _SHORTEST:

@@ -113,7 +113,7 @@ def find_dialect(path: str | Path, table_format: "TableFormat") -> Dialect:
     lines = _first_lines(path, table_format)
     if not lines or not lines[0].strip():
         raise ValueError(f"Expected '{path}' to start with column names (got an empty first line).")
-    delimiter = table_format.delimiter or _find_delimiter(path, lines)
+    delimiter = table_format.delimiter or _find_delimiter(path, lines, table_format.decimal)
     header = [cell.strip() for cell in next(csv.reader([lines[0]], delimiter=delimiter))]
     decimal = table_format.decimal or _find_decimal(path, lines[1:], delimiter, table_format)
     return Dialect(delimiter, decimal, header)
@@ -129,10 +129,10 @@ def _first_lines(path: str | Path, table_format: "TableFormat") -> list[str]:
             raise _wrong_encoding(path, error) from error
 
 
-def _find_delimiter(path: str | Path, lines: list[str]) -> str:
+def _find_delimiter(path: str | Path, lines: list[str], decimal: str | None) -> str:
     rows = [line for line in lines if line.strip()]
     fitting = []
-    for delimiter in _DELIMITERS:
+    for delimiter in _DELIMITERS.replace(decimal or ".", ""):
         counts = {_count_cells(line, delimiter) for line in rows[:-1] or rows}
         if counts - {1} and len(counts) == 1:
             fitting.append(delimiter)
@@ -144,7 +144,8 @@ def _find_delimiter(path: str | Path, lines: list[str]) -> str:
     marks = " and ".join(map(repr, fitting))
     raise ValueError(
         f"'{path}' has the same number of cells in each line with {marks} between them. Set "
-        "--delimiter to the right one."
+        "--delimiter (--detector-delimiter for the table of detectors) to the right one, or "
+        "--decimal ',' if the comma stands before fractions."
     )
 
 

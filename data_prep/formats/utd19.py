@@ -40,7 +40,8 @@ def read_table(args: Namespace) -> DetectorTable | None:
     """The detectors of the city: ids are those of a city, and occur in others too."""
     if args.detectors is None:
         return None
-    columns = read_columns(args.detectors, args.detector_delimiter)
+    written = TableFormat(args.detector_delimiter, args.decimal, encoding=args.encoding)
+    columns, decimal = read_columns(args.detectors, written)
     if args.city and "citycode" in columns:
         rows = [row for row, city in enumerate(columns["citycode"]) if city == args.city]
         if not rows:
@@ -56,6 +57,7 @@ def read_table(args: Namespace) -> DetectorTable | None:
         args.lat_column,
         args.lon_column,
         args.crs,
+        decimal,
     )
 
 

@@ -3,6 +3,7 @@ import pytest
 from pyproj import Transformer
 
 from data_prep.detectors import read_detectors
+from data_prep.tables import TableFormat
 
 
 def test_table_with_usual_names_is_read(write_file):
@@ -159,3 +160,36 @@ def test_coordinates_near_the_area_of_their_system_are_taken(write_file, crs, la
     x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, lat)
     table = read_detectors(write_file("d.csv", f"id,lat,lon\na,{y},{x}\n"), crs=crs)
     assert [table.lat[0, 0], table.lon[0, 0]] == pytest.approx([lat, lon], abs=1e-6)
+
+
+GERMAN = "id;lat;lon;name\na;48,1;9,1;Köln\nb;48,25;9,2;Ulm\n"
+
+
+def test_a_table_with_a_decimal_comma_and_an_encoding_of_its_own_is_read(write_file):
+    path = write_file("d.csv", GERMAN.encode("latin-1"))
+    with pytest.raises(ValueError, match="set --encoding"):
+        read_detectors(path)
+    table = read_detectors(path, table_format=TableFormat(encoding="latin-1"))
+    assert table.lat[:, 0].tolist() == [48.1, 48.25]
+    assert table.info["a"]["name"] == "Köln"
+
+
+def test_what_may_be_a_fraction_is_asked_for(write_file):
+    path = write_file("d.csv", "id;lat;lon\na;48,100;9,100\n")
+    with pytest.raises(ValueError, match="Set --decimal ','"):
+        read_detectors(path)
+    table = read_detectors(path, table_format=TableFormat(decimal=","))
+    assert [table.lat[0, 0], table.lon[0, 0]] == [48.1, 9.1]
+    quoted = write_file("q.csv", 'id,lat,lon\na,"48,1","9,1"\nb,48.2,9.2\n')
+    with pytest.raises(ValueError, match="set --decimal ','"):
+        read_detectors(quoted)
+    table = read_detectors(quoted, table_format=TableFormat(decimal=","))
+    assert table.lat[:, 0].tolist() == [48.1, 48.2]
+
+
+def test_a_table_without_names_may_have_a_decimal_comma(write_file):
+    path = write_file("d.csv", "7;48,1;9,1\n8;48,25;9,2\n")
+    with pytest.raises(ValueError, match=r"--detector-delimiter .* or --decimal ','"):
+        read_detectors(path)
+    table = read_detectors(path, table_format=TableFormat(decimal=","))
+    assert (table.vdids, table.lat[:, 0].tolist()) == (["7", "8"], [48.1, 48.25])
