@@ -14,7 +14,7 @@ from data_prep.sources import open_bytes
 if TYPE_CHECKING:
     from data_prep.tables import TableFormat
 
-__all__ = ["Dialect", "TableText", "find_dialect"]
+__all__ = ["Dialect", "TableText", "find_dialect", "is_unicode"]
 
 _DELIMITERS = ",;\t|"
 _SAMPLE_LINES = 200
@@ -117,6 +117,24 @@ def find_dialect(path: str | Path, table_format: "TableFormat") -> Dialect:
     header = [cell.strip() for cell in next(csv.reader([lines[0]], delimiter=delimiter))]
     decimal = table_format.decimal or _find_decimal(path, lines[1:], delimiter, table_format)
     return Dialect(delimiter, decimal, header)
+
+
+def is_unicode(path: str | Path) -> bool:
+    """Whether a text is in UTF-8, or begins with a byte-order mark. No text with other letters than
+    those of ASCII is in UTF-8 by accident."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with open_bytes(path) as handle:
+        part = handle.read(_BLOCK)
+        if part.startswith(tuple(mark for mark, _ in _BOMS)):
+            return True
+        try:
+            while part:
+                decoder.decode(part)
+                part = handle.read(_BLOCK)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
 
 
 def _first_lines(path: str | Path, table_format: "TableFormat") -> list[str]:
