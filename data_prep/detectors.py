@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ def read_detectors(
     id_column: str | None = None,
     lat_columns: Sequence[str] | None = None,
     lon_columns: Sequence[str] | None = None,
-    delimiter: str | None = None,
+    table_format: TableFormat | None = None,
     crs: str | None = None,
 ) -> DetectorTable:
     """Read a table of detectors: CSV with or without a line of names, Excel, Parquet, GeoJSON,
@@ -63,7 +63,7 @@ def read_detectors(
         id_column: column of the ids; None looks for one of the usual names.
         lat_columns: columns of latitude, one for each point of a detector.
         lon_columns: columns of longitude, in the order of ``lat_columns``.
-        delimiter: character between two cells of a CSV; None finds it.
+        table_format: how a CSV is written; None finds it.
         crs: system of the coordinates, such as ``EPSG:3826``; None for degrees (WGS84), or what
             the file says.
 
@@ -74,11 +74,12 @@ def read_detectors(
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"No file '{path}'. Set --detectors to a table of the detectors.")
+    decimal = "."
     if is_geo(path):
         columns, crs = read_geo(path, crs)
     else:
-        columns = read_columns(path, delimiter)
-    return table_from_columns(path, columns, id_column, lat_columns, lon_columns, crs)
+        columns, decimal = read_columns(path, table_format or TableFormat())
+    return table_from_columns(path, columns, id_column, lat_columns, lon_columns, crs, decimal)
 
 
 def table_from_columns(
@@ -88,8 +89,14 @@ def table_from_columns(
     lat_columns: Sequence[str] | None = None,
     lon_columns: Sequence[str] | None = None,
     crs: str | None = None,
+    decimal: str = ".",
 ) -> DetectorTable:
-    """The table of columns of texts; see :func:`read_detectors`, which raises the same."""
+    """The table of columns of texts; see :func:`read_detectors`, which raises the same.
+
+    Args:
+        path, columns, id_column, lat_columns, lon_columns, crs: as there.
+        decimal: mark before the fraction of a coordinate.
+    """
     header = list(columns)
     id_column = id_column or _guess(path, header, _ID_NAMES, "--detector-id-column")
     check_columns(path, header, {id_column: "--detector-id-column"})
@@ -105,8 +112,8 @@ def table_from_columns(
         )
     check_columns(path, header, dict.fromkeys(lat_columns, "--lat-column"))
     check_columns(path, header, dict.fromkeys(lon_columns, "--lon-column"))
-    lat = _degrees(path, vdids, columns, lat_columns)
-    lon = _degrees(path, vdids, columns, lon_columns)
+    lat = _degrees(path, vdids, columns, lat_columns, decimal)
+    lon = _degrees(path, vdids, columns, lon_columns, decimal)
     if crs is not None:
         lat, lon = to_degrees(lat, lon, crs)
     used = {id_column, ""} | (set() if len(lat_columns) > 1 else {*lat_columns, *lon_columns})
@@ -114,14 +121,22 @@ def table_from_columns(
     return DetectorTable(str(path), vdids, lat, lon, lat_columns, lon_columns, info)
 
 
-def read_columns(path: str | Path, delimiter: str | None) -> dict[str, list[str]]:
-    """The columns of a table of detectors as texts; raises ValueError if it cannot be read."""
-    table = open_table(path, TableFormat(delimiter=delimiter))
-    if len(table.header) == 3 and all(map(_is_number, table.header[1:])):
-        table = open_table(path, TableFormat(delimiter=delimiter, names=_HEADERLESS))
+def read_columns(path: str | Path, table_format: TableFormat) -> tuple[dict[str, list[str]], str]:
+    """The columns of a table of detectors as texts, and the mark before a fraction in them.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    table = open_table(path, table_format)
+    decimal = table.format.decimal or "."
+    if len(table.header) == 3 and all(
+        _is_number(n.replace(decimal, ".")) for n in table.header[1:]
+    ):
+        table = open_table(path, replace(table_format, names=_HEADERLESS))
     names = list(dict.fromkeys(table.header))
     pieces = list(table.pieces(names, ()))
-    return {name: [text for piece in pieces for text in piece[name]] for name in names}
+    columns = {name: [text for piece in pieces for text in piece[name]] for name in names}
+    return columns, decimal
 
 
 def _guess(path: str | Path, header: Sequence[str], names: Sequence[str], option: str) -> str:
@@ -158,17 +173,25 @@ def _unique(path: str | Path, vdids: list[str]) -> list[str]:
 
 
 def _degrees(
-    path: str | Path, vdids: list[str], columns: dict[str, list[str]], names: list[str]
+    path: str | Path,
+    vdids: list[str],
+    columns: dict[str, list[str]],
+    names: list[str],
+    decimal: str,
 ) -> np.ndarray:
     degrees = np.full((len(vdids), len(names)), np.nan)
     for index, name in enumerate(names):
         for row, text in enumerate(columns[name]):
-            if _is_number(text):
-                degrees[row, index] = float(text)
+            plain = text.replace(decimal, ".")
+            if _is_number(plain):
+                degrees[row, index] = float(plain)
             elif text.lower() not in _ABSENT:
+                advice = "Correct the cell, or leave it empty if unknown."
+                if "," in text and decimal != ",":
+                    advice = "If the comma stands before the fraction set --decimal ','."
                 raise ValueError(
                     f"Expected degrees in column {name!r} of '{path}' (got {text!r} for "
-                    f"{vdids[row]!r}). Correct the cell, or leave it empty if unknown."
+                    f"{vdids[row]!r}). {advice}"
                 )
     return degrees
 

@@ -155,10 +155,11 @@ def _refuse_impossible(
     if not bad.any():
         return
     advice = "Correct the table, or empty the cells if the position is unknown."
-    if (np.abs(lat[bad]) > 360).all() and (np.abs(lon[bad]) > 360).all():
+    known = np.isfinite(lat + lon).all(axis=1)
+    no_degrees = (np.abs(lat[bad]) > 360).all() and (np.abs(lon[bad]) > 360).all()
+    if no_degrees and bad.sum() > known.sum() / 2:  # else a code for missing ones
         advice = "They are no degrees: set --crs to their system, such as EPSG:3826."
     elif (looks_exchanged(lat, lon).any(axis=1) == bad).all():
-        known = np.isfinite(lat + lon).all(axis=1)
         advice = "They look swapped: " + (
             f"exchange the columns, --lat-column {' '.join(table.lon_columns)} "
             f"--lon-column {' '.join(table.lat_columns)}."

@@ -65,6 +65,9 @@ def join_lanes(values: np.ndarray, rules: list[str], weight: int | None) -> np.n
 class Lanes:
     """Columns of a grid that are lanes, and the detectors that they are of.
 
+    A detector may have a column of all lanes together besides. What that knows is the reading, as
+    the lanes would count the same vehicles again; lanes are joined where it knows nothing.
+
     Args:
         rules: how lanes are joined, by feature, where the user says it.
         vdids: ids of the columns ``[C]``; a lane stands behind its :data:`LANE_MARK`.
@@ -75,20 +78,30 @@ class Lanes:
         self, vdids: list[str], features: list[str], rules: Mapping[str, str] | None = None
     ) -> None:
         self._columns: dict[str, list[int]] = {}
+        self._whole: dict[str, int] = {}
         for column, vdid in enumerate(vdids):
-            self._columns.setdefault(vdid.split(LANE_MARK)[0], []).append(column)
+            columns = self._columns.setdefault(vdid.split(LANE_MARK)[0], [])
+            if LANE_MARK in vdid:
+                columns.append(column)
+            else:
+                self._whole[vdid] = column
         self.vdids = list(self._columns)
-        self.most = max(map(len, self._columns.values()), default=1)
-        self._are_lanes = any(LANE_MARK in vdid for vdid in vdids)
         self._rules = lane_rules(features, rules or {})
         self._weight = next((i for i, name in enumerate(features) if name in WEIGHTS), None)
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Readings ``[K, C, F]`` as ``[K, N, F]``."""
-        if not self._are_lanes:
+        if len(self._whole) == values.shape[1]:
             return values
-        parts = [
-            join_lanes(values[:, columns], self._rules, self._weight)
-            for columns in self._columns.values()
-        ]
+        parts = [self._join(values, vdid) for vdid in self.vdids]
         return np.stack(parts, axis=1).astype(np.float32)
+
+    def _join(self, values: np.ndarray, vdid: str) -> np.ndarray:
+        columns, whole = self._columns[vdid], self._whole.get(vdid)
+        if whole is None:
+            return join_lanes(values[:, columns], self._rules, self._weight)
+        together = values[:, whole]
+        if not columns:
+            return together
+        joined = join_lanes(values[:, columns], self._rules, self._weight)
+        return np.where(np.isnan(together), joined, together)

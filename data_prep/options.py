@@ -121,12 +121,10 @@ def _add_value_options(parser: ArgumentParser, nulls: Sequence[str]) -> None:
 
 
 def add_table_options(parser: ArgumentParser) -> None:
-    """The options that say how tables are written."""
+    """The options that say how tables are written, besides :func:`add_detector_options`."""
     add = parser.add_argument
     add("--delimiter", type=_character, help="between cells, \\t for a tab (default: found)")
-    add("--decimal", choices=(".", ","), help="before the fraction of a number (default: found)")
     add("--thousands", default="", help="between the thousands of a number, e.g. ',' or ' '")
-    add("--encoding", default="", help="e.g. latin-1 (default: UTF-8, or by the byte-order mark)")
     add("--skip-rows", type=int, default=0, help="lines before the names of the columns")
     add("--skip-footer", type=int, default=0, help="lines after the last row")
     add("--columns", **_SEVERAL, default=[], help="names of all columns, if no line has them")
@@ -140,7 +138,7 @@ def add_table_options(parser: ArgumentParser) -> None:
 
 
 def add_detector_options(parser: ArgumentParser, required: bool = False) -> None:
-    """The options of the table of detectors."""
+    """The options of the table of detectors, and of how all tables are written."""
     add = parser.add_argument
     add(
         "--detectors",
@@ -153,6 +151,8 @@ def add_detector_options(parser: ArgumentParser, required: bool = False) -> None
     add("--lon-column", **_SEVERAL, help="longitude; as many columns as of latitude")
     add("--crs", help="system of the coordinates if they are no degrees, e.g. EPSG:3826")
     add("--detector-delimiter", type=_character, help="between cells (default: found)")
+    add("--decimal", choices=(".", ","), help="before the fraction of a number (default: found)")
+    add("--encoding", default="", help="e.g. latin-1 (default: UTF-8, or by the byte-order mark)")
 
 
 def table_format(args: Namespace) -> "TableFormat":
@@ -194,8 +194,10 @@ def refuse_existing(out: str, overwrite: bool) -> None:
     """Stop before any work if ``out`` exists and ``overwrite`` is not set.
 
     Raises:
-        ValueError: if ``out`` exists.
+        ValueError: if ``out`` exists, or is a folder.
     """
+    if Path(out).is_dir():
+        raise ValueError(f"'{out}' is a folder. Name a file.")
     if Path(out).exists() and not overwrite:
         raise ValueError(f"'{out}' exists. Set --overwrite to replace it, or name another file.")
 

@@ -11,9 +11,11 @@ from data_prep.feed import Feed
 from data_prep.joining import drop_null_island, locate_detectors, match_ids, report_positions
 from data_prep.report import Report
 from data_prep.road_distances import read_road_distances, refuse_wrong_unit
+from data_prep.table_text import is_unicode
+from data_prep.tables import TableFormat
 from socialgraph.series import RoadDistances
 
-__all__ = ["Places", "find_places", "read_table"]
+__all__ = ["Places", "find_places", "format_beside", "read_table"]
 
 _SHORTEST = 20.0  # metres, of a median way
 
@@ -45,9 +47,21 @@ def read_table(args: Namespace) -> DetectorTable | None:
         args.detector_id_column,
         args.lat_column,
         args.lon_column,
-        args.detector_delimiter,
+        format_beside(args, args.detectors, args.detector_delimiter),
         args.crs,
     )
+
+
+def format_beside(args: Namespace, path: str, delimiter: str | None = None) -> TableFormat:
+    """The format of a table beside the readings, which may be in UTF-8 when they are not.
+
+    Args:
+        args: options of :func:`data_prep.options.add_detector_options`.
+        path: the table.
+        delimiter: between its cells; None finds it.
+    """
+    is_other = bool(args.encoding) and Path(path).is_file() and not is_unicode(path)
+    return TableFormat(delimiter, args.decimal, encoding=args.encoding if is_other else "")
 
 
 def find_places(
@@ -91,7 +105,13 @@ def _read_edges(
     if args.edges is None:
         return None
     edges = read_road_distances(
-        args.edges, vdids, args.edge_rows, args.edge_keys, args.edge_metres_per_unit, report
+        args.edges,
+        vdids,
+        args.edge_rows,
+        args.edge_keys,
+        args.edge_metres_per_unit,
+        report,
+        format_beside(args, args.edges),
     )
     refuse_wrong_unit(args.edges, edges, lat, lon)
     if not np.isfinite(lat).any() and np.median(edges.distance) < _SHORTEST:

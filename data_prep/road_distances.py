@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.report import Report, enumerate_first
+from data_prep.table_text import find_dialect
+from data_prep.tables import TableFormat
 from socialgraph.graph.geodesy import geodesics
 from socialgraph.graph.road_table import Keys, RoadTable, Rows, match_detectors, read_road_table
 from socialgraph.series import RoadDistances
@@ -20,6 +22,7 @@ def read_road_distances(
     keys: Keys,
     metres_per_unit: float,
     report: Report,
+    table_format: TableFormat | None = None,
 ) -> RoadDistances:
     """Read the ways between the detectors ``vdids`` that a table has.
 
@@ -34,6 +37,7 @@ def read_road_distances(
         keys: whether the table names detectors by id or by index.
         metres_per_unit: metres in one unit of the table.
         report: gets what fits and what does not.
+        table_format: how the CSV is written; None finds it.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -43,7 +47,9 @@ def read_road_distances(
         raise FileNotFoundError(f"No file '{path}'. Set --edges to a table of road distances.")
     if not 0 < metres_per_unit < np.inf:
         raise ValueError(f"Expected --edge-metres-per-unit above 0 (got {metres_per_unit}).")
-    table = read_road_table(str(path), rows)
+    written = table_format or TableFormat()
+    found, encoding = find_dialect(path, written), written.encoding or "utf-8"
+    table = read_road_table(str(path), rows, found.delimiter, found.decimal, encoding)
     node = _match(table, vdids, keys, str(path))
     start, end, metres = node[table.start], node[table.end], table.length * metres_per_unit
     between = (start >= 0) & (end >= 0) & (start != end)

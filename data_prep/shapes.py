@@ -12,6 +12,8 @@ from pyproj.exceptions import CRSError
 __all__ = ["is_geo", "middle_of", "read_geo", "to_degrees"]
 
 _PAIR = re.compile(r"(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s+(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)")
+# Degrees around the area of use of a system. All of Norway uses zone 33, 13 degrees beyond it.
+_NEAR, _FAR = 1.0, 20.0
 _FILES = (".shp", ".gpkg", ".fgb")
 
 
@@ -63,18 +65,55 @@ def middle_of(path: str | Path, shapes: list[str]) -> dict[str, list[str]]:
 def to_degrees(y: np.ndarray, x: np.ndarray, crs: str) -> tuple[np.ndarray, np.ndarray]:
     """Latitudes and longitudes (WGS84) of coordinates of another system, NaN if unknown.
 
+    Coordinates that are no places of the system, such as a code for missing ones, stay as they are
+    if they cannot be taken for degrees.
+
     Raises:
-        ValueError: if there is no such system, or a place lies outside it.
+        ValueError: if there is no such system, or most places are not in it.
     """
     try:
-        transformer = Transformer.from_crs(CRS.from_user_input(crs), "EPSG:4326", always_xy=True)
+        system = CRS.from_user_input(crs)
+        transformer = Transformer.from_crs(system, "EPSG:4326", always_xy=True)
     except CRSError as error:
         raise ValueError(f"Expected --crs such as EPSG:3826 (got {crs!r}): {error}") from error
-    lon, lat = transformer.transform(x, y)
-    known = np.isfinite(x) & np.isfinite(y)
-    if not np.isfinite(np.asarray(lat)[known]).all():
-        raise ValueError(f"Some coordinates are no places of {crs}. Check --crs.")
-    return np.where(known, lat, np.nan), np.where(known, lon, np.nan)
+    lon, lat = map(np.asarray, transformer.transform(x, y))
+    other_lon, other_lat = map(np.asarray, transformer.transform(y, x))
+    finite = np.isfinite(x) & np.isfinite(y)
+    known = finite & ((x != 0) | (y != 0))
+    small = known & (np.abs(y) <= 90) & (np.abs(x) <= 180)
+    degrees = small & _is_in_metres(system)
+    exchanged = known & _is_within(system, other_lat, other_lon, _NEAR)
+    exchanged &= ~_is_within(system, lat, lon, _NEAR)
+    outside = known & (degrees | exchanged | ~_is_within(system, lat, lon, _FAR))
+    wrong = outside if outside.sum() > known.sum() / 2 else outside & small
+    if wrong.any():
+        advice = "Set --crs to their system."
+        if degrees[wrong].all():
+            advice = "They look like degrees: set --crs EPSG:4326."
+        elif exchanged[wrong].all():
+            advice = "They look swapped: exchange --lat-column (y) and --lon-column (x)."
+        raise ValueError(
+            f"{wrong.sum()} of {known.sum()} coordinates, such as x {x[wrong][0]:.10g}, "
+            f"y {y[wrong][0]:.10g}, are no places of {crs} ({system.name}). {advice}"
+        )
+    kept = outside | (finite & ~known)
+    lat, lon = np.where(kept, y, lat), np.where(kept, x, lon)
+    return np.where(finite, lat, np.nan), np.where(finite, lon, np.nan)
+
+
+def _is_in_metres(system: CRS) -> bool:
+    return system.is_projected and system.axis_info[0].unit_name != "kilometre"
+
+
+def _is_within(system: CRS, lat: np.ndarray, lon: np.ndarray, margin: float) -> np.ndarray:
+    """Whether places are in the area where a system is used, or near; all are if none is known."""
+    area = system.area_of_use
+    finite = np.isfinite(lat) & np.isfinite(lon)
+    if area is None:
+        return finite
+    width = (area.east - area.west) % 360 or 360  # an area may go beyond 180 degrees
+    east = (np.where(finite, lon, 0) - area.west + margin) % 360 <= width + 2 * margin
+    return finite & east & (lat >= area.south - margin) & (lat <= area.north + margin)
 
 
 def _pairs(coordinates: object) -> Iterator[tuple[float, float]]:
@@ -110,14 +149,20 @@ def _text(value: object) -> str:
 def _read_layer(path: str | Path, crs: str | None) -> tuple[dict[str, list[str]], str | None]:
     try:
         import shapely
-        from pyogrio import raw
+        from pyogrio import list_layers, raw
         from pyogrio.errors import DataSourceError
     except ImportError as error:
         raise ValueError(
             f"pip install 'socialgraph[feeds]' to read '{path}', or save it as CSV or GeoJSON."
         ) from error
     try:
-        meta, _, shapes, values = raw.read(str(path))
+        layers = [name for name, shape in list_layers(str(path)) if shape is not None]
+        if len(layers) > 1:
+            raise ValueError(
+                f"Expected one layer of places in '{path}' (got {', '.join(map(repr, layers))}). "
+                "Save the one of the detectors as a file of its own."
+            )
+        meta, _, shapes, values = raw.read(str(path), layer=layers[0] if layers else None)
     except DataSourceError as error:
         raise ValueError(f"'{path}' cannot be read: {error}") from error
     names, lists = meta["fields"].tolist(), [column.tolist() for column in values]

@@ -14,7 +14,7 @@ from data_prep.sources import open_bytes
 if TYPE_CHECKING:
     from data_prep.tables import TableFormat
 
-__all__ = ["Dialect", "TableText", "find_dialect"]
+__all__ = ["Dialect", "TableText", "find_dialect", "is_unicode"]
 
 _DELIMITERS = ",;\t|"
 _SAMPLE_LINES = 200
@@ -113,10 +113,28 @@ def find_dialect(path: str | Path, table_format: "TableFormat") -> Dialect:
     lines = _first_lines(path, table_format)
     if not lines or not lines[0].strip():
         raise ValueError(f"Expected '{path}' to start with column names (got an empty first line).")
-    delimiter = table_format.delimiter or _find_delimiter(path, lines)
+    delimiter = table_format.delimiter or _find_delimiter(path, lines, table_format.decimal)
     header = [cell.strip() for cell in next(csv.reader([lines[0]], delimiter=delimiter))]
     decimal = table_format.decimal or _find_decimal(path, lines[1:], delimiter, table_format)
     return Dialect(delimiter, decimal, header)
+
+
+def is_unicode(path: str | Path) -> bool:
+    """Whether a text is in UTF-8, or begins with a byte-order mark. No text with other letters than
+    those of ASCII is in UTF-8 by accident."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with open_bytes(path) as handle:
+        part = handle.read(_BLOCK)
+        if part.startswith(tuple(mark for mark, _ in _BOMS)):
+            return True
+        try:
+            while part:
+                decoder.decode(part)
+                part = handle.read(_BLOCK)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
 
 
 def _first_lines(path: str | Path, table_format: "TableFormat") -> list[str]:
@@ -129,10 +147,10 @@ def _first_lines(path: str | Path, table_format: "TableFormat") -> list[str]:
             raise _wrong_encoding(path, error) from error
 
 
-def _find_delimiter(path: str | Path, lines: list[str]) -> str:
+def _find_delimiter(path: str | Path, lines: list[str], decimal: str | None) -> str:
     rows = [line for line in lines if line.strip()]
     fitting = []
-    for delimiter in _DELIMITERS:
+    for delimiter in _DELIMITERS.replace(decimal or ".", ""):
         counts = {_count_cells(line, delimiter) for line in rows[:-1] or rows}
         if counts - {1} and len(counts) == 1:
             fitting.append(delimiter)
@@ -144,7 +162,8 @@ def _find_delimiter(path: str | Path, lines: list[str]) -> str:
     marks = " and ".join(map(repr, fitting))
     raise ValueError(
         f"'{path}' has the same number of cells in each line with {marks} between them. Set "
-        "--delimiter to the right one."
+        "--delimiter (--detector-delimiter for the table of detectors) to the right one, or "
+        "--decimal ',' if the comma stands before fractions."
     )
 
 

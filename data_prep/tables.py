@@ -197,9 +197,18 @@ def _whole_frame(path: str | Path, kind: str, table_format: TableFormat) -> pd.D
         try:
             if kind == "parquet":
                 frame = pd.read_parquet(handle)
-            else:
-                first, last = table_format.skip_rows, table_format.skip_footer
-                frame = pd.read_excel(handle, engine="openpyxl", skiprows=first, skipfooter=last)
+                named = [name for name in frame.index.names if name is not None]
+                return (frame.reset_index() if named else frame).rename(columns=str)
+            first, last = table_format.skip_rows, table_format.skip_footer
+            sheets = pd.read_excel(
+                handle,
+                engine="openpyxl",
+                sheet_name=None,
+                header=None,
+                dtype=object,  # else a name 101 over readings such as 1.5 becomes 101.0
+                skiprows=first,
+                skipfooter=last,
+            )
         except ImportError as error:
             raise ValueError(
                 f"'{path}' is {TABLE_KINDS[kind]}: pip install 'socialgraph[feeds]' to read it, or "
@@ -207,8 +216,27 @@ def _whole_frame(path: str | Path, kind: str, table_format: TableFormat) -> pd.D
             ) from error
         except Exception as error:  # of libraries, which raise all kinds over damaged files
             raise ValueError(f"'{path}' is damaged, or no table: {error}") from error
-    named = [name for name in frame.index.names if name is not None]
-    return (frame.reset_index() if named else frame).rename(columns=str)
+    return _frame_of_sheet(path, sheets, table_format.names)
+
+
+def _frame_of_sheet(
+    path: str | Path, sheets: Mapping[str, pd.DataFrame], names: tuple[str, ...]
+) -> pd.DataFrame:
+    """The rows of the only sheet that has any, with ``names`` or those of its first row."""
+    filled = [name for name, sheet in sheets.items() if sheet.notna().any(axis=None)]
+    if len(filled) != 1:
+        raise ValueError(
+            f"Expected cells in one sheet of '{path}' (got {', '.join(map(repr, filled)) or 'none'}"
+            "). Save the sheet that is meant as a file of its own."
+        )
+    sheet = sheets[filled[0]]
+    if names and len(names) != sheet.shape[1]:
+        raise ValueError(
+            f"Expected as many --columns as '{path}' has, {sheet.shape[1]} (got {len(names)})."
+        )
+    head = names or ["" if pd.isna(cell) else str(cell) for cell in sheet.iloc[0]]
+    rows = sheet.iloc[0 if names else 1 :].infer_objects()
+    return rows.reset_index(drop=True).set_axis(list(head), axis=1)
 
 
 def _as_text(column: pd.Series) -> pd.Series:

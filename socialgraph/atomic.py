@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import errno
 import glob
 import os
 import re
@@ -30,6 +31,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         OSError: if the file cannot be written.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "Expected a file, got a folder", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.{socket.gethostname()}-"
     for name in glob.glob(f"{glob.escape(prefix)}*.tmp", root_dir=path.parent):

@@ -35,6 +35,15 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+@pytest.mark.parametrize("name", [".", "..", "folder"])
+def test_a_folder_is_not_replaced_and_named(tmp_path, monkeypatch, name):
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(IsADirectoryError, match="Expected a file, got a folder"), replacing(name):
+        pass
+    assert os.listdir(tmp_path) == ["folder"]
+
+
 def test_the_litter_of_killed_writers_goes_and_that_of_living_ones_stays(tmp_path):
     path = tmp_path / "a.txt"
     script = (

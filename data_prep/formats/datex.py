@@ -35,6 +35,10 @@ _NUMBERS = {
 }
 _MEASURED, _ELABORATED = "siteMeasurements", "elaboratedData"
 
+# Numbers by feature of each column (a detector or one of its lanes) and time of a document. There
+# are several if they contradict each other.
+_Rows = dict[tuple[str, str], list[dict[str, float]]]
+
 
 def add_options(parser: ArgumentParser) -> None:
     """The options of this format."""
@@ -81,8 +85,17 @@ def read(args: Namespace) -> Feed:
     skipped: Counter[str] = Counter()
 
     def blocks() -> Iterator[Block]:
+        is_empty = True
         for name, data in read_documents(paths, (".xml",)):
-            yield from _document_blocks(name, data, features, args.sites, skipped)
+            for block in _document_blocks(name, data, features, args.sites, skipped):
+                is_empty = False
+                yield block
+        if is_empty and skipped:
+            told = ", ".join(f"{what} {count}" for what, count in skipped.items())
+            raise ValueError(
+                f"All measurements of '{paths[0].name}' are left out ({told}). Set --detectors to "
+                "the site table of these documents."
+            )
 
     def tell(report: Report) -> None:
         for what, count in skipped.items():
@@ -105,7 +118,7 @@ def _document_blocks(
     sites: dict[tuple[str, str], Site],
     skipped: Counter,
 ) -> Iterator[Block]:
-    rows: dict[tuple[str, str], dict[str, float]] = {}
+    rows: _Rows = {}
     default = ""
     for element in iterate_elements(name, data, {_MEASURED, _ELABORATED, "timeDefault"}):
         if local_name(element) == "timeDefault":
@@ -121,9 +134,11 @@ def _document_blocks(
                 "MeasuredDataPublication or ElaboratedDataPublication documents."
             )
         return
-    ids, stamps = zip(*rows, strict=True)
+    keys = [key for key, told in rows.items() for _ in told]
+    ids, stamps = zip(*keys, strict=True)
     times, is_local = parse_times(pd.Series(stamps), f"the times of '{name}'")
-    values = np.array([[row.get(f, np.nan) for f in features] for row in rows.values()])
+    numbers = [row for told in rows.values() for row in told]
+    values = np.array([[row.get(f, np.nan) for f in features] for row in numbers])
     yield long_block(times, ids, features, values, is_local, name)
 
 
@@ -131,7 +146,7 @@ def _measurement(
     name: str,
     element: Any,
     sites: dict[tuple[str, str], Site],
-    rows: dict[tuple[str, str], dict[str, float]],
+    rows: _Rows,
     skipped: Counter,
 ) -> None:
     reference = _first(element, "measurementSiteReference")
@@ -144,27 +159,36 @@ def _measurement(
         of_id = any(known == vdid for known, _ in sites)
         skipped["other version" if of_id else "unknown site"] += 1
         return
-    lanes: dict[tuple[str, str], float] = {}
+    lanes, left_out = _lanes(name, site, element)
+    if left_out:
+        skipped["some vehicles"] += left_out
+    for lane, numbers in lanes.items():
+        _add(rows, (vdid + (LANE_MARK + lane if lane else ""), stamp), numbers)
+
+
+def _lanes(name: str, site: Site, element: Any) -> tuple[dict[str, dict[str, float]], int]:
+    """Numbers by lane and feature, and how many features are known of some vehicles alone."""
+    lanes: dict[str, dict[str, float]] = {}
+    of_some: set[str] = set()
     for value in element.iter():
-        if local_name(value) in ("measuredValue", "physicalQuantity") and value.get("index"):
-            index = value.get("index")
-            if site.lanes and index not in site.lanes:
-                continue  # of one type of vehicle alone, which the values of all hold too
-            for feature, number in _quantities(name, vdid, value):
-                key = (site.lanes.get(index, "all"), feature)
-                if key in lanes:
-                    raise ValueError(
-                        f"'{vdid}' of '{name}' has several values of {feature} for lane {key[0]!r}."
-                        " Its record in the site table does not tell which one is meant."
-                    )
-                lanes[key] = number
-    for (lane, feature), number in lanes.items():
-        rows.setdefault((f"{vdid}{LANE_MARK}{lane}", stamp), {})[feature] = number
+        if local_name(value) not in ("measuredValue", "physicalQuantity") or not value.get("index"):
+            continue
+        lane = site.lanes.get(value.get("index")) if site.lanes else ""
+        for feature, number in _quantities(name, site.id, value):
+            if lane is None:
+                of_some.add(feature)
+            elif feature in lanes.setdefault(lane, {}):
+                raise ValueError(
+                    f"'{site.id}' of '{name}' has several values of {feature} for "
+                    f"{f'lane {lane!r}' if lane else 'all lanes'}. Its record in the site table "
+                    "does not tell which one is meant."
+                )
+            else:
+                lanes[lane][feature] = number
+    return lanes, len(of_some.difference(*lanes.values()))
 
 
-def _elaborated(
-    name: str, element: Any, default: str, rows: dict[tuple[str, str], dict[str, float]]
-) -> None:
+def _elaborated(name: str, element: Any, default: str, rows: _Rows) -> None:
     reference = _first(element, "predefinedLocationReference")
     vdid, _ = _reference(reference)
     stamp = _text(_first(element, "time")) or default
@@ -173,7 +197,17 @@ def _elaborated(
     if not stamp:
         raise ValueError(f"Expected a time or timeDefault of the elaboratedData of '{name}'.")
     for feature, number in _quantities(name, vdid, element):
-        rows.setdefault((vdid, stamp), {})[feature] = number
+        _add(rows, (vdid, stamp), {feature: number})
+
+
+def _add(rows: _Rows, key: tuple[str, str], numbers: dict[str, float]) -> None:
+    """Add numbers to those of the same time, or as a row of their own, if they contradict them."""
+    told = rows.setdefault(key, [{}])
+    shared = numbers.keys() & told[-1].keys()
+    if all(np.array_equal(numbers[f], told[-1][f], equal_nan=True) for f in shared):
+        told[-1] |= numbers
+    else:
+        told.append(told[-1] | numbers)
 
 
 def _quantities(name: str, vdid: str, value: Any) -> Iterator[tuple[str, float]]:

@@ -1,5 +1,6 @@
 """NetCDF and the like, as xarray reads it: arrays over time and detector."""
 
+import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["add_options", "read"]
 
 _PIECE_CELLS = 2**22
+_ZONED = re.compile(r"since\s+\S+?[T ]\s*\d.*([Zz]|UTC|GMT|[+-]\d\d?(:?\d\d)?)$")
 _LAT, _LON = ("lat", "latitude"), ("lon", "longitude")
 
 
@@ -29,7 +31,8 @@ def add_options(parser: ArgumentParser) -> None:
 
 def read(args: Namespace) -> Feed:
     """The feed of the arrays; units are those of their attributes, and positions those of
-    coordinates ``lat`` and ``lon`` over the detectors, if there are.
+    coordinates ``lat`` and ``lon`` over the detectors, if there are. Times are on the local clock,
+    or in UTC if the moment that they count from has an offset.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -49,6 +52,7 @@ def read(args: Namespace) -> Feed:
     times = data[time].values
     if times.dtype.kind != "M":
         raise ValueError(f"Expected times along {time!r} of '{args.raw}' (got {times.dtype}).")
+    is_local = not _ZONED.search(str(data[time].encoding.get("units", "")).strip())
     vdids = [str(vdid) for vdid in data[dimension].values.tolist()]
 
     def blocks() -> Iterator[Block]:
@@ -57,7 +61,7 @@ def read(args: Namespace) -> Feed:
             rows = slice(start, start + size)
             parts = [data[f].transpose(time, dimension)[rows].values for f in features]
             values = np.stack(parts, axis=-1).astype(np.float32)
-            yield Block(times[rows], vdids, tuple(features), values, None, True, args.raw)
+            yield Block(times[rows], vdids, tuple(features), values, None, is_local, args.raw)
 
     units = {f: str(data[f].attrs["units"]) for f in features if "units" in data[f].attrs}
     table = None if args.detectors else _table(args.raw, data, dimension, vdids)

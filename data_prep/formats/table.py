@@ -53,6 +53,12 @@ def read(args: Namespace) -> Feed:
     if lacking:
         raise ValueError(f"--long needs {' and '.join(lacking)} too, e.g. --features v=speed.")
     features = pairs(args.features, "--features")
+    others = {args.id_column, *args.time_column, args.lane_column}
+    if both := sorted(others & set(features)):
+        raise ValueError(
+            f"Expected --features as columns of readings (got {both[0]!r}, which holds the ids, "
+            "times or lanes)."
+        )
     paths, layout = expand_paths(args.long), table_format(args)
     return _by_lane(args, read_long(paths, args.id_column, features, layout, args.lane_column))
 

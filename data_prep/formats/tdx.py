@@ -77,7 +77,7 @@ def read_table(args: Namespace) -> DetectorTable | None:
     listed = _Listed()
     for path, data in read_documents(expand_paths([args.detectors]), (".json", ".xml")):
         document = parse_document(path, data)
-        listed.add(_entries(document.get("VDs", document.get("")), "VD"), path)
+        listed.add(_several(path, document.get("VDs", document.get("")), "VD"), path)
     table = listed.table()
     if table is None:
         raise ValueError(f"'{args.detectors}' lists no VDs. Give TDX's VD list.")
@@ -95,10 +95,14 @@ def live_block(name: str, entries: list[Mapping]) -> Block:
     Raises:
         ValueError: if an entry has no id or time, or a number cannot be read.
     """
-    ids = [str(vdid).strip() for vdid in _column(entries, "VDID", "")]
+    ids = _ids(name, entries, "VDLive")
     stamps = _column(entries, "DataCollectTime")
-    if not all(ids) or not all(stamps):
-        raise ValueError(f"Expected VDID and DataCollectTime in each VDLive of '{name}'.")
+    if not _are_texts(stamps):
+        lacking = [vdid for vdid, of in zip(ids, stamps, strict=True) if not _are_texts([of])]
+        raise ValueError(
+            f"Expected a DataCollectTime in each VDLive of '{name}' (got none for "
+            f"{enumerate_first(lacking)})."
+        )
     texts = pd.Series(stamps, dtype=object)
     times, is_local = parse_times(texts, f"DataCollectTime of '{name}'")
     named = np.array(ids, dtype=object)
@@ -111,12 +115,14 @@ def live_block(name: str, entries: list[Mapping]) -> Block:
 def _read_document(name: str, data: bytes, listed: "_Listed") -> Block | None:
     """The readings of a document; None if it is a list, which is added to ``listed``."""
     document = parse_document(name, data)
-    live = _entries(document.get("VDLives", document.get("")), "VDLive")
-    if live and "DataCollectTime" in live[0]:
+    bare = _several(name, document.get(""), "VD or VDLive")
+    are_live = any("DataCollectTime" in entry for entry in bare)
+    live = _several(name, document.get("VDLives"), "VDLive") or (bare if are_live else [])
+    if live:
         return live_block(name, live)
-    if entries := _entries(document.get("VDs", document.get("")), "VD"):
+    if entries := _several(name, document.get("VDs"), "VD") or bare:
         listed.add(entries, name)
-    elif not {"VDs", "VDLives", ""} & set(document):
+    elif document.get("") or not {"VDs", "VDLives", ""} & set(document):
         raise ValueError(
             f"'{name}' holds neither VDs nor VDLives. Give TDX's VD list and VDLive documents "
             "alone."
@@ -126,8 +132,8 @@ def _read_document(name: str, data: bytes, listed: "_Listed") -> Block | None:
 
 def _detectors(name: str, ids: np.ndarray, entries: list[Mapping]) -> np.ndarray:
     """Readings of detectors ``[R, F]``, those with as many lanes at once."""
-    links, per_entry = _children(entries, "LinkFlows", "LinkFlow")
-    lanes, per_link = _children(links, "Lanes", "Lane")
+    links, per_entry = _children(name, entries, "LinkFlows", "LinkFlow")
+    lanes, per_link = _children(name, links, "Lanes", "Lane")
     ends = np.append(0, np.cumsum(per_link))[np.append(0, np.cumsum(per_entry))]
     starts, counts = ends[:-1], np.diff(ends)
     found = _lanes(name, np.repeat(ids, counts), lanes)
@@ -140,7 +146,7 @@ def _detectors(name: str, ids: np.ndarray, entries: list[Mapping]) -> np.ndarray
 
 def _lanes(name: str, ids: np.ndarray, lanes: list[Mapping]) -> np.ndarray:
     """Speed, flow and occupancy of lanes ``[L, F]``, which are of the detectors ``ids`` ``[L]``."""
-    vehicles, counts = _children(lanes, "Vehicles", "Vehicle")
+    vehicles, counts = _children(name, lanes, "Vehicles", "Vehicle")
     lane_of = np.repeat(np.arange(len(lanes)), counts)
     volumes = _numbers(name, ids[lane_of], _column(vehicles, "Volume"))
     speed, flow, occupancy = (
@@ -151,12 +157,14 @@ def _lanes(name: str, ids: np.ndarray, lanes: list[Mapping]) -> np.ndarray:
     return np.stack([speed, flow, occupancy], axis=1)
 
 
-def _children(parents: list[Mapping], name: str, singular: str) -> tuple[list[Mapping], np.ndarray]:
-    """What all have under a name, one after the other, and how many each has."""
-    held = _column(parents, name)
-    lists: list[list] = [of if type(of) is list else _several(of, singular) for of in held]
+def _children(
+    name: str, parents: list[Mapping], tag: str, singular: str
+) -> tuple[list[Mapping], np.ndarray]:
+    """What all have under a tag, one after the other, and how many each has."""
+    held = _column(parents, tag)
+    lists: list[list] = [of if type(of) is list else _several(name, of, singular) for of in held]
     if set(map(type, chain.from_iterable(lists))) - {dict}:
-        lists = [_several(of, singular) for of in lists]
+        lists = [_several(name, of, singular) for of in lists]
     return list(chain.from_iterable(lists)), np.array([len(of) for of in lists], dtype=np.int64)
 
 
@@ -172,7 +180,7 @@ def _numbers(name: str, ids: np.ndarray, cells: list) -> np.ndarray:
     """Cells as numbers ``[C]``, NaN for the codes of missing ones."""
     try:
         numbers = np.fromiter(cells, dtype=np.float64, count=len(cells))
-    except (TypeError, ValueError):  # an empty one, or one that cannot be read
+    except (TypeError, ValueError, OverflowError):  # an empty one, or one that cannot be read
         pairs = zip(ids.tolist(), cells, strict=True)
         numbers = np.array([_number(name, vdid, cell) for vdid, cell in pairs])
     numbers[np.isin(numbers, _NULL)] = np.nan
@@ -184,21 +192,36 @@ def _number(name: str, vdid: str, value: object) -> float:
         return float("nan")
     try:
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"Expected numbers in '{vdid}' of '{name}' (got {value!r}).") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        got = repr(value)
+        got = got if len(got) < 50 else f"{got[:50]}…"
+        raise ValueError(f"Expected numbers in '{vdid}' of '{name}' (got {got}).") from error
 
 
-def _entries(value: Any, singular: str) -> list[Mapping]:
-    return [entry for entry in _several(value, singular) if "VDID" in entry]
+def _ids(name: str, entries: list[Mapping], singular: str) -> list[str]:
+    cells = _column(entries, "VDID")
+    ids = [str(cell).strip() for cell in cells]
+    if not _are_texts(cells) or not all(ids):
+        raise ValueError(f"Expected a VDID in each {singular} of '{name}'.")
+    return ids
 
 
-def _several(value: Any, singular: str) -> list[Mapping]:
+def _are_texts(cells: list) -> bool:
+    """Whether all are texts or whole numbers, and none is empty."""
+    return all(cells) and set(map(type, cells)) <= {str, int}
+
+
+def _several(name: str, value: Any, singular: str) -> list[Mapping]:
     """What is there several times: a list in JSON, an element of like elements in XML."""
     if isinstance(value, dict):
-        value = value.get(singular, [])
+        value = value.get(singular)
     if isinstance(value, dict):
         value = [value]
-    return [entry for entry in value or [] if isinstance(entry, dict)]
+    if value is None or value == "":  # as an element without children is
+        return []
+    if not isinstance(value, list):
+        raise ValueError(f"Expected a list of {singular} in '{name}' (got {str(value)[:50]!r}).")
+    return [entry for entry in value if isinstance(entry, dict)]
 
 
 @dataclass
@@ -212,7 +235,8 @@ class _Listed:
     path: str = ""
 
     def add(self, entries: list[Mapping], path: str) -> None:
-        new = {str(entry["VDID"]).strip(): _flat(entry) for entry in entries}
+        flat = [_flat(path, entry) for entry in entries]
+        new = dict(zip(_ids(path, entries, "VD"), flat, strict=True))
         if self.path:
             self.appeared += [vdid for vdid in new if vdid not in self.entries]
             self.vanished += [vdid for vdid in self.entries if vdid not in new]
@@ -242,9 +266,9 @@ class _Listed:
                 report.add(topic, f"{len(names)} detectors of the lists: {enumerate_first(names)}")
 
 
-def _flat(entry: Mapping) -> dict[str, str]:
+def _flat(path: str, entry: Mapping) -> dict[str, str]:
     """The attributes of a listed detector, with those of its first link, as texts."""
-    links = _several(entry.get("DetectionLinks"), "DetectionLink")
+    links = _several(path, entry.get("DetectionLinks"), "DetectionLink")
     known = {**(links[0] if links else {}), **entry}
     names = ("VDID", "PositionLat", "PositionLon", *_ATTRIBUTES)
     return {name: str(known.get(name) if known.get(name) is not None else "") for name in names}

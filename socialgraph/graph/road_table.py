@@ -37,13 +37,18 @@ class RoadTable:
     length: np.ndarray
 
 
-def read_road_table(path: str, rows: Rows) -> RoadTable:
+def read_road_table(
+    path: str, rows: Rows, delimiter: str = ",", decimal: str = ".", encoding: str = "utf-8"
+) -> RoadTable:
     """Read a list of ``from, to, length``, or a square matrix with names in first row and column.
 
     Args:
         path: CSV file, also compressed (``.gz``). A list may have a header; ``to, from`` in it
             turns the first two columns round.
         rows: which end of a trip names the row of a matrix.
+        delimiter: character between two cells.
+        decimal: mark before the fraction of a length.
+        encoding: of the text.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -58,14 +63,20 @@ def read_road_table(path: str, rows: Rows) -> RoadTable:
         )
     try:
         body = pd.read_csv(
-            path, header=None, dtype=str, keep_default_na=False, skipinitialspace=True
+            path,
+            sep=delimiter,
+            encoding=encoding,
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            skipinitialspace=True,
         )
     except ValueError as error:
         raise ValueError(f"'{path}' cannot be read as a CSV: {error}. Mend it.") from error
     first = [cell.strip() for cell in body.iloc[0]]
     if len(first) == 3 and not _is_small_matrix(first, body):
-        return _from_list(path, first, body)
-    return _from_matrix(path, first, body.iloc[1:], rows)
+        return _from_list(path, first, body, decimal)
+    return _from_matrix(path, first, body.iloc[1:], rows, decimal)
 
 
 def match_detectors(
@@ -114,20 +125,22 @@ def _is_small_matrix(first: list[str], body: "pd.DataFrame") -> bool:
     return len(body) == 3 and {*map(_plain, body[0][1:])} == {*map(_plain, first[1:])}
 
 
-def _from_list(path: str, first: list[str], body: "pd.DataFrame") -> RoadTable:
+def _from_list(path: str, first: list[str], body: "pd.DataFrame", decimal: str) -> RoadTable:
     columns = [0, 1, 2]
-    if first[2] and not _is_number(first[2]):
+    if first[2] and not _is_number(first[2].replace(decimal, ".")):
         body = body.iloc[1:]
         if [cell.lower() for cell in first[:2]] == ["to", "from"]:
             columns = [1, 0, 2]
     start, end = (body[column].map(_plain) for column in columns[:2])
     names, places = np.unique(np.concatenate([start, end]).astype(str), return_inverse=True)
-    length = _numbers(path, body[[columns[2]]])[:, 0]
+    length = _numbers(path, body[[columns[2]]], decimal)[:, 0]
     first_place, last_place = places.reshape(2, -1)
     return RoadTable(names.tolist(), first_place, last_place, length)
 
 
-def _from_matrix(path: str, first: list[str], body: "pd.DataFrame", rows: Rows) -> RoadTable:
+def _from_matrix(
+    path: str, first: list[str], body: "pd.DataFrame", rows: Rows, decimal: str
+) -> RoadTable:
     across, down = [_plain(name) for name in first[1:]], [_plain(name) for name in body[0]]
     for axis, names in (("first row", across), ("first column", down)):
         if twice := _repeated(names):
@@ -143,17 +156,20 @@ def _from_matrix(path: str, first: list[str], body: "pd.DataFrame", rows: Rows) 
             "in its first row and column, or a list 'from, to, length'."
         )
     column = {name: number for number, name in enumerate(across)}
-    square = _numbers(path, body.iloc[:, 1:])[:, [column[name] for name in down]]
+    square = _numbers(path, body.iloc[:, 1:], decimal)[:, [column[name] for name in down]]
     row_of, column_of = (axis.ravel() for axis in np.indices(square.shape))
     start, end = (row_of, column_of) if rows == "from" else (column_of, row_of)
     return RoadTable(down, start, end, square.ravel())
 
 
-def _numbers(path: str, cells: "pd.DataFrame") -> np.ndarray:
+def _numbers(path: str, cells: "pd.DataFrame", decimal: str) -> np.ndarray:
     """Cells of text as float64; NaN if empty."""
     import pandas as pd
 
-    numbers = cells.apply(pd.to_numeric, errors="coerce")
+    plain = cells
+    if decimal != ".":
+        plain = cells.apply(lambda column: column.str.replace(decimal, ".", regex=False))
+    numbers = plain.apply(pd.to_numeric, errors="coerce")
     wrong = (numbers.isna() & cells.notna() & ~cells.isin(_EMPTY)).to_numpy()
     if wrong.any():
         row, column = np.argwhere(wrong)[0]

@@ -103,3 +103,35 @@ def test_preparation_needs_no_torch():
     code = "import sys, data_prep.__main__; print('torch' in sys.modules, 'pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_a_folder_in_place_of_a_file_to_write_is_named(series_file, monkeypatch, capsys, place):
+    monkeypatch.chdir(series_file.parent)
+    for words in (
+        ["simulate", place, "--overwrite"],
+        ["clean", str(series_file), place, "--overwrite"],
+        ["inspect", str(series_file), "--html", place],
+    ):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert "a folder" in said
+        assert f"'{place}'" in said
+
+
+def test_encoding_and_decimal_are_of_the_tables_of_detectors_and_edges_too(write_file, capsys):
+    latin = {
+        "w.csv": "time;ö;b\n2024-01-01 00:00;1;2\n2024-01-01 00:05;3;4,5\n",
+        "d.csv": "id;lat;lon\nö;48,1;9,1\nb;48,15;9,1\n",
+        "e.csv": "from;to;length\nö;b;7000,25\n",
+    }
+    paths = {name: write_file(name, text.encode("latin-1")) for name, text in latin.items()}
+    out = paths["w.csv"].with_name("out.h5")
+    words = ["convert", "csv", str(out), "--wide", f"speed={paths['w.csv']}", "--encoding"]
+    words += ["latin-1", "--detectors", str(paths["d.csv"]), "--edges", str(paths["e.csv"])]
+    assert main([*words, "--timezone", "Europe/Berlin"]) == 0, capsys.readouterr().err
+    series = schema.read(out)
+    assert (series.vdids, series.lat.tolist()) == (["ö", "b"], [48.1, 48.15])
+    assert series.edges.distance.tolist() == [7000.25]
+    words = ["backfill", str(out), "--overwrite", "--detectors", str(paths["d.csv"])]
+    assert main([*words, "--encoding", "latin-1"]) == 0

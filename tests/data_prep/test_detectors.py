@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from pyproj import Transformer
 
 from data_prep.detectors import read_detectors
+from data_prep.tables import TableFormat
 
 
 def test_table_with_usual_names_is_read(write_file):
@@ -102,3 +104,92 @@ def test_layers_in_a_projected_system_are_read(tmp_path, ending):
         # The middle of the line lies 528 m east and 268 m north of the point.
         assert table.lat[1, 0] - table.lat[0, 0] == pytest.approx(268 / 110_800, rel=0.05)
         assert table.lon[1, 0] - table.lon[0, 0] == pytest.approx(528 / 100_900, rel=0.05)
+
+
+@pytest.mark.filterwarnings("ignore")  # of pyogrio, about the geometry's type
+def test_a_package_of_several_layers_is_refused(tmp_path):
+    raw = pytest.importorskip("pyogrio.raw", reason="the extra 'feeds' installs it")
+    shapely = pytest.importorskip("shapely", reason="the extra 'feeds' installs it")
+    for layer in ("sites", "roads"):
+        raw.write(
+            str(tmp_path / "a.gpkg"),
+            geometry=np.array(shapely.to_wkb([shapely.Point(121.5, 25.0)]), dtype=object),
+            field_data=[np.array(["a"], dtype=object)],
+            fields=np.array(["id"], dtype=object),
+            geometry_type="Point",
+            crs="EPSG:4326",
+            layer=layer,
+        )
+    with pytest.raises(ValueError, match=r"one layer of places .* \(got 'sites', 'roads'\)"):
+        read_detectors(tmp_path / "a.gpkg")
+
+
+@pytest.mark.parametrize(
+    ("crs", "y", "x", "said"),
+    [
+        ("EPSG:3826", 25.0, 121.5, "x 121.5, y 25, .*look like degrees: set --crs EPSG:4326"),
+        ("EPSG:32632", 48.1, 9.1, "look like degrees"),
+        ("EPSG:3826", 300000, 2766000, "look swapped: exchange --lat-column"),
+        ("EPSG:28992", 121000, 487000, "look swapped"),  # Amsterdam, to a place 200 km away
+        ("EPSG:25832", 690000, 5330000, "look swapped"),
+        ("EPSG:3826", 5330000, 690000, "are no places of EPSG:3826 .*Set --crs to their system"),
+        ("EPSG:4258", 9.1, 48.1, "look swapped"),
+    ],
+)
+def test_coordinates_that_are_not_of_their_system_are_refused(write_file, crs, y, x, said):
+    path = write_file("d.csv", f"id,lat,lon\na,{y},{x}\nb,{y},{x}\nc,,\n")
+    with pytest.raises(ValueError, match=said):
+        read_detectors(path, crs=crs)
+
+
+@pytest.mark.parametrize(
+    ("crs", "lat", "lon"),
+    [
+        ("EPSG:25833", 60.39, 5.32),  # Bergen and Kirkenes: all of Norway uses one zone
+        ("EPSG:25833", 69.73, 30.05),
+        ("EPSG:25832", 51.05, 13.74),
+        ("EPSG:3826", 23.57, 119.58),
+        ("EPSG:2193", -36.85, 174.76),  # its area goes beyond 180 degrees
+        ("EPSG:2193", -43.95, -176.56),
+        ("EPSG:3857", 25.0, 121.5),
+        ("EPSG:4326", 25.0, 121.5),
+        ("+proj=tmerc +lat_0=25 +lon_0=121 +x_0=250000 +units=m", 25.0, 121.5),
+    ],
+)
+def test_coordinates_near_the_area_of_their_system_are_taken(write_file, crs, lat, lon):
+    x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, lat)
+    table = read_detectors(write_file("d.csv", f"id,lat,lon\na,{y},{x}\n"), crs=crs)
+    assert [table.lat[0, 0], table.lon[0, 0]] == pytest.approx([lat, lon], abs=1e-6)
+
+
+GERMAN = "id;lat;lon;name\na;48,1;9,1;Köln\nb;48,25;9,2;Ulm\n"
+
+
+def test_a_table_with_a_decimal_comma_and_an_encoding_of_its_own_is_read(write_file):
+    path = write_file("d.csv", GERMAN.encode("latin-1"))
+    with pytest.raises(ValueError, match="set --encoding"):
+        read_detectors(path)
+    table = read_detectors(path, table_format=TableFormat(encoding="latin-1"))
+    assert table.lat[:, 0].tolist() == [48.1, 48.25]
+    assert table.info["a"]["name"] == "Köln"
+
+
+def test_what_may_be_a_fraction_is_asked_for(write_file):
+    path = write_file("d.csv", "id;lat;lon\na;48,100;9,100\n")
+    with pytest.raises(ValueError, match="Set --decimal ','"):
+        read_detectors(path)
+    table = read_detectors(path, table_format=TableFormat(decimal=","))
+    assert [table.lat[0, 0], table.lon[0, 0]] == [48.1, 9.1]
+    quoted = write_file("q.csv", 'id,lat,lon\na,"48,1","9,1"\nb,48.2,9.2\n')
+    with pytest.raises(ValueError, match="set --decimal ','"):
+        read_detectors(quoted)
+    table = read_detectors(quoted, table_format=TableFormat(decimal=","))
+    assert table.lat[:, 0].tolist() == [48.1, 48.2]
+
+
+def test_a_table_without_names_may_have_a_decimal_comma(write_file):
+    path = write_file("d.csv", "7;48,1;9,1\n8;48,25;9,2\n")
+    with pytest.raises(ValueError, match=r"--detector-delimiter .* or --decimal ','"):
+        read_detectors(path)
+    table = read_detectors(path, table_format=TableFormat(decimal=","))
+    assert (table.vdids, table.lat[:, 0].tolist()) == (["7", "8"], [48.1, 48.25])

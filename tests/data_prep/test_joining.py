@@ -48,6 +48,24 @@ def test_impossible_positions_are_refused_by_name(make_table, position):
         locate_detectors(make_table("a,24,121", f"b,{position}"), ["a", "b"])
 
 
+def test_a_code_for_missing_among_degrees_is_no_other_system(make_table):
+    with pytest.raises(ValueError, match=r"1 of 2 detectors break this: b .*Correct the table"):
+        locate_detectors(make_table("a,24,121", "b,-999,-999"), ["a", "b"])
+    with pytest.raises(ValueError, match=r"They are no degrees: set --crs"):
+        locate_detectors(make_table("a,2771000,250000", "b,2771500,250500"), ["a", "b"])
+
+
+def test_a_code_for_missing_among_coordinates_of_a_system_is_named(make_table):
+    good = [f"{vdid},2766000,300000" for vdid in "abfg"]
+    rows = ["c,-999,-999", "d,0,0", "e,300000,2766000"]
+    table = make_table(*good, *rows, crs="EPSG:3826")
+    lat, _ = locate_detectors(table, ["a", "b"])
+    assert lat == pytest.approx([25.0, 25.0], abs=0.01)
+    for vdid in "cde":
+        with pytest.raises(ValueError, match=f"1 of 2 detectors break this: {vdid} "):
+            locate_detectors(table, ["a", vdid])
+
+
 def test_positions_at_zero_and_zero_alone_are_unknown(make_table):
     rows = ("a,0,0", "b,0,101", "c,51.5,0", "d,24,121")  # on the equator, and in Greenwich
     table, report = make_table(*rows), Report()

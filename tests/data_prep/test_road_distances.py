@@ -96,3 +96,9 @@ def test_the_file_gives_the_graph_that_the_table_gives():
     from_file, from_table = RoadGraph().build(series), RoadGraph(str(path)).build(series)
     np.testing.assert_array_equal(from_file.edge_index, from_table.edge_index)
     np.testing.assert_array_equal(from_file.distance, from_table.distance)
+
+
+def test_a_matrix_with_a_decimal_comma_is_read(write_file):
+    path = write_file("e.csv", ";a;b\na;0;1,5\nb;2,25;0\n")
+    edges = read_road_distances(path, ["a", "b"], "from", "auto", 1000.0, Report())
+    assert edges.distance.tolist() == [1500.0, 2250.0]

@@ -1,5 +1,6 @@
 import gzip
 import zipfile
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -138,6 +139,51 @@ def test_parquet_and_excel_are_read(tmp_path):
         found = read(tmp_path / name, ["id"], ["v"])
         assert found["id"].tolist() == ["7", "8"]
         np.testing.assert_array_equal(found["v"], [1.5, np.nan])
+
+
+@pytest.fixture
+def workbook(tmp_path):
+    """A workbook with a sheet for each list of rows."""
+    openpyxl = pytest.importorskip("openpyxl", reason="the extra 'feeds' installs it")
+
+    def workbook(**sheets):
+        book = openpyxl.Workbook()
+        book.remove(book.active)
+        for name, rows in sheets.items():
+            sheet = book.create_sheet(name)
+            for row in rows:
+                sheet.append(row)
+        book.save(tmp_path / "a.xlsx")
+        return tmp_path / "a.xlsx"
+
+    return workbook
+
+
+def test_the_only_sheet_of_a_workbook_that_has_cells_is_read(workbook):
+    rows = [["time", 101, 102], [datetime(2024, 1, 1, 8), 1, 2.5]]
+    path = workbook(Empty=[], Data=rows, Sheet3=[])
+    assert header_of(path) == ["time", "101", "102"]
+    found = read(path, ["time"], ["101", "102"])
+    assert found.iloc[0].tolist() == ["2024-01-01T08:00:00", 1.0, 2.5]
+    with pytest.raises(ValueError, match=r"in one sheet of .* \(got 'A', 'B'\)\. Save the sheet"):
+        header_of(workbook(A=rows, B=[["note"]]))
+    with pytest.raises(ValueError, match=r"in one sheet of .* \(got none\)"):
+        header_of(workbook(A=[]))
+
+
+def test_columns_of_one_name_in_a_workbook_stay_of_one_name(workbook):
+    path = workbook(A=[["time", 101, 101], ["2024-01-01T08:00", 1, 2]])
+    assert header_of(path) == ["time", "101", "101"]
+    with pytest.raises(ValueError, match=r"one column '101'"):
+        open_table(path, TableFormat()).check({"101": "--features"})
+
+
+def test_a_workbook_without_names_gets_those_of_the_option(workbook):
+    path = workbook(A=[["2024-01-01T08:00", 1, 2], ["2024-01-01T08:05", 3, 4]])
+    found = read(path, ["t"], ["a", "b"], names=("t", "a", "b"))
+    assert found.to_numpy().tolist() == [["2024-01-01T08:00", 1, 2], ["2024-01-01T08:05", 3, 4]]
+    with pytest.raises(ValueError, match=r"as many --columns as .* has, 3 \(got 2\)"):
+        header_of(path, names=("t", "a"))
 
 
 def test_times_of_a_parquet_index_are_the_first_column(tmp_path):

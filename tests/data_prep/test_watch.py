@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from data_prep.__main__ import main
+from data_prep.arrivals import Arrivals
 from socialgraph import schema
 from socialgraph.stream.lines import ReadingTable
 from tests.conftest import ROOT
@@ -84,6 +85,108 @@ def test_a_watch_that_forgot_takes_everything_again_and_changes_nothing(room):
     assert speeds(room.file)[1] == held
     (room.file.parent / ".f.h5.watch.json").write_text("{")
     assert room.watch() == 2
+
+
+def put(room, name, **times):
+    """A document of detectors with a speed of 60 at minutes past eight, or at whole times."""
+    moments = {v: t if isinstance(t, str) else f"2024-01-01T08:{t:02}" for v, t in times.items()}
+    entries = [vd(v, lane(60, 2, 1), time=f"{t}:00+08:00") for v, t in moments.items()]
+    (room.folder / f"{name}.json").write_text(live(*entries))
+
+
+def readings_of(path):
+    series = schema.read(path)
+    return dict(zip(series.vdids, series.values[..., 1].T.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("ahead", ["2099-01-01T08:00", 45])
+def test_a_clock_that_is_ahead_makes_no_step_complete(room, capsys, ahead):
+    """Also one that is ahead of the others, but not of the arrival of its document."""
+    for minute in range(16):
+        put(room, f"{minute:02}", a=minute, b=ahead if minute == 3 else minute)
+        room.watch("--interval", "5min")
+    assert readings_of(room.file)["a"][:3] == [5, 5, 5]
+    said = capsys.readouterr().err
+    assert ("left out: b at 2099-01-01T00:00:00Z of " in said) == (ahead != 45)
+
+
+def test_a_clock_that_is_far_ahead_does_not_keep_documents_waiting(room, monkeypatch, capsys):
+    monkeypatch.setattr("data_prep.watch._MOST_AT_ONCE", 4)
+    for minute in range(12):
+        put(room, f"{minute:02}", a=minute, b="2099-01-01T08:00" if minute < 2 else minute)
+    assert room.watch("--interval", "5min") == 0
+    assert capsys.readouterr().err.count("left out: b at ") == 1
+    assert readings_of(room.file)["a"] == [5, 5]
+    taken = json.loads((room.file.parent / ".f.h5.watch.json").read_text())["taken"][1]
+    assert taken.endswith("09.json")
+
+
+def test_more_documents_than_are_read_at_once_may_belong_to_one_step(room, monkeypatch):
+    monkeypatch.setattr("data_prep.watch._MOST_AT_ONCE", 2)
+    for minute in range(12):
+        put(room, f"{minute:02}", a=minute)
+    assert room.watch("--interval", "5min") == 0
+    assert readings_of(room.file)["a"] == [5, 5]
+
+
+def test_a_document_after_its_step_was_written_is_told(room, capsys):
+    for minute in range(7):
+        put(room, f"{minute:02}", a=minute)
+    room.watch("--interval", "5min")
+    assert "left out" not in capsys.readouterr().err
+    put(room, "late", b=1)
+    put(room, "07", a=7, b=1)
+    assert room.watch("--interval", "5min") == 0
+    said = capsys.readouterr().err
+    assert said.count("left out: b at 2024-01-01T00:01:00Z of ") == 1  # a stuck one is told once
+    assert "late.json', a step that was written before it came." in said
+    assert room.watch("--interval", "5min") == 0
+    assert "left out" not in capsys.readouterr().err
+
+
+def test_times_are_rounded_before_their_step_is_chosen(room):
+    for minute in range(4, 11):
+        early = f"2024-01-01T08:{minute - 1:02}:58+08:00"
+        text = live(vd("a", lane(60, 2, 1), time=early))
+        (room.folder / f"{minute:02}.json").write_text(text)
+        room.watch("--interval", "5min", "--round", "1min")
+    np.testing.assert_array_equal(readings_of(room.file)["a"], [np.nan, 5])
+
+
+def test_a_document_from_before_the_file_is_told_and_the_rest_taken(room, capsys):
+    put(room, "1", a=5)
+    room.watch()
+    put(room, "2", a=4)
+    put(room, "3", a=6)
+    assert room.watch() == 0
+    assert readings_of(room.file)["a"] == [1, 1]
+    assert "2.json', before the file begins." in capsys.readouterr().err
+    put(room, "4", a=7)
+    assert room.watch() == 0
+    assert readings_of(room.file)["a"] == [1, 1, 1]
+
+
+def test_what_is_gone_when_it_is_looked_at_is_passed_over(room):
+    (room.folder / "00.json.part").symlink_to(room.folder / "nowhere")
+    put(room, "01", a=1)
+    assert room.watch() == 0
+    assert readings_of(room.file)["a"] == [1]
+
+
+def test_what_is_gone_when_it_is_read_is_passed_over(room, monkeypatch, capsys):
+    put(room, "00", a=1)
+    put(room, "01", a=2)
+    listed = Arrivals.waiting
+
+    def waiting(self):
+        found = listed(self)
+        (room.folder / "00.json").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(Arrivals, "waiting", waiting)
+    assert room.watch() == 0
+    assert readings_of(room.file)["a"] == [1]
+    assert "passed over: No file for" in capsys.readouterr().err
 
 
 def test_a_document_that_cannot_be_read_is_passed_over_and_told(room, capsys):

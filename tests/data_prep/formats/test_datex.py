@@ -13,9 +13,10 @@ POINT = (
 
 
 def characteristic(index, lane="lane1", vehicle="anyVehicle"):
+    lane = f"<specificLane>{lane}</specificLane>" if lane else ""
     return (
         f"<measurementSpecificCharacteristics index='{index}'><measurementSpecificCharacteristics>"
-        f"<specificLane>{lane}</specificLane><specificVehicleCharacteristics><vehicleType>{vehicle}"
+        f"{lane}<specificVehicleCharacteristics><vehicleType>{vehicle}"
         "</vehicleType></specificVehicleCharacteristics></measurementSpecificCharacteristics>"
         "</measurementSpecificCharacteristics>"
     )
@@ -104,11 +105,54 @@ def test_values_of_one_type_of_vehicle_are_left_to_those_of_all(convert):
     assert series.values[0, 0, 0] == 600
 
 
+@pytest.mark.parametrize("whole", ["allLanesCompleteCarriageway", ""])
+def test_lanes_are_not_added_to_all_lanes_together(convert, whole):
+    """The whole counts where it is known, and the lanes where it is not."""
+    lanes = [characteristic(1, whole), *(characteristic(n, f"lane{n - 1}") for n in (2, 3))]
+    speeds = [characteristic(n, f"lane{n - 3}") for n in (4, 5)]
+    series, _ = convert(
+        table(record("A", "1", 52.1, 5.1, *lanes, *speeds)),
+        measured(
+            site("A", flow(1, 900), flow(2, 600), flow(3, 300), speed(4, 90), speed(5, 70)),
+            site("A", flow(1, -1), flow(2, 60), flow(3, 30), time="2024-01-01T08:01:00Z"),
+        ),
+    )
+    assert series.values[0, 0].tolist() == pytest.approx([900, (90 * 600 + 70 * 300) / 900])
+    assert series.values[1, 0, 0] == 90
+
+
+def test_values_of_some_vehicles_alone_are_left_out_and_told(convert):
+    lorries = record("A", "1", 52.1, 5.1, characteristic(1, vehicle="lorry"), characteristic(2))
+    document = measured(site("A", flow(1, 50), speed(2, 90)), site("B", flow(1, 60)))
+    series, report = convert(table(lorries, record("B")), document)
+    np.testing.assert_array_equal(series.values[0, 0], [NAN, 90])
+    assert "some vehicles  1 measurements left out" in report
+    alone = table(record("A", "1", 52.1, 5.1, characteristic(1, vehicle="lorry")))
+    _, said = convert(alone, measured(site("A", flow(1, 50))))
+    assert "are left out (some vehicles 1)" in said
+
+
 def test_minus_1_and_errors_are_missing(convert):
     sites = table(record("A", "1", 52.1, 5.1, *TWO_LANES))
     bad = flow(2, 0, "<dataError>true</dataError>")
     series, _ = convert(sites, measured(site("A", flow(1, 600), bad, speed(3, -1), speed(4, 70))))
     np.testing.assert_array_equal(series.values[0, 0], [NAN, 70])
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("<latitude>52.1</latitude>", "got 1 latitudes and 0 longitudes"),
+        ("<latitude>x</latitude><longitude>4</longitude>", "could not convert string to float"),
+        ("<posList>52.0 4.0 52.2</posList>", "got 2 latitudes and 1 longitudes"),
+    ],
+)
+def test_a_location_that_cannot_be_read_is_named(convert, place, said):
+    sites = table(f"<measurementSiteRecord id='A' version='1'>{place}</measurementSiteRecord>")
+    _, told = convert(sites, measured(site("A", flow(1, 600))))
+    assert "for 'A' of '" in told
+    assert "sites.xml'" in told
+    assert said in told
 
 
 def test_another_version_of_a_site_is_left_out_and_told(convert):
@@ -125,6 +169,39 @@ def test_another_version_of_a_site_is_left_out_and_told(convert):
 def test_values_that_are_not_told_apart_are_refused(convert):
     _, said = convert(table(record("A")), measured(site("A", flow(1, 600), flow(2, 300))))
     assert "several values of flow" in said
+
+
+def test_a_site_that_contradicts_itself_in_one_document_is_a_conflict(convert):
+    sites = table(record("A", "1", 52.1, 5.1, characteristic(1), characteristic(2)))
+    document = measured(
+        site("A", flow(1, 60)), site("A", speed(2, 90)), site("A", flow(1, 62), speed(2, 80))
+    )
+    assert "(id, time) pairs have rows that differ: A lane lane1 at" in convert(sites, document)[1]
+    for rule, expected in (("first", [60, 90]), ("last", [62, 80]), ("mean", [61, 85])):
+        words = ["--interval", "1min", "--on-conflict", rule]
+        series, _ = convert(sites, document, words=words)
+        assert series.values[0, 0].tolist() == expected
+    repeated, _ = convert(sites, measured(*[site("A", flow(1, 60), speed(2, -1))] * 2))
+    np.testing.assert_array_equal(repeated.values[0, 0], [60, NAN])
+
+
+def travel_times(*seconds):
+    data = (
+        "<elaboratedData><basicData><pertinentLocation><predefinedLocationReference id='R1'/>"
+        f"</pertinentLocation><travelTime><duration>{s}</duration></travelTime></basicData>"
+        "</elaboratedData>"
+        for s in seconds
+    )
+    return f"<d><timeDefault>2024-01-01T08:00:00Z</timeDefault>{''.join(data)}</d>"
+
+
+def test_a_road_that_contradicts_itself_in_one_document_is_a_conflict(convert):
+    sites = "<d><predefinedLocation id='R1'><latitude>52</latitude><longitude>5</longitude>"
+    sites += "</predefinedLocation></d>"
+    words = ["--features", "travel_time", "--interval", "1min"]
+    assert "rows that differ: R1 at" in convert(sites, travel_times(90, 95), words=words)[1]
+    series, _ = convert(sites, travel_times(90, 90), words=words)
+    assert series.values[0, 0, 0] == 90
 
 
 def test_namespaces_and_prefixes_do_not_matter(convert):

@@ -102,3 +102,11 @@ def test_files_globs_and_folders_are_expanded_in_order(write_file, tmp_path):
     assert expand_paths([str(names[0]), f"{folder}/*.csv"])[0] == names[0]
     with pytest.raises(FileNotFoundError, match=r"\*\.stream"):
         expand_paths([f"{folder}/*.stream"])
+
+
+@pytest.mark.parametrize("column", ["id", "t", "lane"])
+def test_a_column_of_ids_times_or_lanes_holds_no_readings(write_file, run, column):
+    path = write_file("1.csv", "id,t,lane,v\na,2024-01-01 00:00,1,1\n")
+    words = ["--long", path, "--id-column", "id", "--time-column", "t", "--lane-column", "lane"]
+    _, said = run("csv", *words, "--features", f"{column}=flow")
+    assert f"Expected --features as columns of readings (got '{column}'" in said

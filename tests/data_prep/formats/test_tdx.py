@@ -5,9 +5,12 @@ import io
 import json
 import tarfile
 import zipfile
+from argparse import Namespace
 
 import numpy as np
 import pytest
+
+from data_prep.formats import tdx
 
 NAN = np.nan
 
@@ -238,6 +241,55 @@ def test_a_number_that_cannot_be_read_is_named(write_file, run):
     table = write_file("list.json", listed(**PLACES))
     path = write_file("live.json", live(vd("a", lane("fast", 1, 2))))
     assert "Expected numbers in 'a' of" in run("tdx", table, path)[1]
+
+
+def entry(**changes):
+    return json.dumps({"VDLives": [vd("a", lane(60, 1, 2)) | changes]})
+
+
+def bare_lane(**changes):
+    return live(vd("a", lane(60, 1, 2) | changes))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("5", '"x"', "[5]", '[{"a": 1}]', "true", '{"VDLives": 5}', '{"VDLives": "x"}'),
+        *('{"VDLives": {"VDLive": 5}}', '{"VDLives": [{"Status": 0}]}', '{"VDs": 5}'),
+        *('{"VDs": [{"VDID": null}]}', '{"VDs": [{"VDID": "a", "DetectionLinks": 5}]}'),
+        *(entry(VDID=bad) for bad in (None, "", " ", [], {"a": 1}, True)),
+        *(entry(DataCollectTime=bad) for bad in (None, "", [], {"a": 1}, True, 1.5, float("nan"))),
+        *(entry(DataCollectTime=bad) for bad in ([1], "never", 10**400)),
+        *(entry(LinkFlows=bad) for bad in (5, "x", True, [{"Lanes": 5}], {"LinkFlow": "x"})),
+        *(entry(Status=bad) for bad in ({"a": 1}, [1], "Normal", 10**400)),
+        *(bare_lane(Speed=bad) for bad in ({"a": 1}, [1, 2], "fast", 10**400)),
+        *(bare_lane(Vehicles=bad) for bad in (5, "x", [{"Volume": []}], [{"Volume": 10**400}])),
+    ],
+)
+def test_what_has_another_shape_than_a_document_of_tdx_is_named(write_file, text):
+    """As an error that a watch passes over."""
+    path = str(write_file("bad.json", text))
+    feed = tdx.read(Namespace(raw=[path], detectors=None))
+    with pytest.raises(ValueError, match=r"bad\.json'"):
+        list(feed.blocks)
+
+
+def test_an_entry_without_a_time_is_named_wherever_it_stands(write_file, run):
+    table = write_file("list.json", listed(**PLACES))
+    whole, lacking = vd("b", lane(60, 1, 2)), {"VDID": "a", "Status": 1}
+    documents = [{"VDLives": of} for of in ([lacking, whole], [whole, lacking], [lacking])]
+    for document in (*documents, [lacking, whole]):
+        _, said = run("tdx", table, write_file("live.json", json.dumps(document)))
+        assert "Expected a DataCollectTime in each VDLive" in said
+        assert "(got none for a)" in said
+
+
+@pytest.mark.parametrize("text", ['{"VDLives": []}', '{"VDLives": null}', "[]", '{"VDs": {}}'])
+def test_a_document_of_nothing_adds_nothing(write_file, run, text):
+    table = write_file("list.json", listed(**PLACES))
+    whole = write_file("live.json", live(vd("b", lane(60, 1, 2))))
+    series, _ = run("tdx", table, write_file("empty.json", text), whole)
+    assert series.values.shape == (1, 1, 3)
 
 
 def test_lists_over_time_tell_who_appeared_moved_and_vanished(write_file, run):
