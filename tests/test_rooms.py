@@ -362,14 +362,23 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/forecast_cli.py": (
         {
-            "data_prep",
             "socialgraph",
             "socialgraph.atomic",
+            "socialgraph.forecast_input",
+            "socialgraph.forecast_words",
             "socialgraph.plot",
             "socialgraph.pretrained",
             "socialgraph.series",
         },
         {"pandas"},
+    ),
+    "socialgraph/forecast_input.py": (
+        {"data_prep", "socialgraph", "socialgraph.series"},
+        {"pandas"},
+    ),
+    "socialgraph/forecast_words.py": (
+        {"socialgraph.pretrained", "socialgraph.series"},
+        set(),
     ),
     "socialgraph/cli.py": ({"socialgraph", "socialgraph.training_help"}, set()),
     "socialgraph/training_help.py": (set(), set()),

@@ -1,0 +1,81 @@
+"""What ``socialgraph forecast`` reads: a file of data_prep, or a table of time by detector."""
+
+import argparse
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from socialgraph import schema
+from socialgraph.series import TrafficSeries
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["read_series"]
+
+
+def read_series(options: argparse.Namespace) -> TrafficSeries:
+    """The series of an HDF5 file, or of a CSV table of time by detector.
+
+    Raises:
+        FileNotFoundError, ValueError, KeyError: if it cannot be read.
+    """
+    path = options.readings
+    if not path.is_file():
+        raise FileNotFoundError(f"No file '{path}'.")
+    if path.suffix in (".h5", ".hdf5"):
+        return schema.read(path)
+    import pandas as pd
+
+    _check_header(path)
+    try:
+        frame = pd.read_csv(path, index_col=0, float_precision="round_trip")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"'{path}' is no CSV table: {error}") from error
+    if options.null_value:
+        frame = frame.mask(frame.isin(options.null_value))
+    return TrafficSeries.from_frame(
+        frame.rename_axis("time").copy().reset_index(),
+        _read_positions(options.detectors, frame.columns),
+        timezone=options.timezone,
+        feature=options.feature,
+        units={options.feature: options.unit},
+        dataset_name=path.stem,
+    )
+
+
+def _check_header(path: Path) -> None:
+    """Refuse names of columns that pandas would change, and tables of another form."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        names = [name.strip() for name in next(csv.reader(file), [""])[1:]]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or "" in names:
+        raise ValueError(
+            f"Expected '{path}' to name each detector once in its first line (got "
+            f"{twice[:5] or 'a column without a name'})."
+        )
+    if "detector" in names:
+        raise ValueError(
+            f"Expected '{path}' as a table of time by detector (got a column 'detector'). Convert "
+            "a long table with 'python -m data_prep convert csv', and forecast the file."
+        )
+
+
+def _read_positions(path: Path | None, vdids: "pd.Index") -> "pd.DataFrame | None":
+    if path is None:
+        return None
+    import pandas as pd
+
+    from data_prep.detectors import read_detectors
+
+    table = read_detectors(path)
+    places = pd.DataFrame(
+        {"lat": table.lat.mean(axis=1), "lon": table.lon.mean(axis=1)}, index=table.vdids
+    )
+    strangers = [str(vdid) for vdid in vdids if str(vdid) not in places.index]
+    if len(strangers) == len(vdids):
+        raise ValueError(
+            f"'{path}' knows none of the {len(vdids)} detectors of the readings, among them "
+            f"{strangers[:5]}."
+        )
+    return places.reindex([str(vdid) for vdid in vdids]).rename_axis("detector").reset_index()

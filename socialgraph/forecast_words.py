@@ -1,0 +1,68 @@
+"""What ``socialgraph forecast`` tells of a history, and of the errors on its last day."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from socialgraph.series import TrafficSeries
+
+if TYPE_CHECKING:  # imported when a network is loaded, so that --help is quick
+    from socialgraph.pretrained import PretrainedForecaster
+
+__all__ = ["print_scores", "tell"]
+
+_FEW_DAYS = 2.0
+
+
+def tell(series: TrafficSeries, forecaster: "PretrainedForecaster") -> None:
+    """Print what is forecast from what, and what is to be known of it."""
+    span = series.timestamps[-1] - series.timestamps[0]
+    days = (span / np.timedelta64(1, "m") + series.interval_minutes) / 1440
+    placed = int((np.isfinite(series.lat) & np.isfinite(series.lon)).sum())
+    minutes = forecaster.horizon * series.interval_minutes
+    span = f"{days:.1f} days" if days >= _FEW_DAYS else f"{24 * days:.3g} hours"
+    print(
+        f"history     {span} of {', '.join(series.feature_names)} every "
+        f"{series.interval_minutes:g} minutes, {len(series.vdids)} detectors, {placed} with a "
+        f"position\nahead       {forecaster.horizon} steps, {minutes:g} minutes"
+    )
+    if 0 < placed < len(series.vdids):
+        print(
+            f"note        forecast without neighbours, for want of a position: "
+            f"{len(series.vdids) - placed} of the detectors."
+        )
+    if days < _FEW_DAYS:
+        print(
+            "note        less than two days: what is usual at a time of day is hardly known, and "
+            "the forecast rests on the last readings."
+        )
+    if not placed:
+        print("note        no positions: forecast without neighbours (--detectors gives them).")
+
+
+def print_scores(scores: dict[str, dict[str, float]], series: TrafficSeries) -> None:
+    """Print the errors of :meth:`PretrainedForecaster.score`, and whether to trust the forecast."""
+    print("\nmean absolute error on the last day, which was held back:")
+    heads = ("forecast", "last value", "usual day", "ridge")
+    print(f"{'':<22}{''.join(f'{head:>12}' for head in heads)}")
+    for name, errors in scores.items():
+        unit = series.units[series.feature_names.index(name)]
+        label = f"{name} [{unit}]" if unit else name
+        numbers = (errors[k] for k in ("forecast", "last_value", "usual", "ridge"))
+        cells = "".join(f"{'-' if np.isnan(n) else format(n, '.2f'):>12}" for n in numbers)
+        print(f"{label:<22}{cells}")
+        print(f"{'':<22}  {_verdict(errors)}")
+        if np.isfinite(errors["coverage"]):
+            print(f"{'':<22}  {errors['coverage']:.0%} of the readings in the interval of 90%")
+    print()
+
+
+def _verdict(errors: dict[str, float]) -> str:
+    """Whether to trust the forecast, in words."""
+    rivals = {"the last value": "last_value", "the usual day": "usual", "ridge": "ridge"}
+    name, best = min(((n, errors[k]) for n, k in rivals.items()), key=lambda pair: pair[1])
+    if not np.isfinite([errors["forecast"], best]).all():
+        return "no readings on the last day to compare with"
+    if errors["forecast"] > best:
+        return f"{name} is better: train on these readings (--tune 4, or 'socialgraph fit')"
+    return f"{1 - errors['forecast'] / best:.0%} better than {name}, the best of the others"
