@@ -23,7 +23,7 @@ def tell(series: TrafficSeries, forecaster: "PretrainedForecaster") -> None:
     span = f"{days:.1f} days" if days >= _FEW_DAYS else f"{24 * days:.3g} hours"
     print(
         f"history     {span} of {', '.join(series.feature_names)} every "
-        f"{series.interval_minutes:g} minutes, {len(series.vdids)} detectors, {placed} with a "
+        f"{series.interval_minutes:g} minutes, {_count(len(series.vdids))}, {placed} with a "
         f"position\nahead       {forecaster.horizon} steps, {minutes:g} minutes"
     )
     if 0 < placed < len(series.vdids):
@@ -38,6 +38,10 @@ def tell(series: TrafficSeries, forecaster: "PretrainedForecaster") -> None:
         )
     if not placed:
         print("note        no positions: forecast without neighbours (--detectors gives them).")
+
+
+def _count(detectors: int) -> str:
+    return "1 detector" if detectors == 1 else f"{detectors} detectors"
 
 
 def print_scores(scores: dict[str, dict[str, float]], series: TrafficSeries) -> None:
@@ -61,8 +65,11 @@ def _verdict(errors: dict[str, float]) -> str:
     """Whether to trust the forecast, in words."""
     rivals = {"the last value": "last_value", "the usual day": "usual", "ridge": "ridge"}
     name, best = min(((n, errors[k]) for n, k in rivals.items()), key=lambda pair: pair[1])
-    if not np.isfinite([errors["forecast"], best]).all():
+    own = errors["forecast"]
+    if not np.isfinite([own, best]).all():
         return "no readings on the last day to compare with"
-    if errors["forecast"] > best:
+    if np.isclose(own, best, rtol=0.005, atol=1e-6):  # what would be told as 0%; both may be 0
+        return f"as good as {name}, the best of the others"
+    if own > best:
         return f"{name} is better: train on these readings (--tune 4, or 'socialgraph fit')"
-    return f"{1 - errors['forecast'] / best:.0%} better than {name}, the best of the others"
+    return f"{1 - own / best:.0%} better than {name}, the best of the others"
