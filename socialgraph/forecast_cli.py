@@ -89,7 +89,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("readings", type=Path, help="HDF5 file of data_prep, or CSV of time by detector")
     add("--detectors", type=Path, help="CSV of ids and positions, beside a CSV of readings")
-    add("--feature", default="reading", help="what a CSV holds, such as speed")
+    add("--feature", help="what a CSV holds, such as speed; of a file the features to forecast")
     add("--unit", default="", help="its unit, such as km/h")
     add("--timezone", help="zone of times without an offset, IANA name (default: UTC)")
     add("--null_value", type=float, nargs="+", help="numbers that mean missing in a CSV")

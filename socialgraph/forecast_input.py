@@ -7,26 +7,44 @@ from typing import TYPE_CHECKING
 
 from socialgraph import schema
 from socialgraph.series import TrafficSeries
+from socialgraph.shell import split_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["read_series"]
 
+_OF_TABLES = ("unit", "timezone", "detectors", "null_value")  # options that a file tells itself
+
 
 def read_series(options: argparse.Namespace) -> TrafficSeries:
     """The series of an HDF5 file, or of a CSV table of time by detector.
 
     Raises:
-        FileNotFoundError, ValueError, KeyError: if it cannot be read.
+        FileNotFoundError, ValueError, KeyError: if it cannot be read, or an option does not fit it.
     """
     path = options.readings
     if not path.is_file():
         raise FileNotFoundError(f"No file '{path}'.")
-    if path.suffix in (".h5", ".hdf5"):
-        return schema.read(path)
+    return (_read_file if path.suffix in (".h5", ".hdf5") else _read_table)(options)
+
+
+def _read_file(options: argparse.Namespace) -> TrafficSeries:
+    given = [f"--{name}" for name in _OF_TABLES if getattr(options, name)]
+    if given:
+        raise ValueError(
+            f"'{options.readings}' tells its own units, zone, positions and null values; "
+            f"{', '.join(given)} would change nothing. Leave it out, or convert the readings again "
+            "with 'python -m data_prep convert'."
+        )
+    series = schema.read(options.readings)
+    return series.select(split_names(options.feature)) if options.feature else series
+
+
+def _read_table(options: argparse.Namespace) -> TrafficSeries:
     import pandas as pd
 
+    path, feature = options.readings, options.feature or "reading"
     _check_header(path)
     try:
         frame = pd.read_csv(path, index_col=0, float_precision="round_trip")
@@ -38,8 +56,8 @@ def read_series(options: argparse.Namespace) -> TrafficSeries:
         frame.rename_axis("time").copy().reset_index(),
         _read_positions(options.detectors, frame.columns),
         timezone=options.timezone,
-        feature=options.feature,
-        units={options.feature: options.unit},
+        feature=feature,
+        units={feature: options.unit},
         dataset_name=path.stem,
     )
 

@@ -373,7 +373,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"pandas"},
     ),
     "socialgraph/forecast_input.py": (
-        {"data_prep", "socialgraph", "socialgraph.series"},
+        {"data_prep", "socialgraph", "socialgraph.series", "socialgraph.shell"},
         {"pandas"},
     ),
     "socialgraph/forecast_words.py": (
