@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # what computes is imported when the options are read, so tha
 
 __all__ = ["main"]
 
+_ENDINGS = (".csv", ".parquet", ".png")
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Forecast the steps after the end of the readings, and write a table and a picture."""
@@ -38,18 +40,18 @@ def main(args: Sequence[str] | None = None) -> None:
         forecaster.save(options.save)
         print(f"network     {options.save} (for --checkpoint)")
     table = forecaster.forecast(series)
-    stem = Path(options.output)
-    with replacing(stem.with_suffix(".parquet")) as temporary:
+    paths = _outputs(options.output)
+    with replacing(paths[".parquet"]) as temporary:
         table.to_parquet(temporary, index=False)
-    with replacing(stem.with_suffix(".csv")) as temporary:
+    with replacing(paths[".csv"]) as temporary:
         _with_texts(table).to_csv(temporary, index=False, float_format="%.6g")
-    print(f"forecast    {stem.with_suffix('.csv')} {stem.with_suffix('.parquet')}")
+    print(f"forecast    {paths['.csv']} {paths['.parquet']}")
     if len(table.columns) == 4 + len(series.feature_names):
         print("note        no intervals: the history has fewer than 64 whole windows.")
     if importlib.util.find_spec("matplotlib") is None:
         print("picture     none: pip install 'socialgraph[plot]'")
         return
-    _draw(stem, series)
+    _draw(paths[".parquet"], paths[".png"], series)
 
 
 def _score(forecaster: "PretrainedForecaster", series: TrafficSeries, tune: int) -> dict:
@@ -70,13 +72,20 @@ def _with_texts(table: "pd.DataFrame") -> "pd.DataFrame":
     return table.assign(**texts)
 
 
-def _draw(stem: Path, series: TrafficSeries) -> None:
+def _outputs(output: str) -> dict[str, Path]:
+    """What is written, by its ending, which takes the place of one of these or follows the name."""
+    path = Path(output)
+    stem = path.with_suffix("") if path.suffix in _ENDINGS else path
+    return {ending: stem.with_name(stem.name + ending) for ending in _ENDINGS}
+
+
+def _draw(table: Path, picture: Path, series: TrafficSeries) -> None:
     from socialgraph.plot import draw_forecast, read_forecast
 
-    figure = draw_forecast(read_forecast(stem.with_suffix(".parquet")), series)
-    with replacing(stem.with_suffix(".png")) as temporary:
+    figure = draw_forecast(read_forecast(table), series)
+    with replacing(picture) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
-    print(f"picture     {stem.with_suffix('.png')}")
+    print(f"picture     {picture}")
 
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:
