@@ -13,7 +13,7 @@ import numpy as np
 from socialgraph import load_pretrained
 from socialgraph.atomic import replacing
 from socialgraph.forecast_input import read_series
-from socialgraph.forecast_words import print_scores, tell
+from socialgraph.forecast_words import plain_warnings, print_scores, tell
 from socialgraph.series import TrafficSeries
 
 if TYPE_CHECKING:  # what computes is imported when the options are read, so that --help is quick
@@ -26,12 +26,14 @@ __all__ = ["main"]
 _ENDINGS = (".csv", ".parquet", ".png")
 
 
+@plain_warnings()
 def main(args: Sequence[str] | None = None) -> None:
     """Forecast the steps after the end of the readings, and write a table and a picture."""
     options = _parse(args)
     series = read_series(options)
     forecaster = load_pretrained(options.checkpoint)
     tell(series, forecaster)
+    series = forecaster.heard(series)
     if options.score:
         print_scores(_score(forecaster, series, options.tune), series)
     if options.tune:

@@ -1,5 +1,8 @@
 """What ``socialgraph forecast`` tells of a history, and of the errors on its last day."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,9 +12,18 @@ from socialgraph.series import TrafficSeries
 if TYPE_CHECKING:  # imported when a network is loaded, so that --help is quick
     from socialgraph.pretrained import PretrainedForecaster
 
-__all__ = ["print_scores", "tell"]
+__all__ = ["plain_warnings", "print_scores", "tell"]
 
 _FEW_DAYS = 2.0
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print warnings once each as notes, without the line of code that gave them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("once", category=UserWarning)
+        warnings.showwarning = lambda message, *_: print(f"note        {message}")
+        yield
 
 
 def tell(series: TrafficSeries, forecaster: "PretrainedForecaster") -> None:
@@ -67,7 +79,7 @@ def _verdict(errors: dict[str, float]) -> str:
     name, best = min(((n, errors[k]) for n, k in rivals.items()), key=lambda pair: pair[1])
     own = errors["forecast"]
     if not np.isfinite([own, best]).all():
-        return "no readings on the last day to compare with"
+        return "no readings on the last day, or before it, to compare with"
     if np.isclose(own, best, rtol=0.005, atol=1e-6):  # what would be told as 0%; both may be 0
         return f"as good as {name}, the best of the others"
     if own > best:

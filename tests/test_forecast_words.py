@@ -26,7 +26,10 @@ def told(capsys, forecast, last_value, usual, ridge):
         ((0.9, 2.0, 1.0, 3.0), "10% better than the usual day, the best of the others"),
         ((1.5, 2.0, 3.0, 1.0), "ridge is better: train on these readings"),
         ((0.5, 0.0, 1.0, 1.0), "the last value is better: train on these readings"),
-        ((float("nan"), 2.0, 3.0, 1.0), "no readings on the last day to compare with"),
+        (
+            (float("nan"), 2.0, 3.0, 1.0),
+            "no readings on the last day, or before it, to compare with",
+        ),
     ],
 )
 def test_the_verdict_is_right_also_where_nothing_is_wrong(capsys, errors, said):

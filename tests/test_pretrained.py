@@ -289,6 +289,26 @@ def test_nothing_to_compare_is_no_error_of_0(forecaster, series, weights, tmp_pa
     assert np.isnan(list(scores["flow"].values())).all()
 
 
+@pytest.mark.parametrize("steps", [12, 900])
+def test_a_silent_feature_does_not_keep_the_others_from_a_forecast(forecaster, series, steps):
+    silent = replace(series, values=series.values.copy())
+    silent.values[-steps:, :, 0] = np.nan
+    with pytest.warns(UserWarning, match="not forecast, .* last 12 steps: speed"):
+        table = forecaster.forecast(silent)
+    expected = forecaster.forecast(series.select(["flow"]))
+    pd.testing.assert_frame_equal(table, expected)
+    with pytest.raises(ValueError, match="got none of speed"):
+        forecaster.forecast(silent.select(["speed"]))
+
+
+def test_a_feature_that_begins_on_the_last_day_has_no_score(forecaster, series):
+    late = replace(series, values=series.values.copy())
+    late.values[:-250, :, 0] = np.nan
+    scores = forecaster.score(late)
+    assert np.isnan(list(scores["speed"].values())).all()
+    assert scores["flow"] == forecaster.score(series)["flow"]
+
+
 def test_what_the_network_reads_is_in_deviations_as_in_training(forecaster):
     """Also if a detector never changes, which makes the deviation of all smaller."""
     series = make_series(steps=900, missing=0.0).select(["speed"])

@@ -89,11 +89,14 @@ class PretrainedForecaster:
 
         Returns:
             A row per detector and step: ``issued`` and ``time`` (local clock), ``step``,
-            ``detector``, and for each feature its forecast and its interval, in its unit.
+            ``detector``, and for each feature its forecast and its interval, in its unit. A
+            feature that :meth:`heard` leaves out has none.
 
         Raises:
-            ValueError: if the series is shorter than a window, ends in a gap, or holds no reading.
+            ValueError: if the series is shorter than a window, ends in a gap, or in a window
+                without a reading.
         """
+        series = self.heard(series)
         levels = [] if coverage is None else calibrated_levels([], coverage)
         points, quantiles = [], []
         for feature in series.feature_names:
@@ -114,6 +117,28 @@ class PretrainedForecaster:
             levels = []
         spec = DataSpec.of(series, self.windows.window, self.horizon)
         return forecast_table(prediction, spec, observed=False, levels=levels).to_pandas()
+
+    def heard(self, series: TrafficSeries) -> TrafficSeries:
+        """The series of the features that have a reading in the last window; warns of others.
+
+        Raises:
+            ValueError: if none has.
+        """
+        recent = np.isfinite(series.values[-self.windows.window :]).any(axis=(0, 1))
+        names = np.array(series.feature_names)
+        silent = ", ".join(names[~recent])
+        if not recent.any():
+            raise ValueError(
+                f"Expected a reading in the last {self.windows.window} steps to forecast from (got "
+                f"none of {silent}). Cut off the steps at the end that hold none."
+            )
+        if silent:
+            warnings.warn(
+                f"not forecast, without a reading in the last {self.windows.window} steps: "
+                f"{silent}.",
+                stacklevel=2,
+            )
+        return series.select(names[recent].tolist())
 
     def tune(
         self,
@@ -183,8 +208,9 @@ class PretrainedForecaster:
             (without what was learnt from the history), of ``last_value`` (the reading that was seen
             last, repeated), of ``usual`` (the detector's mean at this time of day) and of ``ridge``
             (a linear map of the window and the usual day, fitted to the history), over all
-            detectors, steps and windows where all exist; NaN if they exist nowhere. ``coverage`` is
-            the share of these readings that are in the interval of 90 %, NaN without one.
+            detectors, steps and windows where all exist; NaN if they exist nowhere, or no reading
+            does before. ``coverage`` is the share of these readings that are in the interval of
+            90 %, NaN without one.
 
         Raises:
             ValueError: if too little is left.
@@ -218,6 +244,8 @@ class PretrainedForecaster:
         )
         if not len(parts["test"]):
             raise ValueError(f"The test part ({split}) has no window without a gap.")
+        if not np.isfinite(series.values[:steps]).any():
+            return dict.fromkeys((*_MEASURED, "coverage"), np.nan)
         history = self._history(series, steps)
         ridge = LocalRidge(history, parts["train"])
         mixture = Mixture(history, parts["train"], self._apply, calibrated_levels([], 0.9))
