@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from socialgraph.conformal import calibrated_levels
-from socialgraph.data.split import DateSplit, Split
+from socialgraph.data.split import Split
 from socialgraph.data.windows import Windows, window_starts
 from socialgraph.finite import check_finite
 from socialgraph.graph import GraphBuilder
 from socialgraph.nn.inputs import last_observed
 from socialgraph.pretrained.archive import SHIPPED, Parts, read_parts, write_parts
 from socialgraph.pretrained.history import History
+from socialgraph.pretrained.last_days import LastDays
 from socialgraph.pretrained.local import FEW_DAYS, LocalRidge, Mixture
 from socialgraph.scaler import Scaler
 from socialgraph.series import TrafficSeries
@@ -199,7 +200,8 @@ class PretrainedForecaster:
 
         Args:
             series: more days than are held back.
-            days: how many at the end are forecast.
+            days: how many at the end are forecast, by all windows whose targets lie in them; the
+                readings of a window may be of before.
             split: another way to hold back: its test part is forecast, from its training part.
             vdids: detectors whose errors count; None for all.
 
@@ -216,22 +218,12 @@ class PretrainedForecaster:
             ValueError: if too little is left.
             KeyError: if there is no such detector.
         """
-        split = self._last_days(series, days) if split is None else split
+        split = LastDays(days) if split is None else split
         counted = np.isin(series.vdids, series.select(vdids=vdids).vdids)
         return {
             name: self._score(series.select([name]), split, counted)
             for name in series.feature_names
         }
-
-    def _last_days(self, series: TrafficSeries, days: int) -> DateSplit:
-        last = (series.timestamps[-1] - np.timedelta64(days, "D")).astype("datetime64[s]")
-        steps = int(np.searchsorted(series.timestamps, last, side="right"))
-        if steps < self.windows.length:
-            raise ValueError(
-                f"Expected a series longer than the {days} days that are held back (got "
-                f"{steps} steps before them)."
-            )
-        return DateSplit(val=f"{last}+00:00", test=f"{last}+00:00")
 
     def _score(self, series: TrafficSeries, split: Split, counted: np.ndarray) -> dict[str, float]:
         windows = self.windows
