@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ def _read_table(options: argparse.Namespace) -> TrafficSeries:
         frame = frame.mask(frame.isin(options.null_value))
     return TrafficSeries.from_frame(
         frame.rename_axis("time").copy().reset_index(),
-        _read_positions(options.detectors, frame.columns),
+        _read_positions(options.detectors, [str(vdid) for vdid in frame.columns]),
         timezone=options.timezone,
         feature=feature,
         units={feature: options.unit},
@@ -79,21 +80,34 @@ def _check_header(path: Path) -> None:
         )
 
 
-def _read_positions(path: Path | None, vdids: "pd.Index") -> "pd.DataFrame | None":
+def _read_positions(path: Path | None, vdids: list[str]) -> "pd.DataFrame | None":
+    """Places of the detectors by the rules of ``data_prep convert``; ids that it matches are told.
+
+    Raises:
+        FileNotFoundError, KeyError, ValueError: if the table cannot be read, knows none of the
+            detectors, or a position cannot be right.
+    """
     if path is None:
         return None
     import pandas as pd
 
     from data_prep.detectors import read_detectors
+    from data_prep.joining import locate_detectors, match_ids
+    from data_prep.report import Report
 
-    table = read_detectors(path)
-    places = pd.DataFrame(
-        {"lat": table.lat.mean(axis=1), "lon": table.lon.mean(axis=1)}, index=table.vdids
-    )
-    strangers = [str(vdid) for vdid in vdids if str(vdid) not in places.index]
-    if len(strangers) == len(vdids):
-        raise ValueError(
-            f"'{path}' knows none of the {len(vdids)} detectors of the readings, among them "
-            f"{strangers[:5]}."
-        )
-    return places.reindex([str(vdid) for vdid in vdids]).rename_axis("detector").reset_index()
+    report = Report()
+    try:
+        table = match_ids(read_detectors(path), vdids, report)
+        lat, lon = locate_detectors(table, vdids)
+    except (KeyError, ValueError) as error:
+        raise ValueError(_without_options(str(error.args[0]))) from error
+    for topic, text in report.rows:
+        print(f"{topic:<12}{text}")
+    return pd.DataFrame({"detector": vdids, "lat": lat, "lon": lon})
+
+
+def _without_options(text: str) -> str:
+    """A sentence of ``data_prep convert``, with a word on the options that it names."""
+    if not re.search(r"--(?!detectors\b)", text):
+        return text
+    return f"{text} (These are options of 'python -m data_prep convert csv'.)"

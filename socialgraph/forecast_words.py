@@ -28,28 +28,50 @@ def plain_warnings() -> Iterator[None]:
 
 def tell(series: TrafficSeries, forecaster: "PretrainedForecaster") -> None:
     """Print what is forecast from what, and what is to be known of it."""
+    from socialgraph.graph import project  # slow to import
+
     span = series.timestamps[-1] - series.timestamps[0]
     days = (span / np.timedelta64(1, "m") + series.interval_minutes) / 1440
-    placed = int((np.isfinite(series.lat) & np.isfinite(series.lon)).sum())
+    placed = np.isfinite(project(series.lat, series.lon)).all(axis=1)
     minutes = forecaster.horizon * series.interval_minutes
     span = f"{days:.1f} days" if days >= _FEW_DAYS else f"{24 * days:.3g} hours"
     print(
         f"history     {span} of {', '.join(series.feature_names)} every "
-        f"{series.interval_minutes:g} minutes, {_count(len(series.vdids))}, {placed} with a "
+        f"{series.interval_minutes:g} minutes, {_count(len(series.vdids))}, {placed.sum()} with a "
         f"position\nahead       {forecaster.horizon} steps, {minutes:g} minutes"
     )
-    if 0 < placed < len(series.vdids):
-        print(
-            f"note        forecast without neighbours, for want of a position: "
-            f"{len(series.vdids) - placed} of the detectors."
-        )
+    _tell_places(series, placed)
     if days < _FEW_DAYS:
         print(
             "note        less than two days: what is usual at a time of day is hardly known, and "
             "the forecast rests on the last readings."
         )
-    if not placed:
-        print("note        no positions: forecast without neighbours (--detectors gives them).")
+
+
+def _tell_places(series: TrafficSeries, placed: np.ndarray) -> None:
+    """Print which detectors have no neighbours, as their place is not known, or none on earth."""
+    wrong = np.flatnonzero(~placed & np.isfinite(series.lat) & np.isfinite(series.lon))
+    if len(wrong):
+        first = wrong[0]
+        print(
+            f"note        no place on earth: the position of {_names(series, wrong)} (lat "
+            f"{series.lat[first]:g}, lon {series.lon[first]:g} of the first)."
+        )
+    if not placed.any():
+        print(
+            "note        no positions: forecast without neighbours. --detectors gives them to a "
+            "CSV, 'python -m data_prep backfill' to a file."
+        )
+    elif not placed.all():
+        print(
+            f"note        forecast without neighbours, for want of a position: "
+            f"{_names(series, np.flatnonzero(~placed))}."
+        )
+
+
+def _names(series: TrafficSeries, rows: np.ndarray) -> str:
+    named = ", ".join(series.vdids[row] for row in rows[:3])
+    return named if len(rows) <= 3 else f"{named} and {len(rows) - 3} more detectors"
 
 
 def _count(detectors: int) -> str:

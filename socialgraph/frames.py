@@ -102,7 +102,20 @@ def read_detectors(detectors: pd.DataFrame, vdids: list[str], id_column: str) ->
         for vdid, row in known.to_dict("index").items()
     }
     lat, lon = (_numbers(table[[name]].reindex(vdids), name)[:, 0] for name in ("lat", "lon"))
+    _check_places(vdids, lat, lon)
     return {"lat": lat, "lon": lon, "vd_info": {vdid: row for vdid, row in info.items() if row}}
+
+
+def _check_places(vdids: list[str], lat: np.ndarray, lon: np.ndarray) -> None:
+    """Refuse what is no place on earth, and 0, 0, which sources write for an unknown place."""
+    bad = (np.abs(lat) >= 90) | (np.abs(lon) > 180) | ((lat == 0) & (lon == 0))
+    named = [f"{vdids[i]} (lat {lat[i]:.6g}, lon {lon[i]:.6g})" for i in np.flatnonzero(bad)[:5]]
+    if named:
+        raise SeriesError(
+            f"Expected latitudes within 90 and longitudes within 180 degrees, and no detector at "
+            f"0, 0; {int(bad.sum())} of {len(vdids)} detectors break this: {', '.join(named)}. "
+            "Exchange the two if they are swapped, and write NaN for an unknown position."
+        )
 
 
 def wide_frame(series: TrafficSeries) -> pd.DataFrame:

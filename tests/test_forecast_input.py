@@ -1,5 +1,6 @@
 """What ``socialgraph forecast`` reads, and refuses."""
 
+import pandas as pd
 import pytest
 
 from socialgraph.forecast_cli import _parse
@@ -33,3 +34,45 @@ def test_features_of_a_file_are_chosen(file):
 def test_what_a_file_tells_itself_is_not_asked_for(file, option, value):
     with pytest.raises(ValueError, match=f"--{option} would change nothing. Leave it out"):
         read(file, f"--{option}", value)
+
+
+@pytest.fixture
+def table(tmp_path):
+    frame = make_series(steps=40, nodes=3).to_frame()["speed"].tz_localize(None)
+    frame.columns = ["00101", "00102", "A3"]
+    frame.to_csv(tmp_path / "speed.csv")
+    return tmp_path / "speed.csv"
+
+
+def places(table, ids, lat, lon):
+    path = table.with_name("detectors.csv")
+    pd.DataFrame({"id": ids, "lat": lat, "lon": lon}).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon", "said"),
+    [
+        ([121.5, 121.51, 121.52], [25.0, 25.01, 25.02], r"00101 \(lat 121.5, lon 25\).*swapped"),
+        ([0, 25.01, 25.02], [0, 121.5, 121.5], r"00101 \(lat 0, lon 0\)"),
+    ],
+)
+def test_a_position_that_cannot_be_right_is_refused(table, lat, lon, said):
+    detectors = places(table, ["00101", "00102", "A3"], lat, lon)
+    with pytest.raises(ValueError, match=said):
+        read(table, "--detectors", detectors)
+
+
+def test_options_that_a_sentence_names_are_said_to_be_of_convert(table):
+    detectors = table.with_name("detectors.csv")
+    detectors.write_text("name,lat,lon\n00101,25,121\n")
+    with pytest.raises(
+        ValueError, match=r"Set --detector-id-column. \(These are options of 'python"
+    ):
+        read(table, "--detectors", detectors)
+
+
+def test_ids_that_are_written_in_another_way_are_matched_and_told(table, capsys):
+    series = read(table, "--detectors", places(table, [101, 102], [25.0, 25.01], [121.5, 121.5]))
+    assert series.lat[:2].tolist() == [25.0, 25.01]
+    assert "'00101' for '101', '00102' for '102'" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from socialgraph.forecast_words import print_scores, tell
@@ -42,3 +43,13 @@ def test_one_detector_is_told_in_the_singular(capsys):
     assert "6 detectors, 6 with a position\nahead" in capsys.readouterr().out
     tell(replace(series.select(vdids=series.vdids[:1]), lat=None), load_pretrained())
     assert "1 detector, 0 with a position\nahead" in capsys.readouterr().out
+
+
+def test_detectors_without_a_place_on_earth_are_counted_and_named(capsys):
+    series = make_series(steps=600).select(["speed"])
+    lat = np.where(np.arange(6) == 1, 121.5, np.where(np.arange(6) == 4, np.nan, series.lat))
+    tell(replace(series, lat=lat), load_pretrained())
+    told = capsys.readouterr().out
+    assert "6 detectors, 4 with a position" in told
+    assert "no place on earth: the position of VD-1 (lat 121.5, lon 121.5 of the first)" in told
+    assert "for want of a position: VD-1, VD-4." in told

@@ -449,6 +449,9 @@ def test_a_frame_of_detectors_that_does_not_fit_is_refused():
         (PLACES.assign(detector=["a", None]), SeriesError, "id in every place"),
         (PLACES.assign(detector=["c", "d"]), SeriesError, r"None of the 2 ids .*\['a', 'b'\]"),
         (PLACES.assign(lat=["25", "north"]), SeriesError, "numbers as 'lat' .*'north'"),
+        (PLACES.assign(lat=[999.0, 25.0]), SeriesError, r"1 of 2 .* b \(lat 999, lon 122\)"),
+        (PLACES.assign(lon=[181.0, 25.0]), SeriesError, r"1 of 2 .* b \(lat 26, lon 181\)"),
+        (PLACES.assign(lat=0.0, lon=0.0), SeriesError, r"2 of 2 .* a \(lat 0, lon 0\), b"),
     ]:
         with pytest.raises(error, match=words):
             speeds(detectors=places)

@@ -248,7 +248,8 @@ def test_a_table_is_forecast_as_the_user_types_it(table, weights, forecaster, se
 def test_without_positions_and_from_a_file_of_data_prep(table, weights, series, capsys):
     write(table / "data.h5", series)
     for path in ("speed.csv", "data.h5"):
-        main(["forecast", str(table / path), f"--checkpoint={weights}", f"--output={table / path}"])
+        output = f"--output={table / path.split('.')[0]}"
+        main(["forecast", str(table / path), f"--checkpoint={weights}", output])
     said = capsys.readouterr().out
     assert "no positions: forecast without neighbours" in said
     assert "no intervals" not in said

@@ -377,7 +377,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"pandas"},
     ),
     "socialgraph/forecast_words.py": (
-        {"socialgraph.pretrained", "socialgraph.series"},
+        {"socialgraph.graph", "socialgraph.pretrained", "socialgraph.series"},
         set(),
     ),
     "socialgraph/cli.py": ({"socialgraph", "socialgraph.training_help"}, set()),
