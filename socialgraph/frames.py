@@ -43,6 +43,7 @@ def read_readings(
     elif id_column in readings.index.names:
         tables = _long(readings.reset_index(), id_column, *how)
     elif id_column in readings.columns:
+        _refuse_both(feature, id_column)
         tables = _long(readings, id_column, *how)
     elif feature:
         tables = {feature: _wide(readings, *how)}
@@ -65,6 +66,16 @@ def read_readings(
         "feature_names": [str(name) for name in tables],
         "interval_minutes": interval,
     }
+
+
+def _refuse_both(feature: str, id_column: str) -> None:
+    """Refuse a column of ids beside ``feature``: the column may be a detector of a wide frame."""
+    if feature:
+        raise SeriesError(
+            f"Expected a long frame or a wide one (got a column {id_column!r}, as of a long one, "
+            f"and feature={feature!r}, as of a wide one). Leave 'feature' out, or set 'id_column' "
+            "to a name that no column has if this one is a detector."
+        )
 
 
 def zone_of(readings: pd.DataFrame | Mapping[str, pd.DataFrame], time_column: str) -> str:

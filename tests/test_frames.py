@@ -132,6 +132,13 @@ def test_one_row_needs_an_interval():
     assert speeds(SPEED[:1], interval_minutes=5).values.tolist() == [[[1.0], [5.0]]]
 
 
+def test_a_detector_may_be_called_as_the_column_of_ids():
+    frame = SPEED.set_axis(["a", "detector"], axis="columns")
+    series = speeds(frame, id_column="id")
+    assert series.vdids == ["a", "detector"]
+    np.testing.assert_array_equal(series.values[..., 0], SPEED)
+
+
 def test_names_units_and_zone_are_kept():
     series = TrafficSeries.from_frame(
         long_frame(), units={"flow": "veh/h"}, timezone="Asia/Taipei", dataset_name="made"
@@ -354,6 +361,12 @@ def test_rows_that_repeat_a_time_with_other_readings_are_refused():
 
 
 NO_FRAMES = {
+    "long or wide": (
+        lambda: SPEED.set_axis(["a", "detector"], axis="columns"),
+        {"feature": "speed"},
+        SeriesError,
+        "Leave 'feature' out, or set 'id_column'",
+    ),
     "no form": (lambda: SPEED, {}, KeyError, r"column 'detector' .* the columns are \['a', 'b'\]"),
     "a column": (lambda: SPEED["a"], {}, SeriesError, r"Expected a frame, .*\(got Series\)"),
     "an array": (lambda: SPEED.to_numpy(), {}, SeriesError, r"\(got ndarray\)"),
