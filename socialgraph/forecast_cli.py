@@ -112,4 +112,6 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(sys.argv[1:] if args is None else args)
     if options.tune < 0:
         parser.error("expected --tune of 0 or more.")
+    if options.save and not options.tune:
+        parser.error("expected --tune beside --save: without it the network stays as it was.")
     return options
