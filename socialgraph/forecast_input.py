@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["read_series"]
 
+_DAY_FIRST = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b")  # or the month
+_OFFSET = re.compile(r"(?<=\d)[+-]\d{2}:?\d{2}$")
+_MANY = 0.4  # share of the rows of a table, of which a long one of two detectors repeats half
 _OF_TABLES = ("unit", "timezone", "detectors", "null_value")  # options that a file tells itself
 
 
@@ -51,6 +54,8 @@ def _read_table(options: argparse.Namespace) -> TrafficSeries:
         frame = pd.read_csv(path, index_col=0, float_precision="round_trip")
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"'{path}' is no CSV table: {error}") from error
+    _check_times(path, frame)
+    _tell_offset(options.timezone, frame)
     if options.null_value:
         frame = frame.mask(frame.isin(options.null_value))
     return TrafficSeries.from_frame(
@@ -66,7 +71,15 @@ def _read_table(options: argparse.Namespace) -> TrafficSeries:
 def _check_header(path: Path) -> None:
     """Refuse names of columns that pandas would change, and tables of another form."""
     with open(path, newline="", encoding="utf-8-sig") as file:
-        names = [name.strip() for name in next(csv.reader(file), [""])[1:]]
+        first, *names = [name.strip() for name in next(csv.reader(file), [""])]
+    if not names and re.search("[;\t|]", first):
+        raise _other_form(path, f"commas between cells (got the first line {first[:40]!r})")
+    late = [name for name in names if name.lower() in ("time", "timestamp", "datetime")]
+    if late:
+        raise ValueError(
+            f"Expected the times in the first column of '{path}' (got {late[0]!r} behind "
+            f"{first!r}). Move it, and leave out a column that numbers the rows."
+        )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or "" in names:
         raise ValueError(
@@ -74,10 +87,35 @@ def _check_header(path: Path) -> None:
             f"{twice[:5] or 'a column without a name'})."
         )
     if "detector" in names:
-        raise ValueError(
-            f"Expected '{path}' as a table of time by detector (got a column 'detector'). Convert "
-            "a long table with 'python -m data_prep convert csv', and forecast the file."
-        )
+        raise _other_form(path, "a row for each time (got a column 'detector')")
+
+
+def _check_times(path: Path, frame: "pd.DataFrame") -> None:
+    """Refuse times that are none of ISO 8601, and the many rows of one time of a long table."""
+    odd = [text for text in map(str, frame.index[:1]) if _DAY_FIRST.match(text)]
+    if odd:
+        raise _other_form(path, f"times in ISO 8601, as 2024-03-01 00:05 (got {odd[0]!r})")
+    again = frame.index.duplicated().sum()
+    rows = frame.rename_axis("time").reset_index()
+    if again > len(rows) * _MANY and not rows.duplicated().any():
+        raise _other_form(path, f"a row for each time (got {again} rows that repeat one)")
+
+
+def _other_form(path: Path, expected: str) -> ValueError:
+    return ValueError(
+        f"Expected '{path}' as a table of time by detector, with {expected}. Convert it with "
+        "'python -m data_prep convert csv', which reads other forms, and forecast the file."
+    )
+
+
+def _tell_offset(timezone: str | None, frame: "pd.DataFrame") -> None:
+    """Say that times with an offset, but no zone, are told in UTC."""
+    for offset in map(_OFFSET.search, map(str, frame.index[:1])):
+        if timezone is None and offset and int(re.sub(r"\D", "", offset[0])):
+            print(
+                f"note        times have the offset {offset[0]} and are told in UTC, whose clock "
+                "rules what is usual at a time of day. --timezone sets the zone."
+            )
 
 
 def _read_positions(path: Path | None, vdids: list[str]) -> "pd.DataFrame | None":

@@ -76,3 +76,54 @@ def test_ids_that_are_written_in_another_way_are_matched_and_told(table, capsys)
     series = read(table, "--detectors", places(table, [101, 102], [25.0, 25.01], [121.5, 121.5]))
     assert series.lat[:2].tolist() == [25.0, 25.01]
     assert "'00101' for '101', '00102' for '102'" in capsys.readouterr().out
+
+
+def rewrite(path, change):
+    path.write_text("".join(map(change, path.read_text().splitlines(keepends=True))))
+
+
+def numbered(line):
+    return f"1,{line}" if line[0] == "2" else f",{line}"
+
+
+def long(line):
+    """Rows of two detectors for each row of the table."""
+    time, one, two, _ = line.split(",")
+    return f"{time},101,{one}\n{time},102,{two}\n" if line[0] == "2" else "time,sensor,speed\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda line: line.replace(",", ";"),
+            "commas between cells.*python -m data_prep convert csv",
+        ),
+        (lambda line: line.replace(",", ";").replace(".", ","), "convert csv"),
+        (
+            lambda line: line.replace("2024-01-01", "01.01.2024"),
+            "ISO 8601.*01.01.2024.*convert csv",
+        ),
+        (
+            lambda line: line.replace("2024-01-01", "01/01/2024"),
+            "ISO 8601.*01/01/2024.*convert csv",
+        ),
+        (numbered, "the times in the first column .*got 'time' behind ''"),
+        (long, "a row for each time .got 40 rows that repeat one.*convert csv"),
+    ],
+)
+def test_a_table_of_another_form_is_refused_with_advice(table, change, said):
+    rewrite(table, change)
+    with pytest.raises(ValueError, match=said):
+        read(table)
+
+
+def test_a_zone_is_asked_for_where_times_have_an_offset(table, capsys):
+    read(table)
+    assert capsys.readouterr().out == ""
+    rewrite(table, lambda line: line.replace(",", "+05:30,", 1) if line[0] == "2" else line)
+    assert read(table).timezone == "UTC"
+    note = capsys.readouterr().out
+    assert note.startswith("note        times have the offset +05:30 and are told in UTC")
+    assert read(table, "--timezone", "Asia/Kolkata").timezone == "Asia/Kolkata"
+    assert capsys.readouterr().out == ""
