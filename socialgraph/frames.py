@@ -43,6 +43,7 @@ def read_readings(
     elif id_column in readings.index.names:
         tables = _long(readings.reset_index(), id_column, *how)
     elif id_column in readings.columns:
+        _refuse_both(feature, id_column)
         tables = _long(readings, id_column, *how)
     elif feature:
         tables = {feature: _wide(readings, *how)}
@@ -65,6 +66,16 @@ def read_readings(
         "feature_names": [str(name) for name in tables],
         "interval_minutes": interval,
     }
+
+
+def _refuse_both(feature: str, id_column: str) -> None:
+    """Refuse a column of ids beside ``feature``: the column may be a detector of a wide frame."""
+    if feature:
+        raise SeriesError(
+            f"Expected a long frame or a wide one (got a column {id_column!r}, as of a long one, "
+            f"and feature={feature!r}, as of a wide one). Leave 'feature' out, or set 'id_column' "
+            "to a name that no column has if this one is a detector."
+        )
 
 
 def zone_of(readings: pd.DataFrame | Mapping[str, pd.DataFrame], time_column: str) -> str:
@@ -102,7 +113,20 @@ def read_detectors(detectors: pd.DataFrame, vdids: list[str], id_column: str) ->
         for vdid, row in known.to_dict("index").items()
     }
     lat, lon = (_numbers(table[[name]].reindex(vdids), name)[:, 0] for name in ("lat", "lon"))
+    _check_places(vdids, lat, lon)
     return {"lat": lat, "lon": lon, "vd_info": {vdid: row for vdid, row in info.items() if row}}
+
+
+def _check_places(vdids: list[str], lat: np.ndarray, lon: np.ndarray) -> None:
+    """Refuse what is no place on earth, and 0, 0, which sources write for an unknown place."""
+    bad = (np.abs(lat) >= 90) | (np.abs(lon) > 180) | ((lat == 0) & (lon == 0))
+    named = [f"{vdids[i]} (lat {lat[i]:.6g}, lon {lon[i]:.6g})" for i in np.flatnonzero(bad)[:5]]
+    if named:
+        raise SeriesError(
+            f"Expected latitudes within 90 and longitudes within 180 degrees, and no detector at "
+            f"0, 0; {int(bad.sum())} of {len(vdids)} detectors break this: {', '.join(named)}. "
+            "Exchange the two if they are swapped, and write NaN for an unknown position."
+        )
 
 
 def wide_frame(series: TrafficSeries) -> pd.DataFrame:

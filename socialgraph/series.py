@@ -132,7 +132,8 @@ class TrafficSeries:
 
         Raises:
             KeyError: if a column is absent.
-            SeriesError: if the frames make no series, see the class.
+            SeriesError: if the frames make no series, see the class, or a position is no place on
+                earth, or 0, 0.
             socialgraph.calendar.ClockError: if local times have no place in UTC.
         """
         from socialgraph import frames

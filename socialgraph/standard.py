@@ -60,7 +60,10 @@ def standardise(
     values = series.values[:steps, :, 0].astype(np.float64)
     known = np.isfinite(values)
     if not known.any():
-        raise ValueError("Expected a reading in the history (got none).")
+        raise ValueError(
+            f"Expected a reading of {series.feature_names[0]!r} in the history (got none). Leave "
+            "this feature out, or give more history."
+        )
     loc, scale = (_by_detector if scale_by == "detector" else _of_all)(values, known)
     z = np.clip((series.values[..., 0] - loc) / scale, -_LIMIT, _LIMIT).astype(np.float32)
     scaled = replace(series, values=z[..., None], units=[""], vd_info={}, null_values={}, ranges={})

@@ -2,11 +2,9 @@
 
 import difflib
 import json
-import logging
 import re
 import sys
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,13 +19,14 @@ from socialgraph.data import NetworksDataModule
 from socialgraph.data.section import DataSection
 from socialgraph.error_table import describe_errors, format_errors
 from socialgraph.forecaster import Forecaster
+from socialgraph.hush import be_quiet
 from socialgraph.progress import Progress
 from socialgraph.protocol import hash_data
 from socialgraph.run_record import describe_run, run_folder
 from socialgraph.shell import split_names
 from socialgraph.writers import ErrorWriter, ForecastWriter
 
-__all__ = ["ForecastCLI", "be_quiet", "main", "parse", "run"]
+__all__ = ["ForecastCLI", "main", "parse", "run"]
 
 _RENAMED = {
     "data.path": "data.series",
@@ -211,19 +210,6 @@ def parse(words: list[str]) -> ForecastCLI:
     """What ``fit`` would train, made from its words, and nothing run; raises as :func:`main`."""
     be_quiet()
     return _open(words, run=False, prog="socialgraph fit")
-
-
-def be_quiet() -> None:
-    """Let Lightning tell no tips, and nothing twice."""
-    for message in (
-        ".*LeafSpec.*",
-        "LightningCLI's args parameter",
-        "No seed found",  # what a checkpoint tells needs none
-        "Be aware that when using `ckpt_path`",
-    ):
-        warnings.filterwarnings("ignore", message=message)
-    for name in ("pytorch_lightning", "lightning.fabric", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _open(words: list[str], run: bool = True, **parser_kwargs: Any) -> ForecastCLI:

@@ -132,6 +132,13 @@ def test_one_row_needs_an_interval():
     assert speeds(SPEED[:1], interval_minutes=5).values.tolist() == [[[1.0], [5.0]]]
 
 
+def test_a_detector_may_be_called_as_the_column_of_ids():
+    frame = SPEED.set_axis(["a", "detector"], axis="columns")
+    series = speeds(frame, id_column="id")
+    assert series.vdids == ["a", "detector"]
+    np.testing.assert_array_equal(series.values[..., 0], SPEED)
+
+
 def test_names_units_and_zone_are_kept():
     series = TrafficSeries.from_frame(
         long_frame(), units={"flow": "veh/h"}, timezone="Asia/Taipei", dataset_name="made"
@@ -354,6 +361,12 @@ def test_rows_that_repeat_a_time_with_other_readings_are_refused():
 
 
 NO_FRAMES = {
+    "long or wide": (
+        lambda: SPEED.set_axis(["a", "detector"], axis="columns"),
+        {"feature": "speed"},
+        SeriesError,
+        "Leave 'feature' out, or set 'id_column'",
+    ),
     "no form": (lambda: SPEED, {}, KeyError, r"column 'detector' .* the columns are \['a', 'b'\]"),
     "a column": (lambda: SPEED["a"], {}, SeriesError, r"Expected a frame, .*\(got Series\)"),
     "an array": (lambda: SPEED.to_numpy(), {}, SeriesError, r"\(got ndarray\)"),
@@ -449,6 +462,9 @@ def test_a_frame_of_detectors_that_does_not_fit_is_refused():
         (PLACES.assign(detector=["a", None]), SeriesError, "id in every place"),
         (PLACES.assign(detector=["c", "d"]), SeriesError, r"None of the 2 ids .*\['a', 'b'\]"),
         (PLACES.assign(lat=["25", "north"]), SeriesError, "numbers as 'lat' .*'north'"),
+        (PLACES.assign(lat=[999.0, 25.0]), SeriesError, r"1 of 2 .* b \(lat 999, lon 122\)"),
+        (PLACES.assign(lon=[181.0, 25.0]), SeriesError, r"1 of 2 .* b \(lat 26, lon 181\)"),
+        (PLACES.assign(lat=0.0, lon=0.0), SeriesError, r"2 of 2 .* a \(lat 0, lon 0\), b"),
     ]:
         with pytest.raises(error, match=words):
             speeds(detectors=places)

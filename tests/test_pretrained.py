@@ -15,6 +15,7 @@ from socialgraph.checkpoint import save_archive
 from socialgraph.cli import main
 from socialgraph.graph import RadiusGraph
 from socialgraph.pretrained import PretrainedForecaster, load_pretrained
+from socialgraph.pretrained.last_days import LastDays
 from socialgraph.schema import write
 from tests.conftest import make_series
 
@@ -118,16 +119,53 @@ def test_the_score_is_of_the_last_day_and_knows_nothing_of_it(forecaster, series
     # What is usual comes from the days before, so its error grows by just this much.
     assert second["usual"] == pytest.approx(first["usual"] + 1000, abs=2 * first["usual"] + 50)
     assert first["usual"] < 5
-    # By hand: the reading that was seen last against the targets of the day.
+    assert first["last_value"] == pytest.approx(last_value(speed), rel=1e-4)
+
+
+def last_value(speed):
+    """By hand: the reading that was seen last against the targets of the last day."""
+    held = speed.timestamps > speed.timestamps[-1] - np.timedelta64(1, "D")
     filled = pd.DataFrame(speed.values[..., 0])
-    starts = [s for s in range(len(held) - 23) if held[s : s + 24].all()]
+    starts = [s for s in range(len(held) - 23) if held[s + 12 : s + 24].all()]
     error, count = 0.0, 0
     for start in starts:
         window = filled.iloc[start : start + 12].ffill().iloc[-1].to_numpy()
         ahead = speed.values[start + 12 : start + 24, :, 0]
         wrong = np.abs(ahead - window)
         error, count = error + np.nansum(wrong), count + np.isfinite(wrong).sum()
-    assert first["last_value"] == pytest.approx(error / count, rel=1e-4)
+    return error / count
+
+
+def every(series, minutes):
+    """Every so many minutes of a series."""
+    kept = slice(None, None, minutes // 5)
+    times = series.timestamps[kept]
+    return replace(
+        series, values=series.values[kept], timestamps=times, interval_minutes=float(minutes)
+    )
+
+
+@pytest.mark.parametrize(("minutes", "windows"), [(5, 277), (60, 13), (120, 1)])
+def test_all_windows_that_end_in_the_last_day_are_scored(forecaster, minutes, windows):
+    speed = every(make_series(steps=288 * 12), minutes).select(["speed"])
+    times, starts = speed.timestamps, np.arange(len(speed.timestamps) - 23)
+    parts, steps = LastDays(1).divide(starts, times, "UTC", 12, 12)
+    assert times[steps - 1] == times[-1] - np.timedelta64(1, "D")
+    assert parts["test"][0] + 12 == steps  # issued when the last of the known steps was read
+    assert parts["train"][-1] + 24 == steps
+    assert len(parts["test"]) == windows
+    found = forecaster.score(speed)["speed"]
+    assert found["last_value"] == pytest.approx(last_value(speed), rel=1e-4)
+
+
+def test_a_score_is_the_error_of_what_would_have_been_forecast(forecaster):
+    """One window of two hours a step is all that the last day holds."""
+    speed = every(make_series(steps=288 * 12), 120).select(["speed"])
+    table = forecaster.forecast(speed.first(len(speed.timestamps) - 12))
+    wrong = np.abs(values_of(table, "speed", speed.vdids) - speed.values[-12:, :, 0])
+    assert forecaster.score(speed)["speed"]["forecast"] == pytest.approx(np.nanmean(wrong), 1e-5)
+    with pytest.raises(ValueError, match=r"Expected 12 steps or more.* \(got 8\)"):
+        forecaster.score(every(make_series(steps=288 * 12), 180))
 
 
 def test_errors_are_counted_of_the_detectors_that_are_asked_for(forecaster, series):
@@ -210,8 +248,8 @@ def test_a_table_is_forecast_as_the_user_types_it(table, weights, forecaster, se
 def test_without_positions_and_from_a_file_of_data_prep(table, weights, series, capsys):
     write(table / "data.h5", series)
     for path in ("speed.csv", "data.h5"):
-        output = table / f"of_{path}"
-        main(["forecast", str(table / path), f"--checkpoint={weights}", f"--output={output}"])
+        output = f"--output={table / 'of_'}{path.split('.')[0]}"
+        main(["forecast", str(table / path), f"--checkpoint={weights}", output])
     said = capsys.readouterr().out
     assert "no positions: forecast without neighbours" in said
     assert "no intervals" not in said
@@ -288,6 +326,26 @@ def test_nothing_to_compare_is_no_error_of_0(forecaster, series, weights, tmp_pa
     scores = forecaster.score(silent)
     assert np.isfinite(list(scores["speed"].values())).all()
     assert np.isnan(list(scores["flow"].values())).all()
+
+
+@pytest.mark.parametrize("steps", [12, 900])
+def test_a_silent_feature_does_not_keep_the_others_from_a_forecast(forecaster, series, steps):
+    silent = replace(series, values=series.values.copy())
+    silent.values[-steps:, :, 0] = np.nan
+    with pytest.warns(UserWarning, match="not forecast, .* last 12 steps: speed"):
+        table = forecaster.forecast(silent)
+    expected = forecaster.forecast(series.select(["flow"]))
+    pd.testing.assert_frame_equal(table, expected)
+    with pytest.raises(ValueError, match="got none of speed"):
+        forecaster.forecast(silent.select(["speed"]))
+
+
+def test_a_feature_that_begins_on_the_last_day_has_no_score(forecaster, series):
+    late = replace(series, values=series.values.copy())
+    late.values[:-250, :, 0] = np.nan
+    scores = forecaster.score(late)
+    assert np.isnan(list(scores["speed"].values())).all()
+    assert scores["flow"] == forecaster.score(series)["flow"]
 
 
 def test_what_the_network_reads_is_in_deviations_as_in_training(forecaster):

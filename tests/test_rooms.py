@@ -329,6 +329,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.data",
             "socialgraph.error_table",
             "socialgraph.forecaster",
+            "socialgraph.hush",
             "socialgraph.progress",
             "socialgraph.protocol",
             "socialgraph.run_record",
@@ -337,6 +338,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         },
         {"pytorch_lightning"},
     ),
+    "socialgraph/hush.py": (set(), set()),
     "socialgraph/shell.py": (set(), set()),
     "socialgraph/standard.py": ({"socialgraph.series"}, set()),
     "socialgraph/pretrained": (
@@ -348,6 +350,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.finite",
             "socialgraph.forecaster",
             "socialgraph.graph",
+            "socialgraph.hush",
             "socialgraph.nn",
             "socialgraph.pretrained",
             "socialgraph.profile",
@@ -362,14 +365,23 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/forecast_cli.py": (
         {
-            "data_prep",
             "socialgraph",
             "socialgraph.atomic",
+            "socialgraph.forecast_input",
+            "socialgraph.forecast_words",
             "socialgraph.plot",
             "socialgraph.pretrained",
             "socialgraph.series",
         },
         {"pandas"},
+    ),
+    "socialgraph/forecast_input.py": (
+        {"data_prep", "socialgraph", "socialgraph.series", "socialgraph.shell"},
+        {"pandas"},
+    ),
+    "socialgraph/forecast_words.py": (
+        {"socialgraph.graph", "socialgraph.pretrained", "socialgraph.series"},
+        set(),
     ),
     "socialgraph/cli.py": ({"socialgraph", "socialgraph.training_help"}, set()),
     "socialgraph/training_help.py": (set(), set()),

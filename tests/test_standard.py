@@ -60,7 +60,7 @@ def test_a_spike_is_bounded_and_a_constant_detector_is_finite():
 def test_nothing_to_scale_is_told_or_harmless(values):
     series = replace(speeds(steps=5, nodes=2), values=values.astype(np.float32))
     if np.isnan(values).all():
-        with pytest.raises(ValueError, match="a reading in the history"):
+        with pytest.raises(ValueError, match="a reading of 'speed' in the history"):
             standardise(series)
     else:
         scaled, _ = standardise(series)

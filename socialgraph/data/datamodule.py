@@ -97,12 +97,6 @@ class TrafficDataModule(pl.LightningDataModule):
                     f"Expected one name or more as '{name}', each once (got {names}). Leave it out "
                     "to take all."
                 )
-        absent = [name for name in targets or [] if features and name not in features]
-        if absent:
-            raise ValueError(
-                f"Expected 'targets' among the 'features' {features} (got {absent}). Add them to "
-                "the features, whose past is read."
-            )
         if scaling not in get_args(Scaling):
             raise ValueError(f"Expected 'scaling' as one of {get_args(Scaling)} (got {scaling!r}).")
         if limit is not None and limit < 1:
@@ -319,6 +313,12 @@ class TrafficDataModule(pl.LightningDataModule):
         features = series.feature_names if self.features is None else self.features
         targets = features if self.targets is None else self.targets
         others = [name for name in features if name not in targets]
+        series.first(1).select(features)  # an unknown name is told before the targets among them
+        if absent := [name for name in targets if self.features and name not in features]:
+            raise ValueError(
+                f"Expected 'targets' among the 'features' {features} (got {absent}). Add them to "
+                "the features, whose past is read."
+            )
         if odd := sorted(set(self.known) - set(others)):
             raise ValueError(
                 f"Expected 'known' among the features that are no targets, {others} (got {odd})."

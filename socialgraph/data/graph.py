@@ -14,9 +14,12 @@ from socialgraph.series import TrafficSeries
 __all__ = ["graph_tensors", "placed_graph"]
 
 _MANY_ALONE = 0.1
+_RAISE = "Raise the radius of 'data.graph' if they should."
 
 
-def graph_tensors(builder: GraphBuilder | None, detectors: Detectors) -> dict[str, Tensor]:
+def graph_tensors(
+    builder: GraphBuilder | None, detectors: Detectors, advice: str = _RAISE
+) -> dict[str, Tensor]:
     """Positions and edges of N detectors.
 
     Many detectors without a neighbour are told by a warning.
@@ -24,6 +27,7 @@ def graph_tensors(builder: GraphBuilder | None, detectors: Detectors) -> dict[st
     Args:
         builder: builder of the graph; None for no edges.
         detectors: what has ``vdids``, ``lat``, ``lon`` and ``edges``.
+        advice: end of the warning.
 
     Returns:
         Without any position nothing; else ``positions_xy`` ``[N, 2]`` in metres, NaN where unknown.
@@ -38,7 +42,7 @@ def graph_tensors(builder: GraphBuilder | None, detectors: Detectors) -> dict[st
     if builder is None or not np.isfinite(pos).all():
         return tensors
     graph = builder.build(detectors)
-    _report_alone(graph.edge_index, len(pos), builder.max_radius)
+    _report_alone(graph.edge_index, len(pos), builder.max_radius, advice)
     tensors["edge_index"] = torch.from_numpy(graph.edge_index)
     tensors["distance"] = torch.from_numpy(graph.distance).float()
     tensors["offset"] = torch.from_numpy(graph.offset).float()
@@ -47,12 +51,15 @@ def graph_tensors(builder: GraphBuilder | None, detectors: Detectors) -> dict[st
     return tensors
 
 
-def placed_graph(builder: GraphBuilder | None, series: TrafficSeries) -> dict[str, Tensor]:
+def placed_graph(
+    builder: GraphBuilder | None, series: TrafficSeries, advice: str = _RAISE
+) -> dict[str, Tensor]:
     """Edges between the detectors that have a position; the others have no neighbours.
 
     Args:
         builder: builder of the graph; None for no edges.
         series: the detectors.
+        advice: as of :func:`graph_tensors`.
 
     Returns:
         ``edge_index`` ``[2, E]``, ``distance`` ``[E]`` and ``offset`` ``[E, 2]`` in metres, as
@@ -71,16 +78,16 @@ def placed_graph(builder: GraphBuilder | None, series: TrafficSeries) -> dict[st
     if not len(placed) or builder is None:
         return graph
     known = series.select(vdids=[series.vdids[row] for row in placed])
-    found = graph_tensors(builder, cast(Detectors, known))
+    found = graph_tensors(builder, cast(Detectors, known), advice)
     found["edge_index"] = torch.from_numpy(placed)[found["edge_index"]]
     return {**graph, **{name: part for name, part in found.items() if name != "positions_xy"}}
 
 
-def _report_alone(edge_index: np.ndarray, num_nodes: int, max_radius: float) -> None:
+def _report_alone(edge_index: np.ndarray, num_nodes: int, max_radius: float, advice: str) -> None:
     alone = num_nodes - len(np.unique(edge_index[1]))
     if len(edge_index[1]) and alone > _MANY_ALONE * num_nodes:
         warnings.warn(
             f"{alone} of {num_nodes} detectors have no neighbour within {max_radius:g} metres, and "
-            "so no context from social pooling. Raise the radius of 'data.graph' if they should.",
+            f"so no context from social pooling. {advice}",
             stacklevel=3,
         )

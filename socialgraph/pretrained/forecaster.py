@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from socialgraph.conformal import calibrated_levels
-from socialgraph.data.split import DateSplit, Split
+from socialgraph.data.split import Split
 from socialgraph.data.windows import Windows, window_starts
 from socialgraph.finite import check_finite
 from socialgraph.graph import GraphBuilder
 from socialgraph.nn.inputs import last_observed
 from socialgraph.pretrained.archive import SHIPPED, Parts, read_parts, write_parts
 from socialgraph.pretrained.history import History
+from socialgraph.pretrained.last_days import LastDays
 from socialgraph.pretrained.local import FEW_DAYS, LocalRidge, Mixture
 from socialgraph.scaler import Scaler
 from socialgraph.series import TrafficSeries
@@ -89,11 +90,14 @@ class PretrainedForecaster:
 
         Returns:
             A row per detector and step: ``issued`` and ``time`` (local clock), ``step``,
-            ``detector``, and for each feature its forecast and its interval, in its unit.
+            ``detector``, and for each feature its forecast and its interval, in its unit. A
+            feature that :meth:`heard` leaves out has none.
 
         Raises:
-            ValueError: if the series is shorter than a window, ends in a gap, or holds no reading.
+            ValueError: if the series is shorter than a window, ends in a gap, or in a window
+                without a reading.
         """
+        series = self.heard(series)
         levels = [] if coverage is None else calibrated_levels([], coverage)
         points, quantiles = [], []
         for feature in series.feature_names:
@@ -114,6 +118,28 @@ class PretrainedForecaster:
             levels = []
         spec = DataSpec.of(series, self.windows.window, self.horizon)
         return forecast_table(prediction, spec, observed=False, levels=levels).to_pandas()
+
+    def heard(self, series: TrafficSeries) -> TrafficSeries:
+        """The series of the features that have a reading in the last window; warns of others.
+
+        Raises:
+            ValueError: if none has.
+        """
+        recent = np.isfinite(series.values[-self.windows.window :]).any(axis=(0, 1))
+        names = np.array(series.feature_names)
+        silent = ", ".join(names[~recent])
+        if not recent.any():
+            raise ValueError(
+                f"Expected a reading in the last {self.windows.window} steps to forecast from (got "
+                f"none of {silent}). Cut off the steps at the end that hold none."
+            )
+        if silent:
+            warnings.warn(
+                f"not forecast, without a reading in the last {self.windows.window} steps: "
+                f"{silent}.",
+                stacklevel=2,
+            )
+        return series.select(names[recent].tolist())
 
     def tune(
         self,
@@ -174,7 +200,8 @@ class PretrainedForecaster:
 
         Args:
             series: more days than are held back.
-            days: how many at the end are forecast.
+            days: how many at the end are forecast, by all windows whose targets lie in them; the
+                readings of a window may be of before.
             split: another way to hold back: its test part is forecast, from its training part.
             vdids: detectors whose errors count; None for all.
 
@@ -183,29 +210,20 @@ class PretrainedForecaster:
             (without what was learnt from the history), of ``last_value`` (the reading that was seen
             last, repeated), of ``usual`` (the detector's mean at this time of day) and of ``ridge``
             (a linear map of the window and the usual day, fitted to the history), over all
-            detectors, steps and windows where all exist; NaN if they exist nowhere. ``coverage`` is
-            the share of these readings that are in the interval of 90 %, NaN without one.
+            detectors, steps and windows where all exist; NaN if they exist nowhere, or no reading
+            does before. ``coverage`` is the share of these readings that are in the interval of
+            90 %, NaN without one.
 
         Raises:
             ValueError: if too little is left.
             KeyError: if there is no such detector.
         """
-        split = self._last_days(series, days) if split is None else split
+        split = LastDays(days) if split is None else split
         counted = np.isin(series.vdids, series.select(vdids=vdids).vdids)
         return {
             name: self._score(series.select([name]), split, counted)
             for name in series.feature_names
         }
-
-    def _last_days(self, series: TrafficSeries, days: int) -> DateSplit:
-        last = (series.timestamps[-1] - np.timedelta64(days, "D")).astype("datetime64[s]")
-        steps = int(np.searchsorted(series.timestamps, last, side="right"))
-        if steps < self.windows.length:
-            raise ValueError(
-                f"Expected a series longer than the {days} days that are held back (got "
-                f"{steps} steps before them)."
-            )
-        return DateSplit(val=f"{last}+00:00", test=f"{last}+00:00")
 
     def _score(self, series: TrafficSeries, split: Split, counted: np.ndarray) -> dict[str, float]:
         windows = self.windows
@@ -218,6 +236,8 @@ class PretrainedForecaster:
         )
         if not len(parts["test"]):
             raise ValueError(f"The test part ({split}) has no window without a gap.")
+        if not np.isfinite(series.values[:steps]).any():
+            return dict.fromkeys((*_MEASURED, "coverage"), np.nan)
         history = self._history(series, steps)
         ridge = LocalRidge(history, parts["train"])
         mixture = Mixture(history, parts["train"], self._apply, calibrated_levels([], 0.9))

@@ -45,7 +45,8 @@ class History:
     ) -> None:
         self.series, self.standard = standardise(series, steps, scale_by)
         self.windows = windows
-        self.graph = {**placed_graph(graph, self.series), "setting": setting_of(self.series)}
+        placed = placed_graph(graph, self.series, "Look at their positions if they should.")
+        self.graph = {**placed, "setting": setting_of(self.series)}
         self.collator = self._collate(torch.from_numpy(self.series.values), series.timestamps)
         self.usual = ProfileSums(
             self.collator.values[:steps],

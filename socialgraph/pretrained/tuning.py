@@ -9,6 +9,7 @@ from torch import nn
 
 from socialgraph.data import Loading, Network, NetworksDataModule, Windows
 from socialgraph.forecaster import Forecaster
+from socialgraph.hush import quietly
 from socialgraph.pretrained.archive import Parts
 from socialgraph.series import TrafficSeries
 
@@ -34,7 +35,14 @@ def tune(
     )
     network = copy.deepcopy(parts.network)
     forecaster = Forecaster(network, learning_rate=learning_rate, trainable=trainable)
-    trainer = pl.Trainer(
+    with quietly(), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        _trainer(epochs).fit(forecaster.train(), data)
+    return network.cpu()
+
+
+def _trainer(epochs: int) -> pl.Trainer:
+    return pl.Trainer(
         max_epochs=epochs,
         gradient_clip_val=1.0,
         limit_val_batches=0,
@@ -43,7 +51,3 @@ def tune(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        trainer.fit(forecaster.train(), data)
-    return network.cpu()

@@ -58,9 +58,12 @@ def test_targets_are_named_and_come_first(traffic_file, features):
 
 def test_a_target_that_is_no_feature_is_refused(traffic_file):
     with pytest.raises(ValueError, match=r"'targets' among the 'features'.*\['flow'\]"):
-        TrafficDataModule(str(traffic_file), ["speed"], ["flow"])
+        make_module(traffic_file, features=["speed"], targets=["flow"])
     with pytest.raises(KeyError, match="no feature 'sped'"):
         make_module(traffic_file, targets=["sped"])
+    for series in (traffic_file, make_series()):
+        with pytest.raises(KeyError, match=r"no feature 'speeed'.*\['speed', 'flow'\]"):
+            make_module(series, features=["speeed"], targets=["speed"])
 
 
 def test_all_windows_of_a_part_come_once(traffic_file):

@@ -1,0 +1,46 @@
+"""The last days of a series held back, to score a network on them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from socialgraph.data.split import Parts
+
+__all__ = ["LastDays"]
+
+
+@dataclass(frozen=True)
+class LastDays:
+    """A :class:`socialgraph.data.split.Split` whose test part is what was forecast of some days.
+
+    A window is of the test if its targets lie in the last days; what it reads may lie before them,
+    as it would if the days were still to come. So the first one is issued at the last step before.
+
+    Args:
+        days: how many are held back.
+    """
+
+    days: int
+
+    def divide(
+        self, starts: np.ndarray, timestamps: np.ndarray, timezone: str, window: int, horizon: int
+    ) -> tuple[Parts, int]:
+        """Divide as :class:`socialgraph.data.split.Split` says.
+
+        Raises:
+            ValueError: if no window fits before the days, or the targets of none into them.
+        """
+        border = timestamps[-1] - np.timedelta64(self.days, "D")
+        first = int(np.searchsorted(timestamps, border, side="right"))
+        if first < window + horizon:
+            raise ValueError(
+                f"Expected a series longer than the {self.days} days that are held back (got "
+                f"{first} steps before them)."
+            )
+        if len(timestamps) - first < horizon:
+            raise ValueError(
+                f"Expected {horizon} steps or more, which are forecast, in the {self.days} days "
+                f"that are held back (got {len(timestamps) - first}). Hold more days back."
+            )
+        train = starts[starts + window + horizon <= first]
+        return {"train": train, "val": starts[:0], "test": starts[starts + window >= first]}, first

@@ -1,0 +1,55 @@
+"""What ``socialgraph forecast`` tells."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from socialgraph.forecast_words import print_scores, tell
+from socialgraph.pretrained import load_pretrained
+from tests.conftest import make_series
+
+
+def told(capsys, forecast, last_value, usual, ridge):
+    errors = {"forecast": forecast, "last_value": last_value, "usual": usual, "ridge": ridge}
+    scores = {"speed": {**errors, "coverage": float("nan")}}
+    print_scores(scores, make_series(steps=2).select(["speed"]))
+    return capsys.readouterr().out.strip().splitlines()[-1].strip()
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        ((0.0, 0.0, 0.0, 0.0), "as good as the last value, the best of the others"),
+        ((1e-7, 0.0, 0.0, 0.0), "as good as the last value, the best of the others"),
+        ((1.0, 2.0, 3.0, 1.0), "as good as ridge, the best of the others"),
+        ((0.996, 2.0, 3.0, 1.0), "as good as ridge, the best of the others"),
+        ((0.9, 2.0, 1.0, 3.0), "10% better than the usual day, the best of the others"),
+        ((1.5, 2.0, 3.0, 1.0), "ridge is better: train on these readings"),
+        ((0.5, 0.0, 1.0, 1.0), "the last value is better: train on these readings"),
+        (
+            (float("nan"), 2.0, 3.0, 1.0),
+            "no readings on the last day, or before it, to compare with",
+        ),
+    ],
+)
+def test_the_verdict_is_right_also_where_nothing_is_wrong(capsys, errors, said):
+    assert told(capsys, *errors).startswith(said)
+
+
+def test_one_detector_is_told_in_the_singular(capsys):
+    series = make_series(steps=600).select(["speed"])
+    tell(series, load_pretrained())
+    assert "6 detectors, 6 with a position\nahead" in capsys.readouterr().out
+    tell(replace(series.select(vdids=series.vdids[:1]), lat=None), load_pretrained())
+    assert "1 detector, 0 with a position\nahead" in capsys.readouterr().out
+
+
+def test_detectors_without_a_place_on_earth_are_counted_and_named(capsys):
+    series = make_series(steps=600).select(["speed"])
+    lat = np.where(np.arange(6) == 1, 121.5, np.where(np.arange(6) == 4, np.nan, series.lat))
+    tell(replace(series, lat=lat), load_pretrained())
+    told = capsys.readouterr().out
+    assert "6 detectors, 4 with a position" in told
+    assert "no place on earth: the position of VD-1 (lat 121.5, lon 121.5 of the first)" in told
+    assert "for want of a position: VD-1, VD-4." in told
