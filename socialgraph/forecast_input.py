@@ -87,7 +87,7 @@ def _check_header(path: Path) -> None:
             f"{twice[:5] or 'a column without a name'})."
         )
     if "detector" in names:
-        raise _other_form(path, "a row for each time (got a column 'detector')")
+        raise _other_form(path, "a row for each time (got a column 'detector')", "long")
 
 
 def _check_times(path: Path, frame: "pd.DataFrame") -> None:
@@ -98,13 +98,13 @@ def _check_times(path: Path, frame: "pd.DataFrame") -> None:
     again = frame.index.duplicated().sum()
     rows = frame.rename_axis("time").reset_index()
     if again > len(rows) * _MANY and not rows.duplicated().any():
-        raise _other_form(path, f"a row for each time (got {again} rows that repeat one)")
+        raise _other_form(path, f"a row for each time (got {again} rows that repeat one)", "long")
 
 
-def _other_form(path: Path, expected: str) -> ValueError:
+def _other_form(path: Path, expected: str, form: str = "wide") -> ValueError:
     return ValueError(
         f"Expected '{path}' as a table of time by detector, with {expected}. Convert it with "
-        "'python -m data_prep convert csv', which reads other forms, and forecast the file."
+        f"'python -m data_prep convert csv --{form}', which reads more, and forecast the file."
     )
 
 

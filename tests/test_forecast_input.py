@@ -97,7 +97,7 @@ def long(line):
     [
         (
             lambda line: line.replace(",", ";"),
-            "commas between cells.*python -m data_prep convert csv",
+            "commas between cells.*python -m data_prep convert csv --wide",
         ),
         (lambda line: line.replace(",", ";").replace(".", ","), "convert csv"),
         (
@@ -109,7 +109,7 @@ def long(line):
             "ISO 8601.*01/01/2024.*convert csv",
         ),
         (numbered, "the times in the first column .*got 'time' behind ''"),
-        (long, "a row for each time .got 40 rows that repeat one.*convert csv"),
+        (long, "a row for each time .got 40 rows that repeat one.*convert csv --long"),
     ],
 )
 def test_a_table_of_another_form_is_refused_with_advice(table, change, said):
