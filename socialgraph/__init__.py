@@ -21,11 +21,13 @@ def load_pretrained(path: "str | Path | None" = None) -> "PretrainedForecaster":
 
 
 @overload
-def load(path: Literal["pretrained"]) -> "PretrainedForecaster": ...  # type: ignore[overload-overlap]
+def load(path: Literal["pretrained"]) -> "PretrainedForecaster":  # type: ignore[overload-overlap]
+    """The network that comes with the package."""
 
 
 @overload
-def load(path: "str | Path", device: str = "cpu", trust: "Sequence[str]" = ()) -> "Forecaster": ...
+def load(path: "str | Path", device: str = "cpu", trust: "Sequence[str]" = ()) -> "Forecaster":
+    """A trained forecaster from a checkpoint."""
 
 
 def load(
