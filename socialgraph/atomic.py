@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and where they go."""
 
 import errno
 import glob
@@ -15,7 +15,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["clone", "refuse_replacing", "replacing"]
+__all__ = ["beside", "clone", "refuse_replacing", "replacing"]
 
 _FICLONE = 0x40049409  # Linux: share the blocks of another file
 
@@ -90,3 +90,12 @@ def _is_alive(process: int) -> bool:
     except OSError:  # of another user
         pass
     return True
+
+
+def beside(checkpoint: str | Path, ending: str) -> Path:
+    """A file in the folder of a checkpoint, of its name with another ending.
+
+    Only ``.ckpt`` is taken for an ending, as names may hold dots (``epoch=3-mae=3.21.ckpt``).
+    """
+    path = Path(checkpoint)
+    return path.with_name(f"{path.name.removesuffix('.ckpt')}.{ending}")

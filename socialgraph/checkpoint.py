@@ -1,15 +1,14 @@
 """What a forecaster writes into a checkpoint beside its weights, and how it is read."""
 
-import errno
 import reprlib
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import nn
 
+from socialgraph.archive import read_archive
 from socialgraph.objective import Objective
 from socialgraph.profile import DailyProfile
 from socialgraph.recipe import check_trust, describe, make
@@ -24,10 +23,8 @@ __all__ = [
     "network_of",
     "objective_of",
     "profile_of",
-    "read_archive",
     "read_checkpoint",
     "recipe_of",
-    "save_archive",
 ]
 
 _NUMBERS = (type(None), bool, int, float, str)
@@ -78,57 +75,6 @@ def read_checkpoint(path: str | Path) -> dict:
     checkpoint = read_archive(path, "cpu")
     check_entries(checkpoint, f"'{path}'")
     return checkpoint
-
-
-def read_archive(path: str | Path, map_location: Any = None) -> Any:
-    """What a file of ``torch.save`` holds, if it is undamaged; no code of it is run.
-
-    Args:
-        path: the file.
-        map_location: where tensors go, as in ``torch.load``.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is no such file or is damaged: each of its parts has a checksum.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"No checkpoint '{path}'.")
-    try:
-        _check_parts(Path(path))
-        return torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"'{path}' is no checkpoint of tensors and plain values, or is damaged "
-            f"({type(error).__name__}). Take an earlier one, or train again."
-        ) from error
-
-
-def save_archive(value: object, path: str | Path) -> None:
-    """Write what :func:`read_archive` reads.
-
-    Raises:
-        OSError: if it cannot be written, as on a full disk.
-    """
-    # By a file, as an archive keeps the name of a path.
-    with open(path, "wb") as file:
-        try:
-            torch.save(value, file)
-        except RuntimeError as error:  # of the writer of archives, which does not say why
-            raise OSError(errno.ENOSPC, "Cannot write (is the disk full?)", str(path)) from error
-
-
-def _check_parts(path: Path) -> None:
-    """Refuse an archive that would grow when it is unpacked, or with a wrong checksum."""
-    with zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-        if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
-            raise zipfile.BadZipFile("a part is compressed")
-        if len({part.filename for part in parts}) < len(parts):
-            raise zipfile.BadZipFile("two parts have one name")
-        if sum(part.file_size for part in parts) > path.stat().st_size:
-            raise zipfile.BadZipFile("the parts are longer than the file")
-        if archive.testzip() is not None:
-            raise zipfile.BadZipFile("a part has another checksum")
 
 
 def check_entries(checkpoint: dict, name: str = "The checkpoint") -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from socialgraph.archive import read_archive, save_archive
 from socialgraph.atomic import replacing
-from socialgraph.checkpoint import read_archive, save_archive
 
 __all__ = ["WholeCheckpoints"]
 
@@ -41,7 +41,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         map_location: Any = None,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Read it as :func:`socialgraph.checkpoint.read_archive` does."""
+        """Read it as :func:`socialgraph.archive.read_archive` does."""
         if "://" in str(path):
             return super().load_checkpoint(path, map_location, weights_only=True)
         return read_archive(Path(path), map_location)

@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter, Callback
 from torch import Tensor
 
 from socialgraph.alarms import AlarmWatch, make_watch
-from socialgraph.atomic import replacing
+from socialgraph.atomic import beside, replacing
 from socialgraph.calendar import format_local
 from socialgraph.error_table import (
     describe_errors,
@@ -237,7 +237,7 @@ def _with_texts(table: pa.Table, spec: DataSpec) -> pa.Table:
 
 def _beside_checkpoint(trainer: pl.Trainer, ending: str) -> Path:
     if trainer.ckpt_path:
-        return Path(trainer.ckpt_path).with_suffix(f".{ending}")
+        return beside(trainer.ckpt_path, ending)
     return Path(trainer.default_root_dir) / ending
 
 

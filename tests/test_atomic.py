@@ -4,10 +4,11 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from socialgraph.atomic import clone, replacing
+from socialgraph.atomic import beside, clone, replacing
 from tests.conftest import ROOT
 
 
@@ -87,3 +88,15 @@ def test_a_clone_is_a_copy_of_its_own(tmp_path):
     assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
     (tmp_path / "b").write_bytes(b"new")
     assert len((tmp_path / "a").read_bytes()) == 256_000
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "expected"),
+    [
+        ("runs/best.ckpt", "runs/best.test.json"),
+        ("runs/epoch=3-mae=3.21.ckpt", "runs/epoch=3-mae=3.21.test.json"),
+        ("runs/network.v1", "runs/network.v1.test.json"),  # not the name of network.v2's
+    ],
+)
+def test_a_file_beside_a_checkpoint_keeps_the_dots_of_its_name(checkpoint, expected) -> None:
+    assert beside(checkpoint, "test.json") == Path(expected)

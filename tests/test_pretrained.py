@@ -11,7 +11,7 @@ import torch
 import socialgraph
 from benchmarks.pretrain import GRAPH, make_network
 from data_prep.simulate import simulate
-from socialgraph.checkpoint import save_archive
+from socialgraph.archive import save_archive
 from socialgraph.cli import main
 from socialgraph.graph import RadiusGraph
 from socialgraph.pretrained import PretrainedForecaster, load_pretrained

@@ -175,8 +175,10 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         },
         {"torch", "pytorch_lightning"},
     ),
+    "socialgraph/archive.py": (set(), {"torch"}),
     "socialgraph/checkpoint.py": (
         {
+            "socialgraph.archive",
             "socialgraph.objective",
             "socialgraph.profile",
             "socialgraph.recipe",
@@ -312,7 +314,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/error_table.py": ({"socialgraph.metrics", "socialgraph.spec"}, {"torch"}),
     "socialgraph/finite.py": ({"socialgraph.scaler"}, {"torch"}),
     "socialgraph/checkpoint_io.py": (
-        {"socialgraph.atomic", "socialgraph.checkpoint"},
+        {"socialgraph.archive", "socialgraph.atomic"},
         {"torch", "pytorch_lightning"},
     ),
     "socialgraph/progress.py": (
@@ -345,6 +347,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     "socialgraph/standard.py": ({"socialgraph.series"}, set()),
     "socialgraph/pretrained": (
         {
+            "socialgraph.archive",
             "socialgraph.atomic",
             "socialgraph.checkpoint",
             "socialgraph.conformal",

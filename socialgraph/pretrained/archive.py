@@ -7,14 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
+from socialgraph.archive import read_archive, save_archive
 from socialgraph.atomic import replacing
 from socialgraph.checkpoint import (
     check_entries,
     network_of,
     objective_of,
-    read_archive,
     recipe_of,
-    save_archive,
 )
 from socialgraph.graph import GraphBuilder, RadiusGraph
 from socialgraph.recipe import describe, make

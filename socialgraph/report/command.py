@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from socialgraph.atomic import refuse_replacing
+from socialgraph.atomic import beside, refuse_replacing
 from socialgraph.shell import split_names
 
 if TYPE_CHECKING:  # what computes is imported when the options are read, so that --help is quick
@@ -140,7 +140,7 @@ def _other(
 def main(args: Sequence[str] | None = None) -> None:
     """Write a report from the command line."""
     options = _parse(args)
-    path = options.output or options.ckpt_path.with_suffix(".report.html")
+    path = options.output or beside(options.ckpt_path, "report.html")
     refuse_replacing(path, options.ckpt_path, options.series, options.without_pooling)
     write_report(
         path,

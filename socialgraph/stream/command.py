@@ -11,7 +11,7 @@ from typing import TextIO
 
 import numpy as np
 
-from socialgraph.atomic import refuse_replacing
+from socialgraph.atomic import beside, refuse_replacing
 from socialgraph.calendar import format_local, parse_stamps
 from socialgraph.stream.durations import parse_keep
 from socialgraph.stream.lines import ReadingTable
@@ -170,9 +170,9 @@ def _default_state(checkpoint: Path, source: Path, output: Path | None) -> Path:
     if output is not None:
         return output.with_name(f"{output.name}.stream.db")
     if str(source) == "-":
-        return checkpoint.with_suffix(".stdin.stream.db")
+        return beside(checkpoint, "stdin.stream.db")
     place = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:8]
-    return checkpoint.with_suffix(f".{source.stem}-{place}.stream.db")
+    return beside(checkpoint, f"{source.stem}-{place}.stream.db")
 
 
 def _say(text: str) -> None:
