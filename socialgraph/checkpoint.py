@@ -227,9 +227,17 @@ def network_of(
             f"(got {reprlib.repr(recipe)})."
         )
     if num_nodes is not None:
-        kept = {k: v for k, v in recipe["init_args"].items() if k not in _TOLD}
-        recipe = {**recipe, "init_args": _for_detectors(kept, num_nodes)}
+        recipe = _for_detectors(_without_sizes(recipe), num_nodes)
     return cast(nn.Module, make(recipe, trust))
+
+
+def _without_sizes(recipe: dict) -> dict:
+    """The recipe of a network that is told its sizes later, as are the members of an ensemble."""
+    kept = {name: value for name, value in recipe["init_args"].items() if name not in _TOLD}
+    members = kept.get("network")
+    if isinstance(members, list):
+        kept["network"] = [_without_sizes(member) for member in members]
+    return {**recipe, "init_args": kept}
 
 
 def _for_detectors(recipe: object, num_nodes: int) -> object:

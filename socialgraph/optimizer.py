@@ -46,14 +46,16 @@ def freeze_body(network: nn.Module) -> None:
     Raises:
         ValueError: if the network has no ``head``.
     """
-    head = getattr(network, "head", None)
-    if not isinstance(head, nn.Module):
-        raise ValueError(
-            f"Expected a network with a 'head' for trainable = 'head' (got "
-            f"{type(network).__name__}). Use trainable = 'all'."
-        )
-    spared = {id(weight) for weight in head.parameters()}
-    spared |= {id(weight) for weight in network.parameters(recurse=False)}  # the anchors
+    spared: set[int] = set()
+    for member in getattr(network, "members", [network]):
+        head = getattr(member, "head", None)
+        if not isinstance(head, nn.Module):
+            raise ValueError(
+                f"Expected a network with a 'head' for trainable = 'head' (got "
+                f"{type(member).__name__}). Use trainable = 'all'."
+            )
+        spared |= {id(weight) for weight in head.parameters()}
+        spared |= {id(weight) for weight in member.parameters(recurse=False)}  # the anchors
     norms = (part for part in network.modules() if "Norm" in type(part).__name__)
     spared |= {id(weight) for norm in norms for weight in norm.parameters()}
     for weight in network.parameters():

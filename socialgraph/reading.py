@@ -1,12 +1,12 @@
 """What the network of a forecaster reads of a batch."""
 
-import inspect
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from socialgraph.nn.inputs import entries_of
 from socialgraph.spec import DataSpec, SpecError
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ def read_batch(forecaster: "Forecaster", batch: dict[str, Tensor]) -> dict[str, 
         inputs["known"] = ((batch["known"] - loc) / scale).nan_to_num()
     if forecaster.attributes is not None:
         inputs["attributes"] = forecaster.attributes
-    return {name: inputs[name] for name in _entries(forecaster.network) if name in inputs}
+    return {name: inputs[name] for name in entries_of(forecaster.network) if name in inputs}
 
 
 def reads_profile(network: nn.Module | None) -> bool:
     """Whether a network is told what is usual."""
-    return network is not None and "profile" in _entries(network)
+    return network is not None and "profile" in entries_of(network)
 
 
 def rows_of(
@@ -112,9 +112,3 @@ def _profile_entries(forecaster: "Forecaster", batch: dict[str, Tensor]) -> dict
     scaler = forecaster.scaler
     mean = scaler.transform(mean, mean.new_ones((), dtype=torch.bool))
     return {"profile": mean, "profile_deviation": deviation / scaler.scale}
-
-
-def _entries(network: nn.Module) -> set[str]:
-    """Names of the entries of a batch that a network reads."""
-    named = getattr(network, "entries", None)
-    return set(inspect.signature(network.forward).parameters) if named is None else set(named)

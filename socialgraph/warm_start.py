@@ -1,6 +1,5 @@
 """Where a training starts: a network of the sizes of the data, and the weights of another."""
 
-import inspect
 import warnings
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from socialgraph.checkpoint import network_of
+from socialgraph.nn.sizes import tell_sizes
 from socialgraph.pretrained.archive import read_start
 from socialgraph.spec import DataSpec, SpecError
 
@@ -16,8 +16,6 @@ __all__ = ["adapt_weights", "build_network", "check_again", "start_network"]
 
 def build_network(network: nn.Module, spec: DataSpec, width: int) -> None:
     """Tell a network with a method ``build`` the sizes that this names."""
-    if not hasattr(network, "build"):
-        return
     sizes = {
         "in_channels": len(spec.features),
         "out_channels": spec.num_targets,
@@ -27,8 +25,7 @@ def build_network(network: nn.Module, spec: DataSpec, width: int) -> None:
         "max_radius": spec.max_radius,
         "width": width,
     }
-    named = inspect.signature(network.build).parameters
-    network.build(**{name: size for name, size in sizes.items() if name in named})
+    tell_sizes(network, sizes)
 
 
 def start_network(

@@ -10,6 +10,7 @@ from functools import partial
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -23,7 +24,7 @@ from socialgraph.finite import NotFiniteError
 from socialgraph.forecaster import Forecaster
 from socialgraph.graph import CombinedGraph, RadiusGraph, RoadGraph
 from socialgraph.logger import MetricsLogger
-from socialgraph.nn import DistributedEncoder, SocialPooling, XLSTMEncoder
+from socialgraph.nn import DistributedEncoder, Ensemble, SocialPooling, XLSTMEncoder
 from socialgraph.objective import Point
 from socialgraph.reading import silence_part
 from socialgraph.schema import write
@@ -453,6 +454,30 @@ def test_a_warm_start_keeps_weights_and_takes_the_new_data(tmp_path, given):
     assert forecaster.spec.vdids == series.vdids
     assert forecaster.spec.loc[0] > old.spec.loc[0] + 40
     assert socialgraph.load(again).spec.vdids == series.vdids
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_members_of_an_ensemble_are_warmed_up_by_detector(tmp_path, given):
+    def make_ensemble():
+        return Ensemble(make_network, 2)
+
+    old, _, path = train(tmp_path, make_data(make_series()), Forecaster(make_ensemble()))
+    fewer = make_series(seed=2).select(vdids=["VD-4", "VD-1"])
+    start = Forecaster(make_ensemble() if given else None, init_from=str(path), learning_rate=0.0)
+    forecaster, _, again = train(tmp_path, make_data(fewer), start)
+    for member, before in zip(forecaster.network.members, old.network.members, strict=True):
+        torch.testing.assert_close(member.embedding.weight, before.embedding.weight[[4, 1]])
+        torch.testing.assert_close(member.head.state_dict(), before.head.state_dict())
+    pd.testing.assert_frame_equal(
+        socialgraph.load(again).forecast(fewer), forecaster.eval().forecast(fewer)
+    )
+
+
+def test_a_state_is_not_carried_by_an_ensemble(tmp_path):
+    data = make_data(make_series())
+    data.windows = dataclasses.replace(data.windows, carry_state=True)
+    with pytest.raises(ValueError, match=r"carries a state.*Ensemble.*carry_state' out"):
+        train(tmp_path, data, Forecaster(Ensemble(make_network, 2)))
 
 
 def test_a_warm_start_of_another_shape_names_the_file(traffic_file, tmp_path):

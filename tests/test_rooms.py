@@ -187,7 +187,12 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"torch"},
     ),
     "socialgraph/warm_start.py": (
-        {"socialgraph.checkpoint", "socialgraph.pretrained", "socialgraph.spec"},
+        {
+            "socialgraph.checkpoint",
+            "socialgraph.nn.sizes",
+            "socialgraph.pretrained",
+            "socialgraph.spec",
+        },
         {"torch"},
     ),
     "socialgraph/checks.py": (
@@ -200,7 +205,10 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         },
         {"torch", "pytorch_lightning"},
     ),
-    "socialgraph/reading.py": ({"socialgraph.forecaster", "socialgraph.spec"}, {"torch"}),
+    "socialgraph/reading.py": (
+        {"socialgraph.forecaster", "socialgraph.nn.inputs", "socialgraph.spec"},
+        {"torch"},
+    ),
     "socialgraph/resuming.py": (
         {"socialgraph.forecaster", "socialgraph.optimizer"},
         {"torch", "pytorch_lightning"},

@@ -5,6 +5,7 @@ from socialgraph.nn.distributed import ByDetector, DistributedEncoder
 from socialgraph.nn.embedding import NodeEmbedding
 from socialgraph.nn.encoder import XLSTMEncoder, map_state
 from socialgraph.nn.encoders import GRUEncoder, LinearEncoder, SumEncoder
+from socialgraph.nn.ensemble import Ensemble
 from socialgraph.nn.head import RegressionHead
 from socialgraph.nn.inputs import (
     Attributes,
@@ -25,6 +26,7 @@ __all__ = [
     "Clock",
     "ContextBlock",
     "DistributedEncoder",
+    "Ensemble",
     "GRUEncoder",
     "KnownAhead",
     "LinearEncoder",

@@ -12,6 +12,7 @@ A part names the entries of a batch that it reads, and tells how many channels i
 An axis that a part does not look at, such as that of the detectors for a clock, may be 1.
 """
 
+import inspect
 import math
 from typing import Literal, Protocol, get_args
 
@@ -27,6 +28,7 @@ __all__ = [
     "Profile",
     "Readings",
     "Setting",
+    "entries_of",
     "last_observed",
 ]
 
@@ -218,6 +220,13 @@ def last_observed(features: Tensor, mask: Tensor) -> Tensor:
     last = (steps * mask).amax(dim=1, keepdim=True) - 1  # [B, 1, N, F]
     value = features.gather(1, last.clamp(min=0))
     return torch.where(last >= 0, value, torch.nan).squeeze(1)
+
+
+def entries_of(network: nn.Module) -> set[str]:
+    """Names of the entries of a batch that a network reads: its ``entries``, or those that its
+    ``forward`` names."""
+    named = getattr(network, "entries", None)
+    return set(inspect.signature(network.forward).parameters) if named is None else set(named)
 
 
 def _checked(entry: Tensor, channels: int, name: str) -> Tensor:

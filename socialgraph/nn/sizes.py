@@ -15,6 +15,7 @@ __all__ = [
     "keep_sizes",
     "make_part",
     "takes",
+    "tell_sizes",
 ]
 
 
@@ -70,6 +71,14 @@ def check_built(network: nn.Module) -> None:
 def keep_sizes(network: nn.Module, sizes: dict[str, object]) -> None:
     """Keep sizes that were told later among the arguments that a checkpoint holds, if it can."""
     getattr(network, "init_args", {}).update(sizes)
+
+
+def tell_sizes(network: nn.Module, sizes: dict[str, object]) -> None:
+    """Tell a network with a method ``build`` the sizes that this names."""
+    build = getattr(network, "build", None)
+    if build is not None:
+        named = inspect.signature(build).parameters
+        build(**{name: size for name, size in sizes.items() if name in named})
 
 
 def make_part(factory: Callable | nn.Module, *widths: int, **known: object) -> nn.Module:

@@ -231,6 +231,6 @@ def _quarters(horizon: int) -> list[int]:
 
 def _describe(forecaster: "Forecaster") -> str:
     weights = sum(weight.numel() for weight in forecaster.network.parameters())
-    layers = len(getattr(forecaster.network, "poolings", []))
-    pooled = f"{layers} layers of pooling" if layers else "no pooling"
+    poolings = len(getattr(forecaster.network, "poolings", []))
+    pooled = f"{poolings} poolings" if poolings else "no pooling"
     return f"{type(forecaster.network).__name__}, {weights:,} weights, {pooled}"

@@ -82,17 +82,19 @@ def influence(
 def reach(network: nn.Module, edge_index: Tensor, num_nodes: int) -> np.ndarray:
     """Which detectors a forecast can depend on, ``[N, N]``: True at [i, j] if i may hear j.
 
-    As many steps along the edges as the network has poolings; everybody for a network that is no
-    :class:`socialgraph.nn.SocialGraphNet`, of which this is not known.
+    As many steps along the edges as the network has poolings, or the member of an ensemble that has
+    most; everybody for a network that is no :class:`socialgraph.nn.SocialGraphNet`, of which this
+    is not known.
     """
-    if not isinstance(network, SocialGraphNet):
+    members = getattr(network, "members", [network])
+    if not all(isinstance(member, SocialGraphNet) for member in members):
         return np.ones((num_nodes, num_nodes), dtype=bool)
     sender, receiver = edge_index.numpy()
     ones = np.ones(len(sender), dtype=np.int32)
     once = csr_matrix((ones, (receiver, sender)), shape=(num_nodes, num_nodes))
     once = once + identity(num_nodes, dtype=np.int32, format="csr")
     heard = identity(num_nodes, dtype=np.int32, format="csr")
-    for _ in network.poolings:
+    for _ in range(max(len(member.poolings) for member in members)):
         heard = (heard @ once).sign()
     return heard.toarray().astype(bool)
 

@@ -9,7 +9,7 @@ import torch
 from socialgraph.data import TrafficDataModule, Windows
 from socialgraph.forecaster import Forecaster
 from socialgraph.graph import RadiusGraph
-from socialgraph.nn import SocialBlock, SocialGraphNet, SocialPooling
+from socialgraph.nn import Ensemble, SocialBlock, SocialGraphNet, SocialPooling
 from socialgraph.report import details
 from socialgraph.report.details import influences, neighbours_of
 from socialgraph.report.influence import attention, disjoint_groups, influence, reach
@@ -87,6 +87,13 @@ def test_groups_change_nothing_and_hear_nobody_in_common():
 
 def test_a_network_of_another_kind_may_hear_everybody():
     assert reach(torch.nn.Linear(1, 1), torch.empty(2, 0, dtype=torch.int64), 3).all()
+
+
+def test_an_ensemble_hears_as_far_as_its_members():
+    forecaster, data = made(aggr="attention")
+    graph = batch_of(data, [40])["edge_index"]
+    ensemble = Ensemble([forecaster.network, forecaster.network])
+    np.testing.assert_array_equal(reach(ensemble, graph, 6), reach(forecaster.network, graph, 6))
 
 
 def test_weights_of_a_mean_are_shared_by_the_neighbours():
