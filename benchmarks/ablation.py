@@ -79,7 +79,12 @@ VARIANTS: dict[str, tuple[str, dict]] = {
     "neighbours by road": ("stacked", _roads(max_distance=5000.0, max_num_neighbors=12)),
     "silent neighbours masked": ("stacked", _network(mask_silent=True)),
     "four blocks": ("stacked", _network(num_blocks=4)),
-    "trained with silence": ("stacked", {"model.silence": 0.5}),
+    "average of three": (
+        "ensemble",
+        {"trainer.max_epochs": 36, "data.loading.batch_size": 48},  # each as one by itself
+    ),
+    "trained without silence": ("stacked", {"model.silence": 0.0}),
+    "trained with much silence": ("stacked", {"model.silence": 0.5}),
     "without averaging": ("stacked", {"trainer.callbacks": _KEEP_BEST}),
     "plain, attention": ("attention", {}),
     "plain, without pooling": ("alone", {}),

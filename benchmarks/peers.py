@@ -185,6 +185,7 @@ def run_ours(model: str, seed: int, args: argparse.Namespace, folder: Path) -> d
         f"--trainer.callbacks={json.dumps(callbacks)}",
     ]
     options += [f"--data.series={args.data}"] if args.data else []
+    options += args.options
     result = run_model(args.config, seed, model, folder, options)
     last = folder / model / f"seed_{seed}" / "checkpoints" / "last.ckpt"
     spent = torch.load(last, weights_only=True)["callbacks"]["TrainingBudget"]
@@ -242,6 +243,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--environments", type=Path, default=ROOT / ".venv-peers")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--add", type=Path, help="result file whose entries come first")
+    parser.add_argument(
+        "--options", nargs=argparse.REMAINDER, default=[], help="last: further words for our 'fit'"
+    )
     parser.add_argument("--quick", action="store_true", help="5 s, one model of each package")
     args = parser.parse_args(argv)
     if args.quick:

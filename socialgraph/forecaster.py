@@ -92,7 +92,7 @@ class Forecaster(pl.LightningModule):
             step (constant, if training has no last step).
         silence: largest share of the input that is taken away in training, so that a network learns
             to forecast without it: of each window a random share up to this of its detectors, and
-            another of the readings of the rest.
+            another of the readings of the rest; 0 for none.
         init_from: checkpoint whose weights a training starts from. Scales and detectors are those
             of the new data; what the network knows of a detector goes by its id, and a stranger
             gets the mean. Without ``network`` its network is taken too. ``"pretrained"`` is the
@@ -115,7 +115,7 @@ class Forecaster(pl.LightningModule):
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-4,
         warmup_steps: int = 50,
-        silence: float = 0.0,
+        silence: float = 0.1,
         init_from: str | None = None,
         trust: Sequence[str] = (),
         trainable: Literal["all", "head"] = "all",

@@ -31,7 +31,7 @@ Train a forecaster. Any value of a configuration is an option too, by its place 
   --model.objective Quantile
                             quantiles in place of a point (--model.objective.levels "[0.1,0.5,0.9]")
   --model.coverage C        of the intervals that validation windows calibrate, or null
-  --model.silence S         share of the input that is taken away, to learn from outages
+  --model.silence S         share of the input that is taken away (0.1), to learn from outages
   --model.init_from FILE    start from the weights of a checkpoint, or 'pretrained'
   --trainer.max_epochs N
   --trainer.devices N, --trainer.accelerator gpu, --trainer.precision bf16-mixed

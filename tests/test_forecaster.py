@@ -64,7 +64,7 @@ def make_network(pooling="mean", dropout=0.0, node_channels=2, **sizes):
 
 def make_forecaster(pooling="mean", dropout=0.0, node_channels=2, **options):
     network = make_network(pooling, dropout, node_channels)
-    return Forecaster(network, **{"warmup_steps": 5, **options})
+    return Forecaster(network, **{"warmup_steps": 5, "silence": 0.0, **options})
 
 
 def make_trainer(folder, epochs=1, **options):
@@ -249,7 +249,7 @@ def test_the_rate_rises_to_its_peak_and_falls_as_a_cosine(traffic_file, tmp_path
 def test_the_loss_is_the_one_that_is_named(traffic_file, tmp_path):
     def first_loss(**options):
         losses = Losses()
-        forecaster = Forecaster(Persistence(3, 1), objective=Point(**options))
+        forecaster = Forecaster(Persistence(3, 1), objective=Point(**options), silence=0.0)
         trainer = make_trainer(tmp_path, callbacks=[losses], limit_train_batches=1)
         trainer.fit(forecaster, make_data(traffic_file))
         return losses.values[0]
@@ -1003,7 +1003,8 @@ def test_a_training_takes_input_away_and_a_test_does_not(traffic_file, tmp_path)
     whole = forecaster.forecast(make_series())
     assert whole.equals(forecaster.forecast(make_series()))
     assert socialgraph.load(path).silence == 0.6
-    assert silence_part(batch, make_forecaster().silence) is batch
+    assert silence_part(batch, 0.0) is batch
+    assert silence_part(batch, Forecaster().silence)["mask"].sum() < mask.sum()
     for silence in (-0.1, 1.1):
         with pytest.raises(ValueError, match="'silence' as a share"):
             make_forecaster(silence=silence)
