@@ -64,7 +64,8 @@ def test_a_training_goes_on_with_the_average_to_the_bit(tmp_path, given):
         return ModelCheckpoint(tmp_path / name, filename="{epoch}", save_top_k=-1)
 
     fit(tmp_path, PowerAverage(), keep("whole"), epochs=3, limit_train_batches=4)
-    again = None if given else Forecaster(warmup_steps=5)  # the network comes from the checkpoint
+    # The network comes from the checkpoint.
+    again = None if given else Forecaster(warmup_steps=5, silence=0.0)
     fit(
         tmp_path,
         PowerAverage(),
