@@ -66,6 +66,8 @@ def main(args: Sequence[str] | None = None) -> None:
     if words[0] == "--version":
         print(f"socialgraph {__version__}")
         return
+    if words[0] == "--traceback" and words[1:]:
+        words = [*words[1:], "--traceback"]
     if status := shell.run(partial(_run, words[0]), shell.spell(words[1:], "_")):
         sys.exit(status)
 

@@ -102,7 +102,8 @@ def format_errors(targets: dict[str, dict], minutes: Sequence[float]) -> str:
     lines = []
     for name, target in targets.items():
         lines.append(format_row(headline(name, target), name_quarters(minutes)))
-        for error in ("mae", "rmse", "mape"):
+        of_size = target["unit"] != "deviations"  # from a mean, of which there is no percentage
+        for error in ("mae", "rmse", "mape")[: 3 if of_size else 2]:
             label = f"  {error}{' %' if error == 'mape' else ''}"
             lines.append(format_row(label, quarters(target[error], target[f"{error}_all"])))
     return "\n".join(lines)

@@ -45,7 +45,14 @@ from socialgraph.metrics import ForecastErrors, IntervalErrors, errors_from_sums
 from socialgraph.objective import Objective, Point
 from socialgraph.optimizer import freeze_body, make_optimizer
 from socialgraph.profile import DailyProfile
-from socialgraph.reading import read_batch, reads_profile, rows_of, scale_attributes, silence_part
+from socialgraph.reading import (
+    read_batch,
+    reads_profile,
+    rows_of,
+    scale_attributes,
+    silence_part,
+    warn_of_no_history,
+)
 from socialgraph.recipe import make
 from socialgraph.resuming import StoppedTraining, random_state, take_average, tell_of_average
 from socialgraph.scaler import Scaler
@@ -297,13 +304,15 @@ class Forecaster(pl.LightningModule):
             return self.graph
         return make(self.spec.graph, self.trust)
 
-    def follow(self, given: DataSpec, history: Callable[[], DailyProfile] | None = None) -> None:
+    def follow(
+        self, given: DataSpec, history: Callable[[], DailyProfile | None] | None = None
+    ) -> None:
         """Take ``given`` as the data at hand.
 
         Args:
             given: what the data are.
-            history: gives their own profile, for detectors that were not in training; None gives
-                these the mean profile.
+            history: gives their own profile, for detectors that were not in training; without it,
+                or if it knows none (which is told), these get the mean profile.
 
         Raises:
             ValueError: for detectors that were not in training, if the network has an encoder for
@@ -318,7 +327,10 @@ class Forecaster(pl.LightningModule):
         if self.profile is not None and given.vdids != self.spec.vdids:
             rows = torch.from_numpy(self.spec.rows(given.vdids)).to(self.device)
             ask = history is not None and bool((rows < 0).any())
-            self.usual = self.profile.take(rows, history() if ask else None)
+            own = history() if ask else None
+            if ask and own is None:
+                warn_of_no_history(int((rows < 0).sum()))
+            self.usual = self.profile.take(rows, None if own is None else own.to(rows.device))
 
     def check_batch(self, batch: dict, given: DataSpec | None = None) -> None:
         """Refuse a batch that the pooling of the network cannot work with (strict mode).
@@ -483,7 +495,8 @@ class Forecaster(pl.LightningModule):
         on_test = self.trainer.predicting and datamodule.windows.predict_on == "test"
         if self.trainer.testing or on_test:
             self.spec.check_unseen(self.given, datamodule.first_times("test"))
-        self.follow(self.given, lambda: datamodule.usual.profile())
+        latest = self.trainer.predicting and not on_test
+        self.follow(self.given, lambda: datamodule.history(of_all=latest))
         self.intervals = None
         if len(self.levels) > 1:
             shape = self.given.horizon, len(self.given.vdids), self.given.num_targets

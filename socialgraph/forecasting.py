@@ -45,12 +45,17 @@ def forecast_series(forecaster: "Forecaster", series: TrafficSeries) -> "pd.Data
     data.setup()
     spec.check_form(data.spec)
     (batch,) = data.predict_dataloader()
-    batch = {name: part.to(forecaster.device) for name, part in batch.items()}
+    # In the precision of the training, which may have been a double one.
+    dtype = next((w.dtype for w in forecaster.parameters()), torch.get_default_dtype())
+    batch = {
+        name: part.to(forecaster.device, dtype if part.is_floating_point() else part.dtype)
+        for name, part in batch.items()
+    }
     followed = ("given", "node", "usual", "bounds", "attributes")
     before = {name: getattr(forecaster, name) for name in followed}
     modes = [(module, module.training) for module in forecaster.modules()]
     try:
-        forecaster.follow(data.spec, lambda: data.usual.profile().to(forecaster.device))
+        forecaster.follow(data.spec, data.history)
         forecaster.eval()
         forecaster.check_batch(batch)
         prediction = forecaster.outputs(forecaster.predict(batch))

@@ -1,5 +1,6 @@
 """What the network of a forecaster reads of a batch."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,14 @@ from socialgraph.spec import DataSpec, SpecError
 if TYPE_CHECKING:
     from socialgraph.forecaster import Forecaster
 
-__all__ = ["read_batch", "reads_profile", "rows_of", "scale_attributes", "silence_part"]
+__all__ = [
+    "read_batch",
+    "reads_profile",
+    "rows_of",
+    "scale_attributes",
+    "silence_part",
+    "warn_of_no_history",
+]
 
 
 def read_batch(forecaster: "Forecaster", batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -61,6 +69,16 @@ def rows_of(
             "encoder, which forecasts detectors never seen."
         )
     return None if spec.vdids == given.vdids else torch.from_numpy(rows).to(device)
+
+
+def warn_of_no_history(strangers: int) -> None:
+    """Warn that what is usual for so many detectors is not known."""
+    warnings.warn(
+        f"{strangers} of the detectors were not in training, and the series has no reading before "
+        "what is forecast that tells what is usual for them: they are taken for the mean of the "
+        "others. Give a series with some of their days before (python -m data_prep append).",
+        stacklevel=4,
+    )
 
 
 def scale_attributes(spec: DataSpec, given: DataSpec, device: torch.device) -> Tensor | None:

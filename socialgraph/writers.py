@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter, Callback
 from torch import Tensor
 
 from socialgraph.alarms import AlarmWatch, make_watch
-from socialgraph.atomic import beside, replacing
+from socialgraph.atomic import beside, refuse_replacing, replacing
 from socialgraph.calendar import format_local
 from socialgraph.error_table import (
     describe_errors,
@@ -54,12 +54,19 @@ class ErrorWriter(Callback):
     def __init__(self, path: str | None = None) -> None:
         self.path = path
 
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse to replace what is read."""
+        refuse_replacing(self._place(trainer), trainer.ckpt_path, trainer.datamodule.path or None)
+
+    def _place(self, trainer: pl.Trainer) -> Path:
+        return Path(self.path or _beside_checkpoint(trainer, "test.json"))
+
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the file, on the first process."""
         whole = sum(trainer.num_test_batches) == len(trainer.test_dataloaders)
         if not trainer.is_global_zero or trainer.fast_dev_run or not whole:
             return
-        path = Path(self.path or _beside_checkpoint(trainer, "test.json"))
+        path = self._place(trainer)
         checkpoint = str(trainer.ckpt_path) if trainer.ckpt_path else None
         windows = len(trainer.test_dataloaders.dataset)
         report = {
@@ -144,6 +151,7 @@ class ForecastWriter(BasePredictionWriter):
             return
         for batch in trainer.datamodule.before_latest(_WATCHED):
             pl_module.check_batch(batch)
+            batch = trainer.precision_plugin.convert_input(batch)
             batch = trainer.strategy.batch_to_device(batch)
             with trainer.precision_plugin.predict_step_context():
                 told = pl_module.outputs(pl_module.predict(batch))

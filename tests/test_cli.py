@@ -1,6 +1,7 @@
 """The command line as a user types it: every profile, every subcommand, and slips of the pen."""
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import math
@@ -29,7 +30,11 @@ from tests.conftest import ROOT, make_series
 
 CONFIGS = ROOT / "configs"
 ENCODER = "--model.network.init_args.encoder.init_args"
-WIDTH = {"distributed": f"{ENCODER}.encoder.init_args.hidden_channels=8", "stacked_identity": ""}
+WIDTH = {
+    "distributed": f"{ENCODER}.encoder.init_args.hidden_channels=8",
+    "stacked": "",
+    "stacked_identity": "",
+}
 LOGGER = '{"class_path":"socialgraph.logger.MetricsLogger","init_args":{"save_dir":"","name":"lightning_logs","version":"version_0"}}'  # noqa: E501
 SMALL = [
     "--trainer.logger=false",
@@ -229,6 +234,66 @@ def test_weights_of_single_detectors_serve_a_file_with_fewer_of_them(traffic_fil
     every, some = forecasts("all.parquet"), forecasts("fewer.parquet")
     assert {vdid for vdid, _ in some} == set(vdids)
     assert some == pytest.approx({key: every[key] for key in some}, rel=1e-5)
+
+
+def with_a_newcomer(series, first):
+    """The series with one more detector, of 0.6 of another's readings, from step ``first`` on."""
+    readings = 0.6 * series.values[:, [2]]
+    readings[:first] = np.nan
+    return dataclasses.replace(
+        series,
+        values=np.concatenate([series.values, readings], axis=1),
+        vdids=[*series.vdids, "new"],
+        lat=np.append(series.lat, series.lat[0] + 0.001),
+        lon=np.append(series.lon, series.lon[0]),
+    )
+
+
+def test_what_is_usual_for_a_newcomer_comes_from_all_of_the_file(traffic_file, capsys):
+    series = make_series(steps=800)
+    write("early.h5", series.first(500))
+    dates = {"val": str(series.timestamps[400]), "test": str(series.timestamps[450])}
+    split = {"class_path": "socialgraph.data.DateSplit", "init_args": dates}
+    checkpoint = fit("early.h5", f"--data.split={json.dumps(split)}", model="stacked")
+    after = {"values": series.values[500:], "timestamps": series.timestamps[500:]}
+    later = dataclasses.replace(series, **after)
+    for name, given in (
+        ("late", with_a_newcomer(later, 0)),  # all after the training part of the split
+        ("young", with_a_newcomer(series, 760)),  # silent in the training part
+    ):
+        write(f"{name}.h5", given)
+        words = [f"--ckpt_path={checkpoint}", f"--data.series={name}.h5", f"--forecast.path={name}"]
+        main(["predict", *words, "--trainer.enable_progress_bar=false"])
+        table = socialgraph.load(checkpoint).forecast(given)
+        expected = {(r.detector, r.step): r.speed for r in table.itertuples()}
+        assert forecasts(f"{name}.parquet") == pytest.approx(expected, rel=1e-5)
+    with pytest.warns(UserWarning, match="no reading before what is forecast"):
+        main(["test", f"--ckpt_path={checkpoint}", "--data.series=late.h5"])
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", f"--ckpt_path={checkpoint}", "--data.series=late.h5", "-o", "late.html"])
+    assert "'late.h5' has no reading before its test part" in capsys.readouterr().err
+
+
+def test_errors_do_not_take_the_place_of_what_is_read(checkpoint, traffic_file, capsys):
+    for path in (checkpoint, traffic_file):
+        before = Path(path).read_bytes()
+        words = ["test", f"--ckpt_path={checkpoint}", f"--errors.path={path}"]
+        assert "is read, and would be replaced" in refused(capsys, words)
+        assert Path(path).read_bytes() == before
+
+
+def test_a_training_in_double_precision_forecasts(traffic_file):
+    checkpoint = fit(traffic_file, "--trainer.precision=64-true", model="stacked")
+    words = [f"--ckpt_path={checkpoint}", "--trainer.precision=64-true", "--forecast.path=double"]
+    main(["predict", *words, "--trainer.enable_progress_bar=false"])
+    forecaster = socialgraph.load(checkpoint)
+    table = forecaster.forecast(make_series())
+    expected = {(r.detector, r.step): r.speed for r in table.itertuples()}
+    assert forecasts("double.parquet") == pytest.approx(expected, rel=1e-4)
+    assert forecaster.double().forecast(make_series()).speed.tolist() == pytest.approx(
+        table.speed.tolist(), rel=1e-4
+    )
 
 
 def test_the_distributed_model_runs_detector_by_detector_from_yaml(traffic_file):

@@ -802,9 +802,10 @@ def test_a_table_as_parquet_is_written_in_the_end_of_all_that_was_read(
         main([*command(checkpoint, tmp_path, *words, table)[3:], *keep, *state])
         assert pq.read_table(table).num_rows == times * 24
         assert said in capsys.readouterr().err
-    state = ["--state", str(tmp_path / "in.csv")]
-    said = refused([*command(checkpoint, tmp_path, *words, "-")[3:], *state], capsys)
-    assert "--state is the file that is read or written" in said
+    for used in (tmp_path / "in.csv", checkpoint):
+        state = ["--state", str(used)]
+        said = refused([*command(checkpoint, tmp_path, *words, "-")[3:], *state], capsys)
+        assert "--state is a file that is read or written" in said
 
 
 @pytest.mark.slow

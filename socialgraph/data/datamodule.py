@@ -22,7 +22,7 @@ from socialgraph.data.split import Split, as_split
 from socialgraph.data.tracks import ordered_tracks, training_tracks
 from socialgraph.data.windows import WindowCollator, Windows, window_starts
 from socialgraph.graph import GraphBuilder, RadiusGraph
-from socialgraph.profile import ProfileSums
+from socialgraph.profile import DailyProfile, ProfileSums
 from socialgraph.recipe import describe
 from socialgraph.scaler import Scaling, scale_of
 from socialgraph.series import TrafficSeries
@@ -163,10 +163,27 @@ class TrafficDataModule(pl.LightningDataModule):
     @cached_property
     def usual(self) -> ProfileSums:
         """The readings of the training part by time of the day, for profiles."""
+        return self._summed(self.train_steps)
+
+    def history(self, of_all: bool = False) -> DailyProfile | None:
+        """What the detectors usually read, as far as it is known before what is forecast.
+
+        Args:
+            of_all: take all readings, as before the steps after the end of the series; else those
+                of the training part.
+
+        Returns:
+            Their profile; None if there is no reading.
+        """
+        steps = len(self.series.values) if of_all else self.train_steps
+        sums = self._summed(steps) if of_all else self.usual
+        return sums.profile() if self.collator.mask[:steps].any() else None
+
+    def _summed(self, steps: int) -> ProfileSums:
         whole = self.collator
         return ProfileSums(
-            whole.values[: self.train_steps],
-            whole.mask[: self.train_steps],
+            whole.values[:steps],
+            whole.mask[:steps],
             whole.time_of_day,
             whole.day_of_week,
             whole.seconds,

@@ -151,6 +151,10 @@ class NetworksDataModule(pl.LightningDataModule):
         """What is usual in the first network; batches carry that of their own."""
         return self.members[0].usual
 
+    def history(self, of_all: bool = False) -> DailyProfile | None:
+        """What is usual in the first network, as :meth:`TrafficDataModule.history` tells it."""
+        return self.members[0].history(of_all)
+
     def summary(self) -> str:
         """A line for each network: what it is, and its share of the batches."""
         lines = []

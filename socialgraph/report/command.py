@@ -105,6 +105,12 @@ def _prepare(
         **{name: options[name] for name in kept if name in options},
     )
     data.setup("test")
+    if not data.train_steps:
+        raise ValueError(
+            f"'{source}' has no reading before its test part, by the split of the training. The "
+            "report compares with what was usual before: give the file of the training with the "
+            "later readings added (python -m data_prep append)."
+        )
     _follow(forecaster, data)
     return forecaster, data
 
@@ -113,7 +119,7 @@ def _follow(forecaster: "Forecaster", data: "TrafficDataModule") -> None:
     """Compare the data with those of the training, and take them as the data at hand."""
     forecaster.spec.check_form(data.spec)
     forecaster.spec.check_unseen(data.spec, data.first_times("test"))
-    forecaster.follow(data.spec, lambda: data.usual.profile())
+    forecaster.follow(data.spec, data.history)
 
 
 def _other(
@@ -133,7 +139,7 @@ def _other(
     form = {"graph": own.spec.graph, "max_radius": own.spec.max_radius}
     replace(other.spec, **form).check_form(data.spec)
     other.spec.check_unseen(data.spec, data.first_times("test"))
-    other.follow(data.spec, lambda: data.usual.profile())
+    other.follow(data.spec, data.history)
     return other
 
 

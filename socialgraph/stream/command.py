@@ -40,8 +40,9 @@ def _run(options: argparse.Namespace) -> None:
     if output is not None:
         refuse_replacing(output, options.input, options.ckpt_path)
     path = options.state or _default_state(options.ckpt_path, options.input, output)
-    if path.resolve() in (options.input.resolve(), output and output.resolve()):
-        raise ValueError(f"--state is the file that is read or written, '{path}'.")
+    used = (options.input, options.ckpt_path, output)
+    if path.resolve() in [file.resolve() for file in used if file is not None]:
+        raise ValueError(f"--state is a file that is read or written, '{path}'. Name another.")
     table_last = output is not None and output.suffix == ".parquet"
     keep = options.keep or ("all" if table_last else KEEP)  # the table is of what is kept
     stream = open_stream(options)

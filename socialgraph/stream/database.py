@@ -59,8 +59,8 @@ def told(path: Path) -> Iterator[None]:
             full = " (is the disk full?)" if "full" in text or "I/O" in text else ""
             raise OSError(f"Cannot use the state '{path}': {text}{full}.") from error
         raise ValueError(
-            f"'{path}' is no state of a stream, or is damaged ({text}). Remove it to start anew, "
-            "or give another --state."
+            f"'{path}' is no state of a stream, or is damaged ({text}). Give another --state "
+            "to start anew."
         ) from error
 
 
@@ -74,13 +74,11 @@ def check_kind(path: Path) -> None:
         return
     with open(path, "rb") as file:
         start = file.read(16)
-    if start[:2] == b"PK":
-        raise ValueError(
-            f"'{path}' is a state of an earlier version, which this one cannot read. Remove it "
-            "(the stream starts anew, and is whole after one window), or give another --state."
-        )
     if start != b"SQLite format 3\0":
-        raise ValueError(f"'{path}' is no state of a stream. Remove it, or give another --state.")
+        raise ValueError(
+            f"'{path}' is no state of a stream (those of earlier versions cannot be read). Give "
+            "another --state: the stream starts anew, and is whole after one window."
+        )
 
 
 def check_version(db: sqlite3.Connection, path: Path) -> None:
