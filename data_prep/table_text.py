@@ -86,10 +86,7 @@ class TableText:
     def _check(self, rows: list[str]) -> None:
         delimiter = self._format.delimiter or ","
         for line in rows:
-            if '"' in line:
-                cells = len(next(csv.reader([line], delimiter=delimiter)))
-            else:
-                cells = line.count(delimiter) + 1
+            cells = _count_cells(line, delimiter)
             if cells != self._num_cells:
                 raise ValueError(
                     f"'{self._path}' cannot be read as a CSV table with delimiter {delimiter!r}: "
