@@ -20,6 +20,7 @@ __all__ = [
     "add_readings_options",
     "add_table_options",
     "add_unit_option",
+    "feature_pairs",
     "minutes",
     "pairs",
     "refuse_existing",
@@ -191,6 +192,19 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     if not all(name and value for name, value in split) or len(set(names)) < len(names):
         raise ValueError(f"Expected {option} as NAME=VALUE, each name once (got {texts}).")
     return dict(split)
+
+
+def feature_pairs(texts: Sequence[str], option: str, features: Sequence[str]) -> dict[str, str]:
+    """Words ``FEATURE=VALUE`` as a dictionary, see :func:`pairs`.
+
+    Raises:
+        KeyError: if there is no such feature.
+    """
+    said = pairs(texts, option)
+    unknown = sorted(set(said) - set(features))
+    if unknown:
+        raise KeyError(f"{option} names {unknown}; the features are {list(features)}.")
+    return said
 
 
 def refuse_existing(out: str, overwrite: bool) -> None:
