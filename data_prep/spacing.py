@@ -8,6 +8,7 @@ import numpy as np
 __all__ = ["Stretch", "find_stretches", "finest_step"]
 
 _LEAST = 12  # equal distances in a row, which are not by chance
+_WINDOW = 24  # steps
 
 
 @dataclass
@@ -74,19 +75,26 @@ class _Runs:
 
     def add(self, start: int, there: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
         """Series, distance, first and last step of what is found in a part ``[K, S]``."""
-        gaps = (~there).sum(axis=0)
-        dense = (gaps < _LEAST // 2) & (gaps * 8 < len(there))
-        self._skip(start, there, np.flatnonzero(dense))
-        columns = np.flatnonzero(~dense & there.any(axis=0))
+        beside = np.zeros_like(there)  # another reading
+        beside[1:] = there[1:] & there[:-1]
+        beside[:-1] |= beside[1:]
+        windows = np.arange(0, len(there), _WINDOW)
+        alone = np.logical_or.reduceat(there, windows, axis=0)
+        alone &= ~np.logical_or.reduceat(beside, windows, axis=0)
+        looked_at = alone.any(axis=0) | (self._open > 0)
+        known = there.any(axis=0)
+        self._skip(start, there, beside, np.flatnonzero(known & ~looked_at))
+        columns = np.flatnonzero(known & looked_at)
         where, rows = np.nonzero(there[:, columns].T)
         ends = np.cumsum(np.bincount(where, minlength=len(columns))).tolist()
         for column, begin, end in zip(columns.tolist(), [0, *ends], ends, strict=False):
             yield from self._add(column, rows[begin:end] + start)
 
-    def _skip(self, start: int, there: np.ndarray, series: np.ndarray) -> None:
-        """Pass over series of which nearly every step has a reading."""
-        last = start + len(there) - 1 - np.argmax(there[::-1, series], axis=0)
-        self._last[series] = self._since[series] = last
+    def _skip(self, start: int, there: np.ndarray, beside: np.ndarray, series: np.ndarray) -> None:
+        """Pass over series of which some readings of each window are beside another one."""
+        end = start + len(there) - 1
+        self._last[series] = end - np.argmax(there[::-1, series], axis=0)
+        self._since[series] = end - np.argmax(beside[::-1, series], axis=0)
         self._distance[series] = self._count[series] = self._open[series] = 0
 
     def _add(self, series: int, steps: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
@@ -107,7 +115,9 @@ class _Runs:
         """Between readings that are beside each other, from the one before the part on."""
         borders = np.flatnonzero(distances == 1)
         begins, ends = np.append(0, borders + 1), np.append(borders, len(distances))
-        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+        chosen = ends - begins >= _LEAST
+        chosen[[0, -1]] = True  # which may go on in other parts
+        for begin, end in zip(begins[chosen].tolist(), ends[chosen].tolist(), strict=True):
             if begin > 0:
                 self._since[series], self._open[series] = steps[begin], 0
                 self._distance[series] = self._count[series] = 0
