@@ -19,7 +19,7 @@ class Stretch:
         column: of the detector.
         feature: index.
         distance: steps from one to the next, at least 2.
-        first, last: steps of the first and the last one; between them may be some that are nearer.
+        first, last: steps of the first and the last one.
     """
 
     column: int
@@ -50,15 +50,14 @@ def find_stretches(parts: Iterable[tuple[int, np.ndarray]]) -> list[Stretch]:
         parts: first step and where there are readings ``[K, N, F]``, of parts that follow each
             other.
     """
-    found: dict[tuple[int, int], Stretch] = {}
+    found: dict[tuple[int, int, int], Stretch] = {}
     runs: _Runs | None = None
     for start, there in parts:
         runs = runs or _Runs(there[0].size)
         for series, distance, first, last in runs.add(start, there.reshape(len(there), -1)):
             column, feature = divmod(series, there.shape[2])
             new = Stretch(column, feature, distance, first, last)
-            known = found.setdefault((series, distance), new)
-            known.last = last
+            found.setdefault((series, distance, first), new).last = last  # it may have gone on
     return list(found.values())
 
 

@@ -18,7 +18,10 @@ _DAY = 86400  # seconds
 
 
 def settle_stretches(grid: Grid, interval: int | None, zone: str, report: Report) -> list[Stretch]:
-    """Those stretches of readings whose distance is not that of the grid, but fits ``interval``.
+    """The stretches of readings that are all that there are of the steps of ``interval``.
+
+    A stretch counts if it is a day long, or half of a shorter source. Others are taken for readings
+    that are missing.
 
     Args:
         grid: holds all readings.
@@ -27,28 +30,31 @@ def settle_stretches(grid: Grid, interval: int | None, zone: str, report: Report
         report: is told of all stretches.
 
     Raises:
-        SeriesError: if ``interval`` was not asked for, and readings are further apart than others
-            for a day or half of the time; or if it is no multiple of their distance.
+        SeriesError: if there are some and ``interval`` was not asked for, or is longer and no
+            multiple of their distance.
     """
     found = find_stretches(grid.readings())
+    least = min(_DAY // grid.step, grid.num_steps() // 2)
+    long = [s for s in found if s.last - s.first + s.distance >= least]
     if not found:
         return []
-    told, longest = _tell(grid, found, zone), max(s.last - s.first for s in found) * grid.step
-    every = math.lcm(*(s.distance for s in found)) * grid.step
-    if interval is None and longest >= min(_DAY, grid.num_steps() * grid.step // 2):
+    if interval is None and long:
+        every = math.lcm(*(s.distance for s in long)) * grid.step
         bring = f"Set --interval {_option(every)} to bring all to one distance, or "
         raise SeriesError(
-            f"The readings are not all the same time apart: {told}; {tell_seconds(grid.step)} "
-            f"otherwise. {bring if every <= _DAY else 'Set '}--interval {_option(grid.step)} for "
-            "steps of which the others fill some, and NaN between."
+            f"The readings are not all the same time apart: {_tell(grid, long, zone)}. "
+            f"{bring if every <= _DAY else 'Set '}--interval {_option(grid.step)} for steps of "
+            "which these fill some, and NaN between."
         )
-    report.add("apart", f"{told}; {tell_seconds(grid.step)} otherwise")
-    shorter = [s for s in found if interval is not None and s.distance * grid.step <= interval]
-    if any(interval % (s.distance * grid.step) for s in shorter if interval is not None):
-        every = math.lcm(*(s.distance * grid.step for s in shorter), interval or 1)
+    report.add("apart", _tell(grid, long or found, zone))
+    if interval is None:
+        return []
+    shorter = [s for s in long if s.distance * grid.step <= interval]
+    if any(interval % (s.distance * grid.step) for s in shorter):
+        every = math.lcm(interval, *(s.distance * grid.step for s in shorter))
         raise SeriesError(
-            f"An interval of {tell_seconds(interval or 1)} is no multiple of all distances of "
-            f"readings: {told}. Set --interval {_option(every)}."
+            f"An interval of {tell_seconds(interval)} is no multiple of all distances of readings: "
+            f"{_tell(grid, shorter, zone)}. Set --interval {_option(every)}."
         )
     return shorter
 
@@ -65,7 +71,7 @@ def _tell(grid: Grid, found: list[Stretch], zone: str) -> str:
             f"{tell_seconds(distance * grid.step)} from {first} to {last} at {len(names)} of "
             f"{len(grid.vdids)} detectors ({enumerate_first(names)})"
         )
-    return "; ".join(texts)
+    return "; ".join([*texts, f"{tell_seconds(grid.step)} otherwise"])
 
 
 def _option(seconds: int) -> str:

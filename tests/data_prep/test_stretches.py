@@ -126,6 +126,8 @@ def test_a_few_readings_that_are_further_apart_are_told_and_taken(convert):
     series, said = convert(readings)
     assert np.isnan(series.values).sum() == 40
     assert "10 min from " in said
+    series, _ = convert(readings, "--interval", "10min")
+    assert (series.values == 10).all()  # in proportion, as of any readings that are missing
 
 
 def test_readings_that_are_missing_by_chance_are_no_longer_interval():
