@@ -148,9 +148,7 @@ def _write_info(file: h5py.File, series: TrafficSeries, nodes: slice) -> None:
             write_position(group, lat, lon)
 
 
-def _fill(
-    data: h5py.Dataset, parts: Iterable[np.ndarray], start: int = 0, known: int = 0
-) -> None:
+def _fill(data: h5py.Dataset, parts: Iterable[np.ndarray], start: int = 0, known: int = 0) -> None:
     """Write parts from a step on, in whole chunks, so that none is written twice; ``known`` steps
     are there before."""
     size, rest = data.chunks[0], np.empty((0, *data.shape[1:]), dtype=np.float32)
