@@ -13,7 +13,7 @@ from data_prep.grid import MOST_STEPS_PER_TIME
 from data_prep.report import Report, enumerate_first
 from data_prep.steps import name_time
 from socialgraph import schema
-from socialgraph.axis import whole_seconds
+from socialgraph.axis import SeriesError, whole_seconds
 from socialgraph.graph.geodesy import geodesics
 from socialgraph.series import TrafficSeries
 
@@ -92,7 +92,7 @@ def _first_step(path: Path, old: TrafficSeries, new: TrafficSeries) -> int:
             "earlier ones to a file of their own, and append the later ones to it."
         )
     if distance % step:
-        raise ValueError(
+        raise SeriesError(
             f"The new readings are off the times of '{path}' by "
             f"{int((distance % step).astype(np.int64))} seconds. Set --round."
         )
@@ -183,11 +183,11 @@ class _Overlap:
 
     def _conflict(
         self, differs: np.ndarray, old: np.ndarray, new: np.ndarray, start: int
-    ) -> ValueError:
+    ) -> SeriesError:
         step, node, feature = np.argwhere(differs)[0]
         series = self._gathered.series
         time = name_time(self._merged.timestamps[start + step], self._old.timezone)
-        return ValueError(
+        return SeriesError(
             f"{int(differs.sum())} readings differ from those of '{self._path}': first "
             f"{series.feature_names[feature]} of {series.vdids[node]} at {time}, "
             f"{old[step, node, feature]:g} in the file and {new[step, node, feature]:g} now. Set "

@@ -73,9 +73,15 @@ class ChunkStore:
     def take(self, number: int, shape: tuple[int, int, int]) -> Chunk:
         """The chunk, which belongs to the caller, with as many detectors as ``shape``; empty if
         there is none."""
+        chunk = self.look(number, shape)
+        self._chunks.pop(number, None)
+        return chunk
+
+    def look(self, number: int, shape: tuple[int, int, int]) -> Chunk:
+        """The chunk as :meth:`take` gives it, to be read alone."""
         if number not in self._chunks:
             return Chunk(np.full(shape, np.nan, dtype=np.float32), np.zeros(shape, dtype=bool))
-        chunk = self._chunks.pop(number)
+        chunk = self._chunks[number]
         if chunk is None:
             assert self._file is not None  # as the chunk is in it
             self._file.seek(self._offsets[number][0])

@@ -54,7 +54,8 @@ def blocks_in_utc(
 
     A regular axis on a local clock has rows in the hour that this clock leaves out in spring. They
     stand for no time; those without any reading are dropped. Rows at the end of a block that are in
-    an hour that comes twice wait for the next block, so that their order is seen as a whole.
+    an hour that comes twice wait for the next block, with those before them, so that their order is
+    seen as a whole.
 
     Args:
         blocks: times in whole seconds, in the order of the source.
@@ -79,7 +80,7 @@ def blocks_in_utc(
                 yield from _place(waiting, zone, repeated_hour, clocks)
             block = block if joined is None else joined
         twice = _comes_twice(block.times, zone)
-        end = 0 if twice.all() else len(block) - int(np.argmin(twice[::-1]))
+        end = _last_before(block.times, twice) if twice[-1:].any() else len(block)
         waiting = block.rows(slice(end, None)) if end < len(block) else None
         yield from _place(block.rows(slice(0, end)), zone, repeated_hour, clocks)
     if waiting is not None:
@@ -149,6 +150,15 @@ def _place(block: Block, zone: str, repeated_hour: RepeatedHour, clocks: Clocks)
     except ClockError as error:
         raise ClockError(f"'{block.where}': {error}") from error
     yield replace(block, times=utc, is_local=False)
+
+
+def _last_before(local: np.ndarray, twice: np.ndarray) -> int:
+    """Where the rows of the last time before those at the end that are ``twice`` begin."""
+    others = np.flatnonzero(~twice)
+    if not len(others):
+        return 0
+    differs = np.flatnonzero(local[: others[-1]] != local[others[-1]])
+    return int(differs[-1]) + 1 if len(differs) else 0
 
 
 def _comes_twice(local: np.ndarray, zone: str) -> np.ndarray:

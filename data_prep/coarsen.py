@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from data_prep.durations import tell_seconds
+from data_prep.spacing import Stretch
 
 __all__ = ["COUNTS", "RULES", "WEIGHTS", "Coarsening", "choose_rules", "coarser_unit"]
 
@@ -24,13 +25,15 @@ class Coarsening:
 
     ``mean`` is that of the readings there are. ``weighted`` is the mean weighted by the vehicles of
     each reading; the plain mean, if no reading has vehicles. ``sum`` adds readings up, in
-    proportion if some are missing. ``last`` is the latest one.
+    proportion if some are missing. ``last`` is the latest one. Readings that are several source
+    steps apart are all that there are of a step.
 
     Args:
         ratio: source steps in a step of the result.
         rules: rule of each feature ``[F]``.
         weight: index of the feature that counts vehicles; None if there is none.
-        min_share: share of the source steps with a reading, from which a step has one.
+        min_share: share of the readings that a step should have, from which it has one.
+        stretches: readings that are several source steps apart, which divide ``ratio``.
         num_filled: readings that were made from all source steps.
         num_partial: those that were made from some.
         num_dropped: those that had too few.
@@ -40,26 +43,46 @@ class Coarsening:
     rules: list[str]
     weight: int | None
     min_share: float
+    stretches: list[Stretch] = field(default_factory=list)
     num_filled: int = 0
     num_partial: int = 0
     num_dropped: int = 0
 
-    def apply(self, values: np.ndarray) -> np.ndarray:
-        """Readings ``[K * ratio, N, F]`` as ``[K, N, F]``."""
+    def apply(self, values: np.ndarray, start: int = 0) -> np.ndarray:
+        """Readings ``[K * ratio, N, F]`` from the source step ``start`` on as ``[K, N, F]``."""
         steps, nodes, channels = values.shape
         fine = values.reshape(steps // self.ratio, self.ratio, nodes, channels)
         count = (~np.isnan(fine)).sum(axis=1)
+        expected = self._expected(fine, start)
         coarse = np.full(count.shape, np.nan, dtype=np.float32)
         for index, rule in enumerate(self.rules):
-            coarse[..., index] = self._reduce(fine, index, rule, count[..., index])
-        enough = count >= max(1, np.ceil(self.min_share * self.ratio - 1e-9))
+            of = expected[..., index]
+            coarse[..., index] = self._reduce(fine, index, rule, count[..., index], of)
+        enough = count >= np.maximum(1, np.ceil(self.min_share * expected - 1e-9))
         coarse[~enough] = np.nan
-        self.num_filled += int((count == self.ratio).sum())
-        self.num_partial += int((enough & (count < self.ratio)).sum())
+        self.num_filled += int((count == expected).sum())
+        self.num_partial += int((enough & (count < expected)).sum())
         self.num_dropped += int((~enough & (count > 0)).sum())
         return coarse
 
-    def _reduce(self, fine: np.ndarray, index: int, rule: str, count: np.ndarray) -> np.ndarray:
+    def _expected(self, fine: np.ndarray, start: int) -> np.ndarray:
+        """How many readings steps should have ``[K, N, F]``."""
+        expected = np.full((len(fine), *fine.shape[2:]), self.ratio)
+        for of in self.stretches:
+            low = max(0, (of.first - start) // self.ratio)
+            high = min(len(fine), (of.last + of.distance - 1 - start) // self.ratio + 1)
+            if low >= high:
+                continue
+            there = ~np.isnan(fine[low:high, :, of.column, of.feature])
+            steps = start + np.arange(low * self.ratio, high * self.ratio).reshape(there.shape)
+            is_finer = (there & ((steps - of.first) % of.distance != 0)).any(axis=1)
+            part = expected[low:high, of.column, of.feature]
+            part[~is_finer] = self.ratio // of.distance
+        return expected
+
+    def _reduce(
+        self, fine: np.ndarray, index: int, rule: str, count: np.ndarray, expected: np.ndarray
+    ) -> np.ndarray:
         readings = fine[..., index].astype(np.float64)  # [K, ratio, N]
         if rule == "last":
             latest = self.ratio - 1 - np.argmax(~np.isnan(readings)[:, ::-1], axis=1)
@@ -68,7 +91,7 @@ class Coarsening:
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = total / count
             if rule == "sum":
-                return mean * self.ratio
+                return mean * expected
             if rule == "mean" or self.weight is None:
                 return mean
             vehicles = np.where(np.isnan(readings), 0, np.nan_to_num(fine[..., self.weight]))
@@ -88,16 +111,12 @@ def choose_rules(
     Args:
         features: names.
         units: unit by feature, where it is known.
-        said: rules that the user gave.
+        said: rules that the user gave, for some of the features.
         source: rules of the format.
 
     Raises:
-        KeyError: if a rule is for no feature.
         ValueError: if there is no such rule, or it is not certain what a feature of flow is.
     """
-    unknown = sorted(set(said) - set(features))
-    if unknown:
-        raise KeyError(f"--rule names {unknown}; the features are {list(features)}.")
     rules = [said.get(n) or source.get(n) or _usual_rule(n, units.get(n, "")) for n in features]
     odd = [rule for rule in rules if rule not in RULES]
     if odd:

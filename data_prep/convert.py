@@ -2,35 +2,25 @@
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from data_prep.account import report_axis, report_pairs, report_rows
-from data_prep.clocks import (
-    Clocks,
-    blocks_between,
-    blocks_in_utc,
-    report_clocks,
-    round_blocks,
-)
-from data_prep.coarsen import Coarsening, choose_rules, coarser_unit
+from data_prep.account import report_axis, report_pairs
+from data_prep.coarsen import Coarsening, coarser_unit
 from data_prep.detectors import DetectorTable
 from data_prep.feed import Feed
+from data_prep.filling import FinerError, fill
 from data_prep.grid import Grid
 from data_prep.lanes import Lanes
 from data_prep.missing import MissingRules, parse_rules
-from data_prep.options import pairs, refuse_existing, zone_of
+from data_prep.options import feature_pairs, refuse_existing, zone_of
 from data_prep.places import find_places, read_table
 from data_prep.report import Report
-from data_prep.steps import held_blocks, settle_step
 from socialgraph import schema
 from socialgraph.atomic import refuse_replacing
-from socialgraph.axis import SeriesError, whole_seconds
-from socialgraph.calendar import to_local
 from socialgraph.series import TrafficSeries
 
 __all__ = ["Gathered", "convert", "gather"]
@@ -80,13 +70,28 @@ def gather(
         KeyError, ValueError: if an option does not fit, rows contradict each other, times form no
             grid, or detectors have no place.
     """
+    try:
+        return _gather(args, read, folder, report, None)
+    except FinerError as error:
+        return _gather(args, read, folder, report, error.step)
+
+
+def _gather(
+    args: Namespace,
+    read: Callable[[Namespace], Feed],
+    folder: Path,
+    report: Report,
+    finer: int | None,
+) -> Gathered:
     zone = zone_of(args)  # refused before a file is read
     feed, table = _open(args, read)
-    units = feed.units | _known(args.unit, "--unit", feed)
+    units = feed.units | feature_pairs(args.unit, "--unit", feed.features)
     rules = parse_rules(*_said_missing(args, feed.features), feed.features)
-    grid, coarsening = _fill(args, feed, rules, units, folder, report)
+    grid, coarsening = fill(args, feed, rules, units, folder, report, finer)
     feed.tell(report)
-    lanes = Lanes(grid.vdids, feed.features, _known(args.lane_rule, "--lane-rule", feed))
+    lane_rules = feature_pairs(args.lane_rule, "--lane-rule", feed.features)
+    lanes = Lanes(grid.vdids, feed.features, lane_rules)
+    coarsening.stretches = [replace(s, column=lanes.of[s.column]) for s in coarsening.stretches]
     places = find_places(args, feed, table, lanes.vdids, report)
     axis = _axis(grid, coarsening)
     is_set = args.interval is not None
@@ -164,65 +169,6 @@ def _rules_of(rules: MissingRules, whole: bool) -> dict[str, dict[str, list[floa
     return {"null_values": nulls, "ranges": {n: list(span) for n, span in rules.ranges.items()}}
 
 
-def _fill(
-    args: Namespace,
-    feed: Feed,
-    rules: MissingRules,
-    units: dict[str, str],
-    folder: Path,
-    report: Report,
-) -> tuple[Grid, Coarsening]:
-    """All readings on a grid, and how they come to the interval that was asked for."""
-    clocks, zone = Clocks(), zone_of(args)
-    rounded = None if args.round is None else whole_seconds(args.round)
-    blocks = round_blocks(rules.apply(feed.blocks), rounded)
-    placed = blocks_in_utc(blocks, zone, args.repeated_hour, clocks)
-    lists = held_blocks(blocks_between(placed, args.since, args.until, zone))
-    first = next(lists, [])
-    if not sum(map(len, first)):
-        limits = " from --since to --until" if args.since or args.until else ""
-        raise ValueError(f"There are no readings in {feed.read}{limits}.")
-    interval = None if args.interval is None else whole_seconds(args.interval)
-    try:
-        step, how = settle_step(first, interval, feed.step, rounded)
-    except SeriesError:
-        if len({*np.concatenate([block.times for block in first]).tolist()}) == 1:
-            # Contradictions at this one time are what is wrong, and said first.
-            Grid(1, feed.features, args.on_conflict, zone, folder).add(first)
-        raise
-    coarsening = _coarsening(args, feed, units, 1 if interval is None else interval // step)
-    ratio = coarsening.ratio
-    origin = _origin(first[0].times[0], step, step * ratio, zone)
-    grid = Grid(step, feed.features, args.on_conflict, zone, folder, ratio, origin, how)
-    lists = chain([first], lists)
-    del first  # so that it goes when it has been added
-    for held in lists:
-        grid.add(held)
-        held.clear()  # before the next ones are read
-    grid.check_length()
-    report_clocks(clocks, args.timezone, report)
-    report_rows(grid, report)
-    return grid, coarsening
-
-
-def _coarsening(args: Namespace, feed: Feed, units: dict[str, str], ratio: int) -> Coarsening:
-    rules, weight = ["mean"] * len(feed.features), None
-    said = _known(args.rule, "--rule", feed)
-    if ratio > 1 or said:
-        rules, weight = choose_rules(feed.features, units, said, feed.rules)
-    if not 0 <= args.min_share <= 1:
-        raise ValueError(f"Expected --min-share from 0 to 1 (got {args.min_share:g}).")
-    return Coarsening(ratio, rules, weight, args.min_share)
-
-
-def _origin(time: np.datetime64, step: int, interval: int, zone: str) -> int:
-    """Seconds since 1970 of a step of the source that begins an interval on the local clock."""
-    second = int(time.astype(np.int64))
-    local = int(to_local(np.array([time]), zone)[0].astype(np.int64))
-    base = (second - local) % interval
-    return base + (second - base) % step
-
-
 def _axis(grid: Grid, coarsening: Coarsening) -> np.ndarray:
     if coarsening.ratio == 1:
         return grid.axis()
@@ -241,15 +187,6 @@ def _parts(
         inside = slice(max(0, grid.first - start), grid.last + 1 - start)
         absent["pairs"] += int((~present[inside].any(axis=-1)).sum())
         part = lanes.apply(values)
-        part = coarsening.apply(part) if ratio > 1 else part
+        part = coarsening.apply(part, start) if ratio > 1 else part
         begin = start // ratio
         yield part[max(0, first - begin) : end - begin]
-
-
-def _known(words: Sequence[str], option: str, feed: Feed) -> dict[str, str]:
-    """Words ``FEATURE=VALUE`` of an option as a dictionary, of features that there are."""
-    said = pairs(words, option)
-    unknown = sorted(set(said) - set(feed.features))
-    if unknown:
-        raise KeyError(f"{option} names {unknown}; the features are {feed.features}.")
-    return said

@@ -10,6 +10,7 @@ import numpy as np
 
 from data_prep.report import enumerate_first
 from data_prep.shapes import is_geo, middle_of, read_geo, to_degrees
+from data_prep.table_numbers import doubtful_cell, find_decimal
 from data_prep.tables import TableFormat, check_columns, open_table
 
 __all__ = ["DetectorTable", "read_columns", "read_detectors", "table_from_columns"]
@@ -74,7 +75,7 @@ def read_detectors(
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"No file '{path}'. Set --detectors to a table of the detectors.")
-    decimal = "."
+    decimal: str | None = "."
     if is_geo(path):
         columns, crs = read_geo(path, crs)
     else:
@@ -89,13 +90,13 @@ def table_from_columns(
     lat_columns: Sequence[str] | None = None,
     lon_columns: Sequence[str] | None = None,
     crs: str | None = None,
-    decimal: str = ".",
+    decimal: str | None = ".",
 ) -> DetectorTable:
     """The table of columns of texts; see :func:`read_detectors`, which raises the same.
 
     Args:
         path, columns, id_column, lat_columns, lon_columns, crs: as there.
-        decimal: mark before the fraction of a coordinate.
+        decimal: mark before the fraction of a coordinate; None finds it.
     """
     header = list(columns)
     id_column = id_column or _guess(path, header, _ID_NAMES, "--detector-id-column")
@@ -112,6 +113,9 @@ def table_from_columns(
         )
     check_columns(path, header, dict.fromkeys(lat_columns, "--lat-column"))
     check_columns(path, header, dict.fromkeys(lon_columns, "--lon-column"))
+    if decimal is None:
+        cells = {name: columns[name] for name in (*lat_columns, *lon_columns)}
+        decimal = _find_decimal(path, cells, is_degrees=crs is None)
     lat = _degrees(path, vdids, columns, lat_columns, decimal)
     lon = _degrees(path, vdids, columns, lon_columns, decimal)
     if crs is not None:
@@ -121,22 +125,34 @@ def table_from_columns(
     return DetectorTable(str(path), vdids, lat, lon, lat_columns, lon_columns, info)
 
 
-def read_columns(path: str | Path, table_format: TableFormat) -> tuple[dict[str, list[str]], str]:
-    """The columns of a table of detectors as texts, and the mark before a fraction in them.
+def read_columns(
+    path: str | Path, table_format: TableFormat
+) -> tuple[dict[str, list[str]], str | None]:
+    """The columns of a table of detectors as texts, and the mark before a fraction in them, if it
+    is known.
 
     Raises:
         ValueError: if it cannot be read.
     """
     table = open_table(path, table_format)
-    decimal = table.format.decimal or "."
+    decimal = table.format.decimal
     if len(table.header) == 3 and all(
-        _is_number(n.replace(decimal, ".")) for n in table.header[1:]
+        _is_number(n.replace(decimal or ",", ".")) for n in table.header[1:]
     ):
         table = open_table(path, replace(table_format, names=_HEADERLESS))
     names = list(dict.fromkeys(table.header))
     pieces = list(table.pieces(names, ()))
     columns = {name: [text for piece in pieces for text in piece[name]] for name in names}
     return columns, decimal
+
+
+def _find_decimal(path: str | Path, columns: dict[str, list[str]], is_degrees: bool) -> str:
+    """The mark before the fraction of coordinates. In degrees it is never between thousands."""
+    mark, cell = find_decimal(text for texts in columns.values() for text in texts)
+    if cell is not None and not is_degrees:
+        otherwise = "write the coordinates without marks between thousands"
+        raise doubtful_cell(f"the coordinates of '{path}'", cell, otherwise)
+    return mark or ("," if cell and "," in cell else ".")
 
 
 def _guess(path: str | Path, header: Sequence[str], names: Sequence[str], option: str) -> str:

@@ -10,7 +10,7 @@ from data_prep.chunks import Chunk, ChunkStore
 from data_prep.feed import Block
 from data_prep.lanes import LANE_MARK
 from data_prep.report import enumerate_first
-from data_prep.steps import name_time, off_grid
+from data_prep.steps import UnfitError, name_time, off_grid
 from socialgraph.axis import regular_axis
 
 __all__ = ["MOST_STEPS_PER_TIME", "Grid", "RowCounts"]
@@ -132,6 +132,15 @@ class Grid:
         if self.num_steps() > MOST_STEPS_PER_TIME * len(times):
             regular_axis(times, self.step / 60)
 
+    def readings(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Runs of steps in order: the first (since origin), and where there are readings
+        ``[K, N, F]``; they cover the axis."""
+        for number in range(self.first // self._per_chunk, self.last // self._per_chunk + 1):
+            start = number * self._per_chunk
+            begin = max(start, self.first)
+            values = self._chunks.look(number, self._shape()).values
+            yield begin, ~np.isnan(values[begin - start : self.last + 1 - start])
+
     def parts(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Runs of steps in order: the first (since origin), readings and presence ``[K, N, F]``.
 
@@ -150,7 +159,8 @@ class Grid:
         steps = seconds // self.step
         off = np.flatnonzero(steps * self.step != seconds)
         if len(off):
-            raise off_grid(np.unique(block.times), block.times[off], self.step, self._set_by)
+            every = np.unique(block.times)
+            raise off_grid(every, block.times[off], self.step, self._set_by, block.where)
         low, high = int(steps.min()), int(steps.max())
         if self.last < self.first:
             self.first, self.last = low, high
@@ -239,7 +249,7 @@ class Grid:
             chunk.more.append((*cells, chosen, np.where(was, values, np.nan)))
         chunk.assign(place, chosen, merged)
 
-    def _conflict(self, block: Block, rows: np.ndarray) -> ValueError:
+    def _conflict(self, block: Block, rows: np.ndarray) -> UnfitError:
         names = sorted(self._name(block, row) for row in rows.tolist())
         advice = "Correct the source, or set --on-conflict first, last or mean."
         days = block.times.astype("datetime64[D]")
@@ -248,9 +258,10 @@ class Grid:
                 "All times lie at midnight: the time of day may stand in another column. Name both "
                 "with --time-column DATE TIME."
             )
-        return ValueError(
+        return UnfitError(
             f"{len(names)} times or (id, time) pairs have rows that differ: "
-            f"{enumerate_first(names)} ('{block.where}'). {advice}"
+            f"{enumerate_first(names)} ('{block.where}'). {advice}",
+            block.where,
         )
 
     def _name(self, block: Block, row: int) -> str:

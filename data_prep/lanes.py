@@ -72,6 +72,10 @@ class Lanes:
         rules: how lanes are joined, by feature, where the user says it.
         vdids: ids of the columns ``[C]``; a lane stands behind its :data:`LANE_MARK`.
         features: names of the features.
+
+    Attributes:
+        vdids: ids of the detectors ``[N]``.
+        of: index of the detector of each column ``[C]``.
     """
 
     def __init__(
@@ -86,6 +90,8 @@ class Lanes:
             else:
                 self._whole[vdid] = column
         self.vdids = list(self._columns)
+        place = {vdid: node for node, vdid in enumerate(self.vdids)}
+        self.of = [place[vdid.split(LANE_MARK)[0]] for vdid in vdids]
         self._rules = lane_rules(features, rules or {})
         self._weight = next((i for i, name in enumerate(features) if name in WEIGHTS), None)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from data_prep.feed import Block
 from data_prep.report import Report
+from socialgraph.axis import SeriesError
 
 __all__ = ["MissingRules", "parse_rules"]
 
@@ -31,7 +32,7 @@ class MissingRules:
         """Blocks with these numbers set to NaN.
 
         Raises:
-            ValueError: if a reading is infinite, or too large for float32.
+            socialgraph.axis.SeriesError: if a reading is infinite, or too large for float32.
         """
         for block in blocks:
             values = block.values.astype(np.float32)
@@ -39,7 +40,7 @@ class MissingRules:
                 self._apply(name, values[..., index])
             infinite = np.isinf(values)
             if infinite.any():
-                raise ValueError(
+                raise SeriesError(
                     f"'{block.where}' holds {int(infinite.sum())} infinite readings, or ones that "
                     "are too large. Write NaN for a missing one."
                 )

@@ -20,6 +20,7 @@ __all__ = [
     "add_readings_options",
     "add_table_options",
     "add_unit_option",
+    "feature_pairs",
     "minutes",
     "pairs",
     "refuse_existing",
@@ -127,6 +128,7 @@ def add_table_options(parser: ArgumentParser) -> None:
     add("--thousands", default="", help="between the thousands of a number, e.g. ',' or ' '")
     add("--skip-rows", type=int, default=0, help="lines before the names of the columns")
     add("--skip-footer", type=int, default=0, help="lines after the last row")
+    add("--sheet", default="", help="of an Excel workbook (default: the only one with cells)")
     add("--columns", **_SEVERAL, default=[], help="names of all columns, if no line has them")
     add(
         "--time-column",
@@ -151,6 +153,7 @@ def add_detector_options(parser: ArgumentParser, required: bool = False) -> None
     add("--lon-column", **_SEVERAL, help="longitude; as many columns as of latitude")
     add("--crs", help="system of the coordinates if they are no degrees, e.g. EPSG:3826")
     add("--detector-delimiter", type=_character, help="between cells (default: found)")
+    add("--detector-sheet", default="", help="of an Excel workbook of detectors")
     add("--decimal", choices=(".", ","), help="before the fraction of a number (default: found)")
     add("--encoding", default="", help="e.g. latin-1 (default: UTF-8, or by the byte-order mark)")
 
@@ -169,6 +172,7 @@ def table_format(args: Namespace) -> "TableFormat":
         names=tuple(args.columns),
         time_column=tuple(args.time_column) if args.time_column else None,
         time_format=args.time_format,
+        sheet=args.sheet,
     )
 
 
@@ -188,6 +192,19 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     if not all(name and value for name, value in split) or len(set(names)) < len(names):
         raise ValueError(f"Expected {option} as NAME=VALUE, each name once (got {texts}).")
     return dict(split)
+
+
+def feature_pairs(texts: Sequence[str], option: str, features: Sequence[str]) -> dict[str, str]:
+    """Words ``FEATURE=VALUE`` as a dictionary, see :func:`pairs`.
+
+    Raises:
+        KeyError: if there is no such feature.
+    """
+    said = pairs(texts, option)
+    unknown = sorted(set(said) - set(features))
+    if unknown:
+        raise KeyError(f"{option} names {unknown}; the features are {list(features)}.")
+    return said
 
 
 def refuse_existing(out: str, overwrite: bool) -> None:
@@ -227,6 +244,7 @@ def add_unit_option(parser: ArgumentParser) -> None:
 def _add_edge_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--edges", help="CSV of road distances to put into OUT: from, to, length, or a matrix")
+    add("--edge-delimiter", type=_character, help="between cells (default: found)")
     add(
         "--edge-rows",
         choices=get_args(Rows),

@@ -1,7 +1,7 @@
 """Where the detectors of a source are: from a table, from the source itself, and by road."""
 
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from data_prep.table_text import is_unicode
 from data_prep.tables import TableFormat
 from socialgraph.series import RoadDistances
 
-__all__ = ["Places", "find_places", "format_beside", "read_table"]
+__all__ = ["Places", "detector_format", "find_places", "read_table"]
 
 _SHORTEST = 20.0  # metres, of a median way
 
@@ -47,21 +47,15 @@ def read_table(args: Namespace) -> DetectorTable | None:
         args.detector_id_column,
         args.lat_column,
         args.lon_column,
-        format_beside(args, args.detectors, args.detector_delimiter),
+        detector_format(args),
         args.crs,
     )
 
 
-def format_beside(args: Namespace, path: str, delimiter: str | None = None) -> TableFormat:
-    """The format of a table beside the readings, which may be in UTF-8 when they are not.
-
-    Args:
-        args: options of :func:`data_prep.options.add_detector_options`.
-        path: the table.
-        delimiter: between its cells; None finds it.
-    """
-    is_other = bool(args.encoding) and Path(path).is_file() and not is_unicode(path)
-    return TableFormat(delimiter, args.decimal, encoding=args.encoding if is_other else "")
+def detector_format(args: Namespace) -> TableFormat:
+    """The format of the table of detectors that the options name."""
+    written = _format_beside(args, args.detectors, args.detector_delimiter)
+    return replace(written, sheet=args.detector_sheet)
 
 
 def find_places(
@@ -111,7 +105,7 @@ def _read_edges(
         args.edge_keys,
         args.edge_metres_per_unit,
         report,
-        format_beside(args, args.edges),
+        _format_beside(args, args.edges, args.edge_delimiter),
     )
     refuse_wrong_unit(args.edges, edges, lat, lon)
     if not np.isfinite(lat).any() and np.median(edges.distance) < _SHORTEST:
@@ -121,3 +115,9 @@ def _read_edges(
             "1609.344 for miles)."
         )
     return edges
+
+
+def _format_beside(args: Namespace, path: str, delimiter: str | None) -> TableFormat:
+    """The format of a table beside the readings, which may be in UTF-8 when they are not."""
+    is_other = bool(args.encoding) and Path(path).is_file() and not is_unicode(path)
+    return TableFormat(delimiter, args.decimal, encoding=args.encoding if is_other else "")

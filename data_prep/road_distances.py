@@ -1,12 +1,14 @@
 """Distances by road between the detectors, from the tables that ``RoadGraph`` reads."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.report import Report, enumerate_first
-from data_prep.table_text import find_dialect
+from data_prep.table_numbers import doubtful_cell, find_decimal
+from data_prep.table_text import find_dialect, open_text
 from data_prep.tables import TableFormat
 from socialgraph.graph.geodesy import geodesics
 from socialgraph.graph.road_table import Keys, RoadTable, Rows, match_detectors, read_road_table
@@ -49,7 +51,8 @@ def read_road_distances(
         raise ValueError(f"Expected --edge-metres-per-unit above 0 (got {metres_per_unit}).")
     written = table_format or TableFormat()
     found, encoding = find_dialect(path, written), written.encoding or "utf-8"
-    table = read_road_table(str(path), rows, found.delimiter, found.decimal, encoding)
+    decimal = found.decimal or _find_decimal(path, found.delimiter, written)
+    table = read_road_table(str(path), rows, found.delimiter, decimal, encoding)
     node = _match(table, vdids, keys, str(path))
     start, end, metres = node[table.start], node[table.end], table.length * metres_per_unit
     between = (start >= 0) & (end >= 0) & (start != end)
@@ -91,6 +94,18 @@ def refuse_wrong_unit(
             f"to {straight.sum():.6g} m. Set --edge-metres-per-unit (1000 for kilometres, 1609.344 "
             "for miles), or mend the positions."
         )
+
+
+def _find_decimal(path: str | Path, delimiter: str, table_format: TableFormat) -> str:
+    """The mark before the fraction of a length: of the last of three columns, or of all but the
+    first column of a matrix."""
+    with open_text(path, table_format) as text:
+        rows = csv.reader(text, delimiter=delimiter)
+        lengths = (cell for row in rows for cell in (row[2:] if len(row) == 3 else row[1:]))
+        mark, cell = find_decimal(lengths)
+    if cell is not None:
+        raise doubtful_cell(f"'{path}'", cell, "write the lengths without marks between thousands")
+    return mark or "."
 
 
 def _match(table: RoadTable, vdids: Sequence[str], keys: Keys, path: str) -> np.ndarray:

@@ -56,10 +56,7 @@ def middle_of(path: str | Path, shapes: list[str]) -> dict[str, list[str]]:
     bad = [text for text, pairs in zip(shapes, points, strict=True) if text and not pairs]
     if bad:
         raise ValueError(f"Expected WKT such as POINT (121.5 25.0) in '{path}' (got {bad[0]!r}).")
-    return {
-        name: [str(np.mean([pair[axis] for pair in pairs])) if pairs else "" for pairs in points]
-        for axis, name in ((1, "latitude"), (0, "longitude"))
-    }
+    return _middles(points)
 
 
 def to_degrees(y: np.ndarray, x: np.ndarray, crs: str) -> tuple[np.ndarray, np.ndarray]:
@@ -132,10 +129,16 @@ def _columns(rows: list[dict], points: list[list[tuple]]) -> dict[str, list[str]
     columns = {name: [_text(row.get(name)) for row in rows] for name in names}
     if not any(columns.get("id", ())):
         columns.pop("id", None)
-    for axis, name in ((1, "latitude"), (0, "longitude")):
-        means = [np.mean([pair[axis] for pair in pairs]) if pairs else None for pairs in points]
-        columns[name] = [_text(mean) for mean in means]
-    return columns
+    return columns | _middles(points)
+
+
+def _middles(points: list[list[tuple[float, float]]]) -> dict[str, list[str]]:
+    """Columns ``latitude`` and ``longitude`` of the means of points."""
+    means = [np.mean(pairs, axis=0).tolist() if pairs else [None, None] for pairs in points]
+    return {
+        "latitude": [_text(mean[1]) for mean in means],
+        "longitude": [_text(mean[0]) for mean in means],
+    }
 
 
 def _text(value: object) -> str:

@@ -35,6 +35,12 @@ OTHER_KINDS = {
     "zip": "a zip archive of several files (unpack it, or make one for each file)",
     "tar": "a tar archive (unpack it)",
 }
+_KINDS = {
+    b"PAR1": "parquet",
+    b"\x93NUMPY": "numpy",
+    b"\xd0\xcf\x11\xe0": "xls",
+    b"\x89HDF\r\n\x1a\n": "hdf5",
+}
 _MOST_MEMBERS = 2_000_000
 _BUFFER = 2**20
 _LARGEST_DOCUMENT = 2**29  # bytes of one document when unpacked
@@ -93,14 +99,9 @@ def kind_of(path: str | Path) -> str:
             return "numpy"
         if len(names) != 1:
             return "zip"
-    if start.startswith(b"PAR1"):
-        return "parquet"
-    if start.startswith(b"\x93NUMPY"):
-        return "numpy"
-    if start.startswith(b"\xd0\xcf\x11\xe0"):
-        return "xls"
-    if start.startswith(b"\x89HDF\r\n\x1a\n"):
-        return "hdf5"
+    for magic, kind in _KINDS.items():
+        if start.startswith(magic):
+            return kind
     with open_bytes(path) as handle:
         head = handle.read(512)
     return "tar" if head[257:262] == b"ustar" else "text"
@@ -165,7 +166,7 @@ class _Told(io.RawIOBase):
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
         try:
             data = self._handle.read(len(buffer))
-        except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             raise ValueError(f"'{self._path}' is damaged: {error}. Download it again.") from error
         buffer[: len(data)] = data
         return len(data)

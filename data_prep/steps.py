@@ -6,14 +6,27 @@ import numpy as np
 
 from data_prep.durations import tell_seconds
 from data_prep.feed import Block
+from data_prep.spacing import finest_step
 from socialgraph.axis import SeriesError, infer_interval, regular_axis, whole_seconds
 from socialgraph.calendar import format_local
 
-__all__ = ["held_blocks", "name_time", "off_grid", "settle_step"]
+__all__ = ["OffGridError", "UnfitError", "held_blocks", "name_time", "off_grid", "settle_step"]
 
 _HELD_BYTES = 2**26
 _NAME_BYTES = 64  # of a detector's name
 _FEW = 4  # times, of which the distance may be by chance
+
+
+class UnfitError(SeriesError):
+    """Readings that do not fit the others; ``where`` is the file that they are of."""
+
+    def __init__(self, message: str, where: str) -> None:
+        super().__init__(message)
+        self.where = where
+
+
+class OffGridError(UnfitError):
+    """Times that are off the grid of most others."""
 
 
 def held_blocks(blocks: Iterable[Block]) -> Iterator[list[Block]]:
@@ -32,7 +45,11 @@ def held_blocks(blocks: Iterable[Block]) -> Iterator[list[Block]]:
 
 
 def settle_step(
-    blocks: list[Block], interval: int | None, told: int | None, rounded: int | None
+    blocks: list[Block],
+    interval: int | None,
+    told: int | None,
+    rounded: int | None,
+    finer: int | None = None,
 ) -> tuple[int, str]:
     """Seconds between two readings, and how they are known.
 
@@ -48,6 +65,8 @@ def settle_step(
             further apart than the steps that were asked for.
     """
     times = np.unique(np.concatenate([block.times for block in blocks]))
+    if finer is not None:
+        return finer, "inferred"
     if told is not None and rounded is not None:
         told = max(told, rounded)
     hint = rounded if told is None and len(times) == 1 else told
@@ -59,9 +78,12 @@ def settle_step(
             _check_distance(times, interval)
             return interval, "as set"
         step = whole_seconds(infer_interval(times))
+        step = finest_step(times, step) or step
         if step >= interval or interval % step:
-            _refuse_interval(times, interval)
+            _refuse_interval(blocks, times, interval)
         interval = step
+    elif len(times) > 1:
+        interval = finest_step(times, whole_seconds(infer_interval(times)))
     _, minutes = regular_axis(times, None if interval is None else interval / 60)
     return whole_seconds(minutes), "inferred"
 
@@ -76,11 +98,13 @@ def _check_distance(times: np.ndarray, interval: int) -> None:
         )
 
 
-def _refuse_interval(times: np.ndarray, interval: int) -> None:
+def _refuse_interval(blocks: list[Block], times: np.ndarray, interval: int) -> None:
     """Raise the error of times that are off a grid of ``interval`` seconds."""
     phases = times.astype(np.int64) % interval
     values, counts = np.unique(phases, return_counts=True)
-    raise off_grid(times, times[phases != values[counts.argmax()]], interval, "as set")
+    off = times[phases != values[counts.argmax()]]
+    where = next(block.where for block in blocks if np.isin(block.times, off).any())
+    raise off_grid(times, off, interval, "as set", where)
 
 
 def name_time(time: np.datetime64, zone: str) -> str:
@@ -88,10 +112,14 @@ def name_time(time: np.datetime64, zone: str) -> str:
     return format_local(np.array([time]), zone)[0]
 
 
-def off_grid(times: np.ndarray, off: np.ndarray, step: int, set_by: str) -> SeriesError:
-    """The error of times ``off`` a grid of ``step`` seconds, of all ``times``."""
-    return SeriesError(
+def off_grid(
+    times: np.ndarray, off: np.ndarray, step: int, set_by: str, where: str
+) -> OffGridError:
+    """The error of times ``off`` a grid of ``step`` seconds, of all ``times`` of a file."""
+    return OffGridError(
         f"{len(off)} of {len(times)} distinct times are off the grid of {step / 60:g} minutes "
-        f"({set_by}), first {off[0]} (UTC). If they jitter, set --round to the distance of two "
-        "readings; if the readings are finer, set --interval to a multiple of their distance."
+        f"({set_by}), first {off[0]} (UTC) of '{where}'. If they jitter, set --round to the "
+        "distance of two readings; if the readings are finer, set --interval to a multiple of "
+        "their distance.",
+        where,
     )

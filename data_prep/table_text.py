@@ -3,18 +3,18 @@
 import codecs
 import csv
 import io
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from data_prep.sources import open_bytes
+from data_prep.table_numbers import decimal_beside
 
 if TYPE_CHECKING:
     from data_prep.tables import TableFormat
 
-__all__ = ["Dialect", "TableText", "find_dialect", "is_unicode"]
+__all__ = ["Dialect", "TableText", "find_dialect", "is_unicode", "open_text"]
 
 _DELIMITERS = ",;\t|"
 _SAMPLE_LINES = 200
@@ -30,7 +30,7 @@ class Dialect(NamedTuple):
     """How a table is written, and the names of its columns."""
 
     delimiter: str
-    decimal: str
+    decimal: str | None
     header: list[str]
 
 
@@ -53,7 +53,7 @@ class TableText:
         self._parts: Iterator[str] = iter(())
 
     def __enter__(self) -> "TableText":
-        text = self._stack.enter_context(_open_text(self._path, self._format))
+        text = self._stack.enter_context(open_text(self._path, self._format))
         self._parts = self._checked(text)
         return self
 
@@ -86,10 +86,7 @@ class TableText:
     def _check(self, rows: list[str]) -> None:
         delimiter = self._format.delimiter or ","
         for line in rows:
-            if '"' in line:
-                cells = len(next(csv.reader([line], delimiter=delimiter)))
-            else:
-                cells = line.count(delimiter) + 1
+            cells = _count_cells(line, delimiter)
             if cells != self._num_cells:
                 raise ValueError(
                     f"'{self._path}' cannot be read as a CSV table with delimiter {delimiter!r}: "
@@ -99,12 +96,13 @@ class TableText:
                 )
 
     def _number(self, wanted: str) -> int:
-        with _open_text(self._path, self._format) as text:
+        with open_text(self._path, self._format) as text:
             return next(number for number, line in enumerate(text, 1) if line == wanted)
 
 
 def find_dialect(path: str | Path, table_format: "TableFormat") -> Dialect:
-    """The delimiter, the decimal mark and the names of the columns, from the first lines.
+    """The delimiter and the names of the columns, from the first lines; and the decimal mark, if it
+    is set or the delimiter is a comma.
 
     Raises:
         ValueError: if the first line is empty or has no names, the text is not in the encoding, or
@@ -115,7 +113,9 @@ def find_dialect(path: str | Path, table_format: "TableFormat") -> Dialect:
         raise ValueError(f"Expected '{path}' to start with column names (got an empty first line).")
     delimiter = table_format.delimiter or _find_delimiter(path, lines, table_format.decimal)
     header = [cell.strip() for cell in next(csv.reader([lines[0]], delimiter=delimiter))]
-    decimal = table_format.decimal or _find_decimal(path, lines[1:], delimiter, table_format)
+    decimal = table_format.decimal
+    if decimal is None and not table_format.thousands:
+        decimal = decimal_beside(delimiter)
     return Dialect(delimiter, decimal, header)
 
 
@@ -138,7 +138,7 @@ def is_unicode(path: str | Path) -> bool:
 
 
 def _first_lines(path: str | Path, table_format: "TableFormat") -> list[str]:
-    with _open_text(path, table_format) as text:
+    with open_text(path, table_format) as text:
         try:
             for _ in range(table_format.skip_rows):
                 next(text, "")
@@ -162,27 +162,9 @@ def _find_delimiter(path: str | Path, lines: list[str], decimal: str | None) -> 
     marks = " and ".join(map(repr, fitting))
     raise ValueError(
         f"'{path}' has the same number of cells in each line with {marks} between them. Set "
-        "--delimiter (--detector-delimiter for the table of detectors) to the right one, or "
-        "--decimal ',' if the comma stands before fractions."
+        "--delimiter (--detector-delimiter for the table of detectors, --edge-delimiter for that "
+        "of --edges) to the right one, or --decimal ',' if the comma stands before fractions."
     )
-
-
-def _find_decimal(
-    path: str | Path, lines: list[str], delimiter: str, table_format: "TableFormat"
-) -> str:
-    """A comma, if cells of other digits than three behind one say so; a point, if there is none."""
-    if delimiter == "," or table_format.thousands == ",":
-        return "."
-    cells = [c.strip() for row in csv.reader(lines, delimiter=delimiter) for c in row]
-    numbers = [c for c in cells if re.fullmatch(r"[+-]?\d+,\d+", c)]
-    if not numbers:
-        return "."
-    if all(re.fullmatch(r"[+-]?\d{1,3},\d{3}", c) for c in numbers):
-        raise ValueError(
-            f"'{path}' has numbers such as {numbers[0]!r}, which is either a fraction or a number "
-            "of four digits or more. Set --decimal ',' or --thousands ','."
-        )
-    return ","
 
 
 def _count_cells(line: str, delimiter: str) -> int:
@@ -191,7 +173,12 @@ def _count_cells(line: str, delimiter: str) -> int:
     return line.count(delimiter) + 1
 
 
-def _open_text(path: str | Path, table_format: "TableFormat") -> io.TextIOWrapper:
+def open_text(path: str | Path, table_format: "TableFormat") -> io.TextIOWrapper:
+    """The text of a table, in the encoding that is set or that its byte-order mark tells.
+
+    Raises:
+        ValueError: if there is no such encoding.
+    """
     handle = open_bytes(path)
     start = handle.read(4)
     handle.seek(0)

@@ -1,7 +1,6 @@
 """Tables of any kind, read by pandas in pieces: times and ids as text, readings as numbers."""
 
 import csv
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +11,13 @@ import numpy as np
 import pandas as pd
 
 from data_prep.sources import OTHER_KINDS, TABLE_KINDS, kind_of, open_bytes
+from data_prep.table_numbers import (
+    NULL_TEXTS,
+    decimal_beside,
+    find_decimal,
+    settle_decimal,
+    to_numbers,
+)
 from data_prep.table_text import TableText, find_dialect
 
 if TYPE_CHECKING:
@@ -20,8 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Table", "TableFormat", "check_columns", "open_table"]
 
 _PIECE_CELLS = 2**22
-_NULL_TEXTS = ["", "NA", "N/A", "n/a", "#N/A", "#NA", "NaN", "nan", "-nan", "-NaN", "NULL", "null"]
-_NULL_TEXTS += ["None", "none", "<NA>"]
+_SAMPLE_ROWS = 200
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class TableFormat:
 
     Args:
         delimiter: character between two cells; None finds it.
-        decimal: mark before the fraction of a number; None finds it.
+        decimal: mark before the fraction of a number; None finds it when numbers are read.
         thousands: mark between the thousands of a number; empty for none.
         encoding: of the text; empty for UTF-8, or UTF-16 with a byte-order mark.
         skip_rows: lines before the one with the names.
@@ -39,6 +44,7 @@ class TableFormat:
         time_column: columns of the time (one, or a date and a time of day), joined by a blank;
             None takes the first one if a reader allows it.
         time_format: ``strptime`` format of the times, empty to find it.
+        sheet: of a workbook; empty for the only one that has cells.
     """
 
     delimiter: str | None = None
@@ -50,6 +56,7 @@ class TableFormat:
     names: tuple[str, ...] = ()
     time_column: tuple[str, ...] | None = None
     time_format: str = ""
+    sheet: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,19 +85,23 @@ class Table:
 
         Raises:
             ValueError: if a row has another number of cells than the first one, a number cannot be
-                read or is infinite, or the text is not in the encoding.
+                read, is infinite or can be read in two ways, or the text is not in the encoding.
         """
+        thousands = self.format.thousands
+        decimal = self.format.decimal or decimal_beside(thousands)
         if self.kind == "text":
-            pieces = self._text_frames(texts, numbers)
+            decimal = decimal or self._sampled_decimal(numbers)
+            pieces = self._text_frames(texts, numbers, decimal)
         else:
             frame = _whole_frame(self.path, self.kind, self.format)
             pieces = iter([frame.set_axis(self.header, axis=1)])
         for piece in pieces:
+            decimal = decimal or settle_decimal(self.path, piece[[*numbers]], thousands)
             for name in texts:
                 piece[name] = _as_text(piece[name])
             for name in numbers:
                 where = f"column {name!r} of '{self.path}'"
-                piece[name] = _to_numbers(piece[name], where, self.format)
+                piece[name] = to_numbers(piece[name], where, decimal, thousands)
             yield piece[[*texts, *numbers]]
 
     def first_row(self, count: int) -> list[str]:
@@ -99,26 +110,42 @@ class Table:
         first = next(replace(self, header=places).pieces(places[:count], ()), None)
         return [] if first is None or not len(first) else first.iloc[0].tolist()
 
-    def _text_frames(self, texts: Sequence[str], numbers: Sequence[str]) -> Iterator[pd.DataFrame]:
+    def _sampled_decimal(self, numbers: Sequence[str]) -> str | None:
+        """The mark before fractions, if the first rows tell it: all others are read faster then."""
+        first = next(self._text_frames((), numbers, None, _SAMPLE_ROWS), None) if numbers else None
+        if first is None:
+            return None
+        return find_decimal(first.to_numpy().ravel().tolist(), self.format.thousands)[0]
+
+    def _text_frames(
+        self,
+        texts: Sequence[str],
+        numbers: Sequence[str],
+        decimal: str | None,
+        num_rows: int | None = None,
+    ) -> Iterator[pd.DataFrame]:
+        """Pieces of the text, with numbers as texts if it is not known which mark they have."""
         wanted = [*texts, *numbers]
+        as_text = wanted if decimal is None else texts
         # Names as texts: pandas takes whole numbers for places among those that are used.
         places = {name: str(self.header.index(name)) for name in wanted}
         with TableText(self.path, self.format, len(self.header)) as text, self._named():
             reader = pd.read_csv(
                 cast("TextIOBase", text),
                 sep=self.format.delimiter,
-                decimal=self.format.decimal or ".",
+                decimal=decimal or ".",
                 header=None,
                 names=[str(place) for place in range(len(self.header))],
                 index_col=False,
                 usecols=sorted(places.values(), key=int),
-                dtype={places[name]: str for name in texts},
+                dtype={places[name]: str for name in as_text},
                 keep_default_na=False,
-                na_values=cast("dict", {places[name]: _NULL_TEXTS for name in numbers}),
+                na_values=cast("dict", {places[name]: NULL_TEXTS for name in numbers}),
                 skipinitialspace=True,
                 float_precision="round_trip",
                 low_memory=False,
                 chunksize=max(1, _PIECE_CELLS // len(self.header)),
+                nrows=num_rows,
             )
             for piece in reader:
                 yield piece[[places[name] for name in wanted]].set_axis(wanted, axis="columns")
@@ -146,6 +173,11 @@ def open_table(path: str | Path, table_format: TableFormat) -> Table:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"No file '{path}'.")
+    if table_format.decimal and table_format.decimal == table_format.thousands:
+        raise ValueError(
+            f"Expected --decimal and --thousands as two marks (got {table_format.decimal!r} for "
+            "both). Leave out the one that is not in the numbers."
+        )
     kind = kind_of(path)
     if kind == "text":
         found = find_dialect(path, table_format)
@@ -177,21 +209,6 @@ def check_columns(path: str | Path, header: Sequence[str], wanted: Mapping[str, 
             )
 
 
-def _to_numbers(column: pd.Series, where: str, table_format: TableFormat) -> pd.Series:
-    """A column as float64.
-
-    Raises:
-        ValueError: naming the first cell that is no finite number.
-    """
-    if column.dtype.kind not in "iuf":
-        column = _parse_numbers(column, where, table_format)
-    numbers = column.astype(np.float64)
-    infinite = np.isinf(numbers.to_numpy())
-    if infinite.any():
-        _refuse_number(where, str(numbers[infinite].iloc[0]), table_format)
-    return numbers
-
-
 def _whole_frame(path: str | Path, kind: str, table_format: TableFormat) -> pd.DataFrame:
     with open_bytes(path) as handle:
         try:
@@ -216,20 +233,24 @@ def _whole_frame(path: str | Path, kind: str, table_format: TableFormat) -> pd.D
             ) from error
         except Exception as error:  # of libraries, which raise all kinds over damaged files
             raise ValueError(f"'{path}' is damaged, or no table: {error}") from error
-    return _frame_of_sheet(path, sheets, table_format.names)
+    return _frame_of_sheet(path, sheets, table_format)
 
 
 def _frame_of_sheet(
-    path: str | Path, sheets: Mapping[str, pd.DataFrame], names: tuple[str, ...]
+    path: str | Path, sheets: Mapping[str, pd.DataFrame], table_format: TableFormat
 ) -> pd.DataFrame:
-    """The rows of the only sheet that has any, with ``names`` or those of its first row."""
+    """The rows of the sheet that is named, or of the only one that has any, with the names of its
+    columns."""
     filled = [name for name, sheet in sheets.items() if sheet.notna().any(axis=None)]
-    if len(filled) != 1:
+    chosen = [name for name in filled if name == table_format.sheet or not table_format.sheet]
+    if len(chosen) != 1:
+        wanted = f"in the sheet {table_format.sheet!r}" if table_format.sheet else "in one sheet"
+        there = ", ".join(map(repr, filled)) or "none"
         raise ValueError(
-            f"Expected cells in one sheet of '{path}' (got {', '.join(map(repr, filled)) or 'none'}"
-            "). Save the sheet that is meant as a file of its own."
+            f"Expected cells {wanted} of '{path}' (got {there}). Set --sheet to the one that is "
+            "meant (--detector-sheet for the table of detectors)."
         )
-    sheet = sheets[filled[0]]
+    sheet, names = sheets[chosen[0]], table_format.names
     if names and len(names) != sheet.shape[1]:
         raise ValueError(
             f"Expected as many --columns as '{path}' has, {sheet.shape[1]} (got {len(names)})."
@@ -247,49 +268,3 @@ def _as_text(column: pd.Series) -> pd.Series:
     codes, uniques = pd.factorize(column)  # few texts, in many rows; -1 if missing
     texts = np.array([*(str(text).strip() for text in uniques), ""], dtype=object)
     return pd.Series(texts[codes], index=column.index, dtype=str)
-
-
-def _parse_numbers(column: pd.Series, where: str, table_format: TableFormat) -> pd.Series:
-    """Texts and numbers as numbers: with blanks around them, and words for "missing"."""
-    if column.dtype.kind == "b":
-        _refuse_number(where, str(column.iloc[0]), table_format)
-    texts = column.astype(object).where(column.notna(), "").astype(str).str.strip()
-    decimal = table_format.decimal or "."
-    plain = texts.str.replace(table_format.thousands, "") if table_format.thousands else texts
-    plain = plain.str.replace(decimal, ".", regex=False) if decimal != "." else plain
-    numbers = pd.to_numeric(plain, errors="coerce")
-    bad = numbers.isna() & ~texts.isin(_NULL_TEXTS)
-    bad |= texts.str.contains("_", regex=False) | texts.str.startswith(("0x", "0X"))
-    bad |= _has_odd_marks(texts, decimal, table_format.thousands)
-    if bad.any():
-        _refuse_number(where, texts[bad].iloc[0], table_format)
-    return numbers
-
-
-def _has_odd_marks(texts: pd.Series, decimal: str, thousands: str) -> pd.Series:
-    """True where a point or comma can be neither before a fraction nor between thousands."""
-    odd = pd.Series(False, index=texts.index)
-    if thousands:
-        whole = rf"[+-]?\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+(?:{re.escape(decimal)}\d*)?"
-        odd = texts.str.contains(thousands, regex=False) & ~texts.str.fullmatch(whole)
-    if decimal != "." and thousands != ".":
-        odd |= texts.str.contains(".", regex=False)
-    return odd
-
-
-def _refuse_number(where: str, text: str, table_format: TableFormat) -> None:
-    decimal, thousands = table_format.decimal, table_format.thousands
-    advice = "Correct the cell, or leave it empty if the reading is missing."
-    if thousands and thousands in text:
-        advice = f"{thousands!r}, which --thousands names, has to stand before three digits."
-    elif "," in text and decimal != ",":
-        advice = (
-            "If the comma stands before the fraction set --decimal ',', if it stands between "
-            "thousands --thousands ','."
-        )
-    elif "." in text and decimal == ",":
-        advice = (
-            "The comma stands before the fractions here. If the point stands between thousands set "
-            "--thousands '.'; if it stands before the fraction, write all numbers in one way."
-        )
-    raise ValueError(f"Expected finite numbers in {where} (got {text!r}). {advice}")

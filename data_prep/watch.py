@@ -14,20 +14,23 @@ import numpy as np
 
 from data_prep.append import append
 from data_prep.arrivals import Arrivals
-from data_prep.clocks import round_blocks
+from data_prep.clocks import Clocks, blocks_in_utc, round_blocks
 from data_prep.convert import convert
 from data_prep.detectors import DetectorTable
 from data_prep.feed import Block, Feed
 from data_prep.left_out import LeftOut, seconds_of
+from data_prep.options import zone_of
+from data_prep.steps import OffGridError
 from data_prep.stream_lines import StreamLines
 from socialgraph import schema
-from socialgraph.axis import whole_seconds
-from socialgraph.calendar import to_local
+from socialgraph.axis import SeriesError, whole_seconds
+from socialgraph.calendar import ClockError, to_local
 
 __all__ = ["watch"]
 
 _PATIENCE = 60.0  # seconds in which a document may be half written
 _MOST_AT_ONCE = 2000  # documents whose readings are in memory together, if that ends a step
+_UNFIT = (SeriesError, ClockError)  # what is wrong with readings, and not with options
 _WRITTEN = "a step that was written before it came."
 _BEFORE = "before the file begins. Convert it to a file of its own."
 
@@ -48,15 +51,19 @@ def watch(args: Namespace) -> int:
     document has arrived of which half the detectors are in a later one. What was taken is
     remembered beside the file, so that a watch that ends goes on where it stood; a document that is
     taken twice changes nothing. Readings that come too late or lie ahead of their document are
-    left out, and told.
+    left out, and told; so are documents that contradict what was taken before, or whose times are
+    off its grid or have no place on the clock.
 
     Args:
         args: options of the command; with ``once``, ends when all that is there has been taken.
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        KeyError, ValueError: as ``convert`` and ``append`` do.
+        KeyError, ValueError: as ``convert`` and ``append`` do, if an option is wrong.
     """
+    for length in (args.interval, args.round):
+        if length is not None:
+            whole_seconds(length)
     if not Path(args.folder).is_dir():
         raise FileNotFoundError(f"No folder '{args.folder}'.")
     path = Path(args.file)
@@ -66,6 +73,7 @@ def watch(args: Namespace) -> int:
         args.listed = None  # the latest list of detectors that arrived
         args.left_out = LeftOut()
         while True:
+            args.at_once = _MOST_AT_ONCE
             while _take(args, path, arrivals):
                 if lines is not None:
                     lines.write_new()
@@ -85,15 +93,20 @@ def _open_lines(name: str | None) -> Iterator[TextIO | None]:
 
 def _take(args: Namespace, path: Path, arrivals: Arrivals) -> bool:
     """Take what has arrived; False if there was nothing that can be taken."""
-    waiting = _read_waiting(args, arrivals)
+    interval, zone = _steps_and_zone(args, path)
+    waiting = _read_waiting(args, arrivals, interval, zone)
     documents: list[_Document] = []
-    while more := list(islice(waiting, _MOST_AT_ONCE)):
+    while more := list(islice(waiting, args.at_once)):
         documents += more
         tables = [document.table for document in more if document.table is not None]
         args.listed = tables[-1] if tables else args.listed
-        kept, last = _whole_steps(args, path, documents, arrivals.read)
-        if kept:
-            _write(args, path, documents[-1].feed, kept)
+        kept, last = _whole_steps(args, path, documents, arrivals.read, interval)
+        try:
+            if kept:
+                _write(args, path, documents[-1].feed, kept)
+        except _UNFIT as error:
+            _set_aside(args, documents, arrivals, error)
+            return True
         if kept or last is not None:
             arrivals.take(last, documents[-1].entry)
             return True
@@ -102,11 +115,34 @@ def _take(args: Namespace, path: Path, arrivals: Arrivals) -> bool:
     return False
 
 
-def _read_waiting(args: Namespace, arrivals: Arrivals) -> Iterator[_Document]:
+def _set_aside(
+    args: Namespace, documents: list[_Document], arrivals: Arrivals, error: ValueError
+) -> None:
+    """Pass over the document that ``error`` is about.
+
+    Of documents that contradict each other either may be wrong: they are taken one by one from now
+    on, and it is the later one.
+    """
+    odd = []
+    if args.at_once == 1 or isinstance(error, OffGridError):
+        where = getattr(error, "where", None)
+        odd = [d for d in documents if where in {block.where for block in d.blocks}]
+    if args.at_once == 1:
+        odd = odd or documents[-1:]
+    args.at_once = 1
+    for document in odd:
+        path = document.entry[1]
+        print(f"set aside: '{path}'. {error}", file=sys.stderr)
+        arrivals.refuse(path)
+
+
+def _read_waiting(
+    args: Namespace, arrivals: Arrivals, interval: int | None, zone: str
+) -> Iterator[_Document]:
     """The documents that can be read, up to the first one that may be half written."""
     for entry in arrivals.waiting():
         try:
-            document = _read(args, entry)
+            document = _read(args, entry, interval, zone)
         except (ValueError, OSError) as error:
             if time.time() - entry[0] / 1e9 < _PATIENCE and not args.once:
                 return
@@ -116,31 +152,30 @@ def _read_waiting(args: Namespace, arrivals: Arrivals) -> Iterator[_Document]:
         yield document
 
 
-def _read(args: Namespace, entry: tuple[int, str]) -> _Document:
+def _read(args: Namespace, entry: tuple[int, str], interval: int | None, zone: str) -> _Document:
     args.raw, args.located = [entry[1]], ()
     feed = args.read(args)
     rounded = None if args.round is None else whole_seconds(args.round)
     found = feed.blocks if rounded is None else round_blocks(feed.blocks, rounded)
+    if _is_coarser(interval, feed):
+        found = blocks_in_utc(round_blocks(found, None), zone, args.repeated_hour, Clocks())
     blocks = [args.left_out.without_ahead(block, entry[0] / 1e9) for block in found]
     return _Document(entry, blocks, feed, feed.detectors() if feed.detectors else None)
 
 
 def _whole_steps(
-    args: Namespace, path: Path, documents: list[_Document], read: tuple[int, str]
+    args: Namespace,
+    path: Path,
+    documents: list[_Document],
+    read: tuple[int, str],
+    interval: int | None,
 ) -> tuple[list[Block], tuple[int, str] | None]:
     """The readings of steps that are complete, and the last document that is not needed again.
 
     Those that the file cannot take any more are told, of documents after ``read``.
     """
-    step = documents[-1].feed.step
-    interval = _interval(args, path)
-    if interval is None or step is None or interval <= step:
+    if interval is None or not _is_coarser(interval, documents[-1].feed):
         return _from(args, path, documents, read, None), documents[-1].entry
-    if any(block.is_local for document in documents for block in document.blocks):
-        raise ValueError(
-            f"Times without an offset from UTC cannot be brought to {interval // 60} minutes while "
-            "they arrive. Leave out --interval, and convert the file later."
-        )
     end = max(map(_time_of, documents)) // interval * interval
     blocks = [b.rows(seconds_of(b) < end) for b in _from(args, path, documents, read, interval)]
     last = None
@@ -180,12 +215,18 @@ def _from(
     return [args.left_out.without_late(b, begins[b.is_local], why, told) for b, told in blocks]
 
 
-def _interval(args: Namespace, path: Path) -> int | None:
-    """Seconds of a step of the file, if it is known."""
-    minutes = args.interval
+def _steps_and_zone(args: Namespace, path: Path) -> tuple[int | None, str]:
+    """Seconds of a step of the file, if they are known, and the zone of its clock."""
+    minutes, zone = args.interval, zone_of(args)
     if path.exists():
-        minutes = schema.read_outline(path).interval_minutes
-    return None if minutes is None else whole_seconds(minutes)
+        outline = schema.read_outline(path)
+        minutes, zone = outline.interval_minutes, outline.timezone
+    return None if minutes is None else whole_seconds(minutes), zone
+
+
+def _is_coarser(interval: int | None, feed: Feed) -> bool:
+    """Whether a step of the file is longer than one of the documents."""
+    return interval is not None and feed.step is not None and interval > feed.step
 
 
 def _write(args: Namespace, path: Path, feed: Feed, kept: list[Block]) -> None:
@@ -200,4 +241,12 @@ def _write(args: Namespace, path: Path, feed: Feed, kept: list[Block]) -> None:
     else:
         if options.interval is None and feed.step is not None:
             options.interval = feed.step / 60  # the first documents may not follow each other
+        if (
+            options.interval is None
+            and len({*np.concatenate([b.times for b in kept]).tolist()}) < 2
+        ):
+            raise ValueError(
+                f"One time, in '{kept[0].where}', does not tell how far apart documents are. Set "
+                "--interval to it."
+            )
         convert(options, read)

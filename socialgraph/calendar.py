@@ -78,8 +78,9 @@ def to_utc(
 
     When clocks go back in autumn an hour comes twice. With ``"order"`` its times belong to the
     first pass until they jump back by half of it or more, and to the second from there on; in a
-    source with one time an hour they repeat instead. Both passes must follow each other without
-    another time between them.
+    source with one time an hour they repeat instead. A source that is newest first, as the times
+    before and after that hour tell, is read from its end. Both passes must follow each other
+    without another time between them.
 
     Args:
         local: ``datetime64[s]`` ``[R]``, in the order of their source.
@@ -116,14 +117,17 @@ def to_utc(
     places = np.flatnonzero(twice[by_group])
     rows = by_group[places]
     hourly, utc = _is_hourly(local), first.copy()
+    lines = local[by_group], groups[by_group], twice[by_group]
     for run in _runs(local[rows], groups[rows]):
-        jumps = -np.diff(local[rows[run]])
+        directions = _directions(*lines, places[run])
+        ordered = rows[run][:: -1 if directions == {-1} else 1]
+        jumps = -np.diff(local[ordered])
         back = np.flatnonzero(jumps > np.timedelta64(-1 if hourly else 0, "s"))
-        half = (second - first)[rows[run]][0] / 2
-        told = len(back) == 1 and (hourly or jumps[back[0]] >= half)
+        half = (second - first)[ordered][0] / 2
+        told = len(directions) < 2 and len(back) == 1 and (hourly or jumps[back[0]] >= half)
         if not told or (np.diff(places[run]) != 1).any():
-            raise _repeated_error(local[rows[run]], first[rows[run]], zone)
-        later = rows[run][back[0] + 1 :]
+            raise _repeated_error(local[ordered], first[ordered], zone)
+        later = ordered[back[0] + 1 :]
         utc[later] = second[later]
     return utc
 
@@ -388,6 +392,20 @@ def _runs(local: np.ndarray, groups: np.ndarray) -> Iterable[slice]:
     apart = (np.abs(np.diff(local)) > _HALF_DAY) | (np.diff(groups) != 0)
     borders = [0, *(np.flatnonzero(apart) + 1).tolist(), len(local)]
     return map(slice, borders[:-1], borders[1:])
+
+
+def _directions(
+    local: np.ndarray, groups: np.ndarray, twice: np.ndarray, run: np.ndarray
+) -> set[int]:
+    """1 if the time beside the places of a ``run`` that is nearest to it tells that times ascend,
+    -1 if they descend; both if two are as near and say so, none if no other time is beside it."""
+    found: dict[np.timedelta64, set[int]] = {}
+    for edge, side in ((run[0], -1), (run[-1], 1)):
+        near = edge + side
+        if 0 <= near < len(local) and groups[near] == groups[edge] and not twice[near]:
+            step = local[near] - local[edge]
+            found.setdefault(abs(step), set()).add(side if step > np.timedelta64(0) else -side)
+    return found[min(found)] if found else set()
 
 
 def _repeated_error(local: np.ndarray, utc: np.ndarray, zone: str) -> ClockError:

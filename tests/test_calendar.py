@@ -130,7 +130,35 @@ def test_equal_rows_beside_each_other_do_not_hide_the_order():
     assert (np.diff(utc[::2]) == np.timedelta64(300, "s")).all()
 
 
+@pytest.mark.parametrize("step", [10, 30, 60])
+@pytest.mark.parametrize("kept", ["both sides", "later", "earlier"])
+def test_a_source_that_is_newest_first_is_read_from_its_end(step, kept):
+    axis = np.arange("2024-10-26T22:00", "2024-10-27T04:00", step, dtype="datetime64[m]")
+    axis = axis.astype("datetime64[s]")
+    if kept == "later":  # nothing before the hour
+        axis = axis[axis >= np.datetime64("2024-10-27T00:00")]
+    if kept == "earlier":
+        axis = axis[axis < np.datetime64("2024-10-27T02:00")]
+    local = to_local(axis, COPENHAGEN)
+    np.testing.assert_array_equal(to_utc(local[::-1], COPENHAGEN)[::-1], axis)
+    np.testing.assert_array_equal(to_utc(local, COPENHAGEN), axis)
+
+
+def test_files_that_follow_each_other_in_any_order_do_not_turn_the_hour_round():
+    """The nearest time tells whether a source is newest first."""
+    autumn = seconds("2024-10-27T01:00", "2024-10-27T02:00", "2024-10-27T02:00")
+    for other in ("2024-01-01T00:00", "2024-12-01T00:00"):
+        utc = to_utc(np.append(autumn, seconds(other)), COPENHAGEN)
+        assert utc[1:3].tolist() == seconds("2024-10-27T00:00", "2024-10-27T01:00").tolist()
+
+
 UNTOLD = {
+    "the hour once, newest first": seconds(
+        "2024-10-27T03:00", "2024-10-27T02:30", "2024-10-27T02:00", "2024-10-27T01:30"
+    ),
+    "hourly, between later times": seconds(
+        "2024-10-27T03:00", "2024-10-27T02:00", "2024-10-27T02:00", "2024-10-27T03:00"
+    ),
     "the hour once": hour(),
     "one row late": hour()[[0, 2, 1, *range(3, len(hour()))]],
     "one time": seconds("2024-10-27T02:30"),

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from data_prep.feed import Block, Feed
-from data_prep.formats.wide import unique_vdids, wide_blocks
+from data_prep.formats.wide import NO_TIMES, unique_vdids, wide_blocks
 from data_prep.hdf_store import read_frames
 from data_prep.options import add_table_options, table_format, zone_of
 from data_prep.tables import TableFormat, open_table
@@ -74,10 +74,9 @@ def speed_blocks(
         raise FileNotFoundError(f"No file '{path}'. Give the .h5 or .csv file of the speeds.")
     if h5py.is_hdf5(path):
         blocks = frame_blocks(path, "speed", key)
-    elif _has_times(path, located, table_format):
-        blocks = wide_blocks(path, "speed", table_format)
     else:
-        blocks = iter([_timeless_block(path, table_format)])
+        has_times = _has_times(path, located, table_format)
+        blocks = wide_blocks(path, "speed", table_format, has_times=has_times)
     row = 0
     step = 5.0 if interval_minutes is None else interval_minutes
     for block in blocks:
@@ -104,7 +103,7 @@ def frame_blocks(path: str | Path, feature: str, key: str | None = None) -> Iter
         KeyError, ValueError: see :func:`data_prep.hdf_store.read_frames`.
     """
     for frame in read_frames(path, key):
-        times = np.zeros(0, dtype="datetime64[s]") if frame.times is None else frame.times
+        times = NO_TIMES if frame.times is None else frame.times
         values = frame.values.astype(np.float32)[..., None]
         vdids = unique_vdids(path, frame.columns)
         yield Block(times, vdids, (feature,), values, None, frame.is_local, str(path))
@@ -123,13 +122,3 @@ def _has_times(path: str | Path, located: Sequence[str], table_format: TableForm
         f"The first column of '{path}', {table.header[0]!r}, is no detector of the locations file, "
         f"and its first cell is {text!r}, no time. Drop the column, or set --time-column."
     )
-
-
-def _timeless_block(path: str | Path, table_format: TableFormat) -> Block:
-    table = open_table(path, table_format)
-    vdids = unique_vdids(path, table.header)
-    pieces = list(table.pieces((), table.header))
-    if not sum(map(len, pieces)):
-        raise ValueError(f"'{path}' has column names and no rows. Expected one row for each time.")
-    values = np.concatenate([piece.to_numpy(dtype=np.float32) for piece in pieces])[..., None]
-    return Block(np.zeros(0, dtype="datetime64[s]"), vdids, ("speed",), values, where=str(path))

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from data_prep.detectors import DetectorTable, read_columns, table_from_columns
 from data_prep.feed import Block, Feed, long_block
-from data_prep.places import format_beside
+from data_prep.places import detector_format
 from data_prep.sources import expand_paths
 from data_prep.table_times import read_times
 from data_prep.tables import TableFormat, open_table
@@ -41,8 +41,7 @@ def read_table(args: Namespace) -> DetectorTable | None:
     """The detectors of the city: ids are those of a city, and occur in others too."""
     if args.detectors is None:
         return None
-    written = format_beside(args, args.detectors, args.detector_delimiter)
-    columns, decimal = read_columns(args.detectors, written)
+    columns, decimal = read_columns(args.detectors, detector_format(args))
     if args.city and "citycode" in columns:
         rows = [row for row, city in enumerate(columns["citycode"]) if city == args.city]
         if not rows:

@@ -11,7 +11,9 @@ from data_prep.report import Report, enumerate_first
 from data_prep.table_times import read_times, time_columns
 from data_prep.tables import TableFormat, open_table
 
-__all__ = ["read_wide", "unique_vdids", "wide_blocks"]
+__all__ = ["NO_TIMES", "read_wide", "unique_vdids", "wide_blocks"]
+
+NO_TIMES = np.zeros(0, dtype="datetime64[s]")
 
 
 def read_wide(
@@ -47,22 +49,26 @@ def read_wide(
 
 
 def wide_blocks(
-    path: str | Path, feature: str, table_format: TableFormat, drop: Sequence[str] = ()
+    path: str | Path,
+    feature: str,
+    table_format: TableFormat,
+    drop: Sequence[str] = (),
+    has_times: bool = True,
 ) -> Iterator[Block]:
-    """The rows of one table.
+    """The rows of one table; blocks without times if it has none.
 
     Raises:
         FileNotFoundError, KeyError: if there is no such file, or no such time column.
         ValueError: if an id occurs twice, a cell cannot be read, or there are no rows.
     """
     table = open_table(path, table_format)
-    times_in = time_columns(table)
+    times_in = time_columns(table) if has_times else []
     table.check(dict.fromkeys(drop, "--drop"))
     columns = [name for name in table.header if name not in (*times_in, *drop)]
     vdids = unique_vdids(path, columns)
     num_rows = 0
     for named in table.pieces(times_in, columns):
-        times, is_local = read_times(table, named, times_in)
+        times, is_local = read_times(table, named, times_in) if has_times else (NO_TIMES, False)
         num_rows += len(named)
         values = named[columns].to_numpy(dtype=np.float32)[..., None]
         yield Block(times, vdids, (feature,), values, None, is_local, str(path))

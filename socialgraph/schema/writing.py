@@ -78,7 +78,7 @@ def append(path: str | Path, series: TrafficSeries, start: int, parts: Iterable)
             those of the file, and its features are the same.
         start: step from which readings are written.
         parts: readings ``[t, N, F]`` of the steps from ``start`` on, as :func:`write_parts` takes
-            them.
+            them; steps of the file after the last one stay as they are.
 
     Raises:
         OSError: if it cannot be written, as on a full disk.
@@ -90,8 +90,9 @@ def append(path: str | Path, series: TrafficSeries, start: int, parts: Iterable)
         with open_for_writing(temporary, "r+") as file:
             old = len(read_texts(file, "metadata/vdids"))
             data = _resizable(file)
+            known = len(data)
             data.resize(series.values.shape)
-            _fill(data, parts, start)
+            _fill(data, parts, start, known)
             stamps = np.datetime_as_string(series.timestamps, unit="s", timezone="UTC")
             for name, texts in (("vdids", series.vdids), ("timestamps", stamps.tolist())):
                 del file[f"metadata/{name}"]
@@ -147,8 +148,9 @@ def _write_info(file: h5py.File, series: TrafficSeries, nodes: slice) -> None:
             write_position(group, lat, lon)
 
 
-def _fill(data: h5py.Dataset, parts: Iterable[np.ndarray], start: int = 0) -> None:
-    """Write parts from a step on, in whole chunks, so that none is written twice."""
+def _fill(data: h5py.Dataset, parts: Iterable[np.ndarray], start: int = 0, known: int = 0) -> None:
+    """Write parts from a step on, in whole chunks, so that none is written twice; ``known`` steps
+    are there before."""
     size, rest = data.chunks[0], np.empty((0, *data.shape[1:]), dtype=np.float32)
     for part in parts:
         rest = np.concatenate([rest, part]) if len(rest) else part
@@ -159,7 +161,7 @@ def _fill(data: h5py.Dataset, parts: Iterable[np.ndarray], start: int = 0) -> No
         start, rest = start + whole, rest[whole:]
     if len(rest):
         data[start : start + len(rest)] = rest
-    if start + len(rest) != len(data):
+    if max(known, start + len(rest)) != len(data):
         raise SeriesError(f"Expected readings of {len(data)} steps (got {start + len(rest)}).")
 
 

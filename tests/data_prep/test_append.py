@@ -65,6 +65,13 @@ def test_what_follows_is_added(append):
     assert "(6, 2, 1)" in report
 
 
+def test_readings_within_the_file_fill_its_holes_and_leave_what_follows(append):
+    status, report = append(table_of("2024-01-01T00:05", 2, a=[1, 2], b=[11, 12]))
+    assert status == 0
+    np.testing.assert_array_equal(values_of(append.file), [[0, 10], [1, 11], [2, 12], [3, 13]])
+    assert "3 readings as in the file, 1 that it lacked, 0 that differ" in report
+
+
 def test_a_gap_is_missing_and_told(append):
     _, report = append(table_of("2024-01-01T00:30", 1, a=[9], b=[9]))
     np.testing.assert_array_equal(

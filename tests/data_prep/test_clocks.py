@@ -48,9 +48,9 @@ def in_utc(feed, zone, repeated_hour="order"):
     return times, ids, values, clocks
 
 
-def read(write_file, texts, layout, zone, repeated_hour="order"):
+def read(write_file, texts, layout, zone, repeated_hour="order", newest_first=False):
     """Times of the rows as read, and the step of the source that each stands for."""
-    steps = range(len(texts))
+    steps = range(len(texts))[:: -1 if newest_first else 1]
     table_format = TableFormat(time_column=("t",))
     if layout == "wide":
         rows = [f"{texts[i]},{i},{i}" for i in steps]
@@ -90,6 +90,28 @@ def test_every_reading_keeps_its_instant(write_file, monkeypatch, zone, layout, 
             times, steps = read(write_file, texts, layout, zone)
             assert len(times) == len(utc) * (1 if layout == "wide" else 2), form
             assert (times == utc[steps]).all(), (change, form)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("cells", "every"), [(2**22, 1), (40, 1), (40, 12)])
+@pytest.mark.parametrize("part", [slice(None), slice(36, None), slice(None, 36)])
+def test_a_table_that_is_newest_first_keeps_its_instants(
+    write_file, monkeypatch, layout, cells, every, part
+):
+    """Also hourly, and if it begins or ends between the two passes of the hour, where the rows
+    that are left do not tell of which pass they are."""
+    monkeypatch.setattr(tables, "_PIECE_CELLS", cells)
+    for zone in CHANGES:
+        instants = around(CHANGES[zone][0])[part][::every]
+        utc = np.array([time.replace(tzinfo=None) for time in instants], dtype="datetime64[s]")
+        texts = [FORMS["naive"](time, zone) for time in instants]
+        if part != slice(None) and zone != "Asia/Taipei":
+            with pytest.raises(ClockError, match="does not tell which"):
+                read(write_file, texts, layout, zone, newest_first=True)
+            continue
+        times, steps = read(write_file, texts, layout, zone, newest_first=True)
+        assert len(times) == len(utc) * (1 if layout == "wide" else 2)
+        assert (times == utc[steps]).all()
 
 
 def test_the_made_files_cross_a_change_of_the_clock():

@@ -174,12 +174,11 @@ def test_a_table_with_a_decimal_comma_and_an_encoding_of_its_own_is_read(write_f
     assert table.info["a"]["name"] == "Köln"
 
 
-def test_what_may_be_a_fraction_is_asked_for(write_file):
+def test_commas_that_may_be_fractions_are_found_or_asked_for(write_file):
     path = write_file("d.csv", "id;lat;lon\na;48,100;9,100\n")
-    with pytest.raises(ValueError, match="Set --decimal ','"):
-        read_detectors(path)
-    table = read_detectors(path, table_format=TableFormat(decimal=","))
-    assert [table.lat[0, 0], table.lon[0, 0]] == [48.1, 9.1]
+    for decimal in (None, ","):
+        table = read_detectors(path, table_format=TableFormat(decimal=decimal))
+        assert [table.lat[0, 0], table.lon[0, 0]] == [48.1, 9.1]
     quoted = write_file("q.csv", 'id,lat,lon\na,"48,1","9,1"\nb,48.2,9.2\n')
     with pytest.raises(ValueError, match="set --decimal ','"):
         read_detectors(quoted)

@@ -165,7 +165,7 @@ def test_the_only_sheet_of_a_workbook_that_has_cells_is_read(workbook):
     assert header_of(path) == ["time", "101", "102"]
     found = read(path, ["time"], ["101", "102"])
     assert found.iloc[0].tolist() == ["2024-01-01T08:00:00", 1.0, 2.5]
-    with pytest.raises(ValueError, match=r"in one sheet of .* \(got 'A', 'B'\)\. Save the sheet"):
+    with pytest.raises(ValueError, match=r"in one sheet of .* \(got 'A', 'B'\)\. Set --sheet"):
         header_of(workbook(A=rows, B=[["note"]]))
     with pytest.raises(ValueError, match=r"in one sheet of .* \(got none\)"):
         header_of(workbook(A=[]))

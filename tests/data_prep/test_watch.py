@@ -269,3 +269,102 @@ def test_the_output_is_lines_and_a_kill_loses_nothing(room, tmp_path):
     assert room.watch() == 0
     assert speeds(room.file)[1] == [1, 2]
     assert json.loads((tmp_path / ".f.h5.watch.json").read_text())["taken"][1].endswith("02.json")
+
+
+def test_a_document_that_contradicts_the_file_is_set_aside(room, capsys):
+    for minute in (1, 2, 3):
+        room(minute)
+    room.watch()
+    late = live(vd("a", lane(99, 2, 1), time="2024-01-01T08:02:00+08:00"))
+    (room.folder / "04.json").write_text(late)
+    (room.folder / "05.json").write_text(late.replace("99", "2"))
+    room(6)
+    assert room.watch() == 0
+    np.testing.assert_array_equal(speeds(room.file)[1], [1, 2, 3, np.nan, np.nan, 6])
+    said = capsys.readouterr().err
+    assert said.count("set aside: ") == 1
+    assert "04.json'. 1 readings differ from those of" in said
+    room(7)
+    assert room.watch() == 0
+    assert speeds(room.file)[1][-2:] == [6, 7]
+    assert "set aside" not in capsys.readouterr().err
+
+
+def test_a_document_that_contradicts_another_is_set_aside_and_its_step_written(room, capsys):
+    twice = live(vd("a", lane(99, 2, 1), time="2024-01-01T08:02:00+08:00"))
+    for minute in range(12):
+        room(minute, speed=60 + minute)
+        if minute == 2:
+            (room.folder / "02b.json").write_text(twice)
+    assert room.watch("--interval", "5min") == 0
+    assert speeds(room.file)[1] == [62, 67]
+    said = capsys.readouterr().err
+    assert said.count("set aside: ") == 1
+    assert "02b.json'. 1 times or (id, time) pairs have rows that differ" in said
+
+
+@pytest.mark.parametrize("words", [(), ("--interval", "5min")])
+def test_a_document_off_the_grid_is_set_aside(room, capsys, words):
+    """Also if it is the first one: most of those that came together tell the grid."""
+    text = live(vd("a", lane(99, 2, 1), time="2024-01-01T08:00:30+08:00"))
+    (room.folder / "0.json").write_text(text)
+    for minute in range(12):
+        put(room, f"{minute:02}", a=minute)
+    assert room.watch(*words) == 0
+    expected = [5, 5] if words else [1] * 12
+    assert readings_of(room.file)["a"] == expected
+    assert "0.json'. 1 of 1 distinct times are off the grid" in capsys.readouterr().err
+    (room.folder / "13.json").write_text(text.replace("08:00:30", "08:13:30"))
+    for minute in (14, 15, 16):
+        put(room, f"{minute:02}", a=minute)
+    assert room.watch(*words) == 0
+    assert capsys.readouterr().err.count("set aside: ") == 1
+    assert readings_of(room.file)["a"][-1] == (5 if words else 1)
+
+
+def test_local_times_are_brought_to_the_interval(room, capsys):
+    for minute in range(11):
+        text = live(vd("a", lane(60, 2, 1), time=f"2024-01-01T08:{minute:02}:00"))
+        (room.folder / f"{minute:02}.json").write_text(text)
+        room.watch("--interval", "5min")
+    times, _ = speeds(room.file)
+    assert readings_of(room.file)["a"] == [5, 5]
+    assert str(times[0]) == "2024-01-01T00:00:00"
+
+
+def test_documents_in_the_hour_that_comes_twice_are_told_and_the_rest_taken(room, capsys):
+    zone = ("--interval", "5min", "--timezone", "Europe/Copenhagen")
+    moments = [f"2024-10-27T{hour:02}:{m:02}" for hour in (1, 2, 3) for m in range(50, 60)]
+    for moment in [*moments, "2024-10-27T04:00"]:
+        text = live(vd("a", lane(60, 2, 1), time=f"{moment}:00"))
+        (room.folder / f"{moment.replace(':', '')}.json").write_text(text)
+    assert room.watch(*zone) == 0
+    said = capsys.readouterr().err
+    assert said.count("does not tell which of the two") == 10
+    times, _ = speeds(room.file)
+    taken = dict(zip(times.astype(str).tolist(), readings_of(room.file)["a"], strict=True))
+    kept = {time[11:16]: value for time, value in taken.items() if value == value}
+    assert kept == {"23:50": 5, "23:55": 5, "02:50": 5, "02:55": 5}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--unit", "sped=km/h"),
+        ("--null-value", "x"),
+        ("--rule", "speed=median"),
+        ("--min-share", "2"),
+        ("--timezone", "Mars"),
+        ("--round", "0.001s"),
+        ("--interval", "0.001s"),
+        ("--lane-rule", "speed=median"),
+    ],
+)
+def test_a_mistake_in_options_ends_the_watch(room, capsys, words):
+    for minute in range(7):
+        room(minute)
+    assert room.watch(*words) == 2
+    said = capsys.readouterr().err
+    assert "set aside" not in said
+    assert "passed over" not in said
+    assert not room.file.exists()

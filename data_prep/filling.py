@@ -1,0 +1,143 @@
+"""All readings of a feed on a grid, and how they come to the interval that was asked for."""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.account import report_rows
+from data_prep.clocks import (
+    Clocks,
+    blocks_between,
+    blocks_in_utc,
+    report_clocks,
+    round_blocks,
+)
+from data_prep.coarsen import Coarsening, choose_rules
+from data_prep.feed import Block, Feed
+from data_prep.grid import Grid
+from data_prep.missing import MissingRules
+from data_prep.options import feature_pairs, zone_of
+from data_prep.report import Report
+from data_prep.spacing import finest_step
+from data_prep.steps import OffGridError, held_blocks, settle_step
+from data_prep.stretches import settle_stretches
+from socialgraph.axis import SeriesError, whole_seconds
+from socialgraph.calendar import to_local
+
+__all__ = ["FinerError", "fill"]
+
+
+class FinerError(Exception):
+    """A later part of a source has readings that are ``step`` seconds apart, less than the first
+    ones."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+
+def fill(
+    args: Namespace,
+    feed: Feed,
+    rules: MissingRules,
+    units: dict[str, str],
+    folder: Path,
+    report: Report,
+    finer: int | None,
+) -> tuple[Grid, Coarsening]:
+    """All readings on a grid, and how they come to the interval that was asked for.
+
+    Args:
+        args: options of :func:`data_prep.options.add_readings_options`.
+        feed: gives the readings.
+        rules: which of them are missing.
+        units: of the features.
+        folder: where readings may be kept that do not fit into memory.
+        report: gets what was found and done.
+        finer: seconds between two readings of a later part of the source, if they are known.
+
+    Raises:
+        FinerError: if there is such a part.
+        KeyError, ValueError: if an option does not fit, rows contradict each other, or times form
+            no grid.
+    """
+    clocks, zone = Clocks(), zone_of(args)
+    rounded = None if args.round is None else whole_seconds(args.round)
+    blocks = round_blocks(rules.apply(feed.blocks), rounded)
+    placed = blocks_in_utc(blocks, zone, args.repeated_hour, clocks)
+    lists = held_blocks(blocks_between(placed, args.since, args.until, zone))
+    first = next(lists, [])
+    if not sum(map(len, first)):
+        limits = " from --since to --until" if args.since or args.until else ""
+        raise SeriesError(f"There are no readings in {feed.read}{limits}.")
+    interval = None if args.interval is None else whole_seconds(args.interval)
+    try:
+        with _looking_on(first, lists, interval):
+            step, how = settle_step(first, interval, feed.step, rounded, finer)
+    except SeriesError:
+        if len({*np.concatenate([block.times for block in first]).tolist()}) == 1:
+            # Contradictions at this one time are what is wrong, and said first.
+            Grid(1, feed.features, args.on_conflict, zone, folder).add(first)
+        raise
+    coarsening = _coarsening(args, feed, units, 1 if interval is None else interval // step)
+    ratio = coarsening.ratio
+    origin = _origin(_usual_time(first, step), step, step * ratio, zone)
+    grid = Grid(step, feed.features, args.on_conflict, zone, folder, ratio, origin, how)
+    lists = chain([first], lists)
+    del first  # so that it goes when it has been added
+    for held in lists:
+        with _looking_on(held, lists, interval or step):
+            grid.add(held)
+        held.clear()  # before the next ones are read
+    grid.check_length()
+    report_clocks(clocks, args.timezone, report)
+    report_rows(grid, report)
+    coarsening.stretches = settle_stretches(grid, interval, zone, report)
+    return grid, coarsening
+
+
+def _coarsening(args: Namespace, feed: Feed, units: dict[str, str], ratio: int) -> Coarsening:
+    rules, weight = ["mean"] * len(feed.features), None
+    said = feature_pairs(args.rule, "--rule", feed.features)
+    if ratio > 1 or said:
+        rules, weight = choose_rules(feed.features, units, said, feed.rules)
+    if not 0 <= args.min_share <= 1:
+        raise ValueError(f"Expected --min-share from 0 to 1 (got {args.min_share:g}).")
+    return Coarsening(ratio, rules, weight, args.min_share)
+
+
+@contextmanager
+def _looking_on(
+    blocks: list[Block], lists: Iterator[list[Block]], step: int | None
+) -> Iterator[None]:
+    """Raise :class:`FinerError` if times are off the grid, but those of ``blocks`` and the next
+    ones are so many seconds apart that ``step`` is a multiple of it."""
+    try:
+        yield
+    except OffGridError as error:
+        times = np.unique(np.concatenate([b.times for b in (*blocks, *next(lists, []))]))
+        finer = None if step is None else finest_step(times, step)
+        if finer is not None:
+            raise FinerError(finer) from error
+        raise
+
+
+def _usual_time(blocks: list[Block], step: int) -> np.datetime64:
+    """A time that as many of the others as possible are multiples of ``step`` seconds from."""
+    times = np.unique(np.concatenate([block.times for block in blocks]))
+    _, first, counts = np.unique(
+        times.astype(np.int64) % step, return_index=True, return_counts=True
+    )
+    return times[first[counts.argmax()]]
+
+
+def _origin(time: np.datetime64, step: int, interval: int, zone: str) -> int:
+    """Seconds since 1970 of a step of the source that begins an interval on the local clock."""
+    second = int(time.astype(np.int64))
+    local = int(to_local(np.array([time]), zone)[0].astype(np.int64))
+    base = (second - local) % interval
+    return base + (second - base) % step

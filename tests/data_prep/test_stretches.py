@@ -1,0 +1,147 @@
+"""Sources whose readings are not all the same time apart: told, never mostly NaN in silence."""
+
+import numpy as np
+import pytest
+
+from data_prep import steps
+from data_prep.spacing import find_stretches
+
+PLACES = "id,lat,lon\na,25.0,121.5\nb,25.01,121.5\n"
+FORMS = ("wide", "long", "newest first")
+
+
+@pytest.fixture
+def convert(run, write_file):
+    """Convert flows of detectors, of which each has its own times."""
+
+    def convert(readings, *words, form="wide", unit="vehicles"):
+        rows = sorted((t, v, x) for v, of in readings.items() for t, x in of.items())
+        if form == "newest first":
+            rows.reverse()
+        if form == "wide":
+            times = dict.fromkeys(time for time, *_ in rows)
+            cells = {(time, vdid): x for time, vdid, x in rows}
+            lines = [
+                f"{t}," + ",".join(str(cells.get((t, v), "")) for v in readings) for t in times
+            ]
+            text = "\n".join([",".join(["time", *readings]), *lines]) + "\n"
+            source = ["--wide", f"flow={write_file('w.csv', text)}"]
+        else:
+            text = "\n".join(["t,id,x", *(f"{t},{v},{x}" for t, v, x in rows)]) + "\n"
+            source = ["--long", str(write_file("l.csv", text)), "--id-column", "id"]
+            source += ["--time-column", "t", "--features", "x=flow"]
+        places = ["--detectors", str(write_file("d.csv", PLACES)), "--unit", f"flow={unit}"]
+        return run("csv", *source, *places, *words)
+
+    return convert
+
+
+def counts(first, last, minutes):
+    """A vehicle a minute, counted over ``minutes``."""
+    times = np.arange(np.datetime64(first, "m"), np.datetime64(last, "m"), minutes)
+    return dict.fromkeys(np.datetime_as_string(times).tolist(), minutes)
+
+
+def quarter_then_five(days=2, of=2):
+    """15 minutes in January, 5 in February; as many days of each, or more of one of them."""
+    january = counts(np.datetime64("2024-02-01") - days, "2024-02-01", 15)
+    return january | counts("2024-02-01", np.datetime64("2024-02-01") + of, 5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("days", [(2, 2), (9, 1)])
+def test_an_interval_that_changes_is_told_with_its_times(convert, form, days):
+    readings = {vdid: quarter_then_five(*days) for vdid in "ab"}
+    series, said = convert(readings, form=form)
+    assert series is None
+    first = np.datetime64("2024-02-01") - days[0]
+    assert f"15 min from {first}T00:00:00+00:00 to 2024-01-31T23:45:00+00:00 at 2 of 2" in said
+    assert "5 min otherwise. Set --interval 15min to bring all" in said
+    assert "or --interval 5min" in said
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("held", [2**26, 2000])
+def test_the_longer_interval_takes_the_readings_of_both(convert, form, held, monkeypatch):
+    """Also if the finer part comes long after the first readings, or before."""
+    monkeypatch.setattr(steps, "_HELD_BYTES", held)
+    monkeypatch.setattr("data_prep.tables._PIECE_CELLS", 300)
+    readings = {vdid: quarter_then_five() for vdid in "ab"}
+    series, said = convert(readings, "--interval", "15min", form=form)
+    assert series is not None, said
+    assert series.interval_minutes == 15
+    assert series.values.shape == (4 * 96, 2, 1)
+    assert (series.values == 15).all()
+    assert "768 readings of all 3 of a step, 0 of some" in said
+
+
+def test_the_shorter_interval_leaves_holes_and_tells_them(convert):
+    series, said = convert({vdid: quarter_then_five() for vdid in "ab"}, "--interval", "5min")
+    known = ~np.isnan(series.values[..., 0])
+    assert known[576:].all()
+    assert (np.flatnonzero(known[:576, 0]) % 3 == 0).all()
+    assert "apart" in said
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_one_detector_that_is_finer_than_others(convert, form):
+    readings = {
+        "a": counts("2024-01-01", "2024-01-02", 1),
+        "b": counts("2024-01-01", "2024-01-02", 5),
+    }
+    series, said = convert(readings, form=form)
+    assert series is None
+    assert "5 min from 2024-01-01T00:00:00+00:00 to 2024-01-01T23:55:00+00:00 at 1 of 2" in said
+    assert "(b); 1 min otherwise. Set --interval 5min" in said
+    series, _ = convert(readings, "--interval", "5min", form=form)
+    assert series.values.shape == (288, 2, 1)
+    assert (series.values == 5).all()
+
+
+def test_speeds_are_averaged_and_gaps_of_the_coarse_part_stay(convert):
+    readings = {"a": quarter_then_five(), "b": quarter_then_five()}
+    for place in (9, 4, 3):
+        readings["a"].pop(list(readings["a"])[place])
+    series, _ = convert(readings, "--interval", "15min", "--rule", "flow=mean", unit="veh/h")
+    missing = np.argwhere(np.isnan(series.values[..., 0])).tolist()
+    assert missing == [[3, 0], [4, 0], [9, 0]]
+    assert (series.values[:192][~np.isnan(series.values[:192])] == 15).all()
+    assert (series.values[192:] == 5).all()
+
+
+def test_an_interval_that_is_no_multiple_of_all_distances_is_refused(convert):
+    ten = counts("2024-01-01", "2024-01-03", 10) | counts("2024-01-03", "2024-01-06", 5)
+    series, said = convert({"a": ten, "b": ten}, "--interval", "15min")
+    assert series is None
+    assert "is no multiple of all distances" in said
+    assert "Set --interval 30min" in said
+    series, _ = convert({"a": ten, "b": ten}, "--interval", "30min")
+    assert (series.values == 30).all()
+
+
+def test_a_few_readings_that_are_further_apart_are_told_and_taken(convert):
+    readings = {vdid: counts("2024-01-01", "2024-01-03", 5) for vdid in "ab"}
+    for time in list(readings["b"])[100:180:2]:
+        readings["b"].pop(time)
+    series, said = convert(readings)
+    assert np.isnan(series.values).sum() == 40
+    assert "10 min from " in said
+    series, _ = convert(readings, "--interval", "10min")
+    assert (series.values == 10).all()  # in proportion, as of any readings that are missing
+
+
+def test_readings_that_are_missing_by_chance_are_no_longer_interval():
+    rng = np.random.default_rng(0)
+    there = rng.random((20000, 20, 1)) > 0.4
+    assert find_stretches([(5, there)]) == []
+
+
+@pytest.mark.parametrize("size", [7, 100, 5000])
+def test_stretches_are_found_across_the_parts_of_a_grid(size):
+    there = np.ones((5000, 3, 2), dtype=bool)
+    there[1000:4000, 1, 1] = False
+    there[1000:4000:6, 1, 1] = True
+    parts = ((start + 60, there[start : start + size]) for start in range(0, 5000, size))
+    (found,) = find_stretches(parts)
+    assert (found.column, found.feature, found.distance) == (1, 1, 6)
+    assert (found.first, found.last) == (1060, 4054)
