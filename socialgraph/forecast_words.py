@@ -20,9 +20,16 @@ _FEW_DAYS = 2.0
 @contextmanager
 def plain_warnings() -> Iterator[None]:
     """Print warnings once each as notes, without the line of code that gave them."""
+    told = set()  # Python forgets what it has shown when filters change in between
+
+    def show(message: Warning | str, *_: object) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            print(f"note        {message}")
+
     with warnings.catch_warnings():
-        warnings.filterwarnings("once", category=UserWarning)
-        warnings.showwarning = lambda message, *_: print(f"note        {message}")
+        warnings.simplefilter("always", category=UserWarning)
+        warnings.showwarning = show
         yield
 
 

@@ -1,11 +1,12 @@
 """What ``socialgraph forecast`` tells."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from socialgraph.forecast_words import print_scores, tell
+from socialgraph.forecast_words import plain_warnings, print_scores, tell
 from socialgraph.pretrained import load_pretrained
 from tests.conftest import make_series
 
@@ -53,3 +54,12 @@ def test_detectors_without_a_place_on_earth_are_counted_and_named(capsys):
     assert "6 detectors, 4 with a position" in told
     assert "no place on earth: the position of VD-1 (lat 121.5, lon 121.5 of the first)" in told
     assert "for want of a position: VD-1, VD-4." in told
+
+
+def test_a_note_is_printed_once_even_if_filters_change_in_between(capsys):
+    with plain_warnings():
+        for text in ("silent", "far", "silent"):
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="something else")
+                warnings.warn(text, stacklevel=1)
+    assert capsys.readouterr().out.split() == ["note", "silent", "note", "far"]
