@@ -91,6 +91,8 @@ def _gather(
     feed.tell(report)
     lane_rules = feature_pairs(args.lane_rule, "--lane-rule", feed.features)
     lanes = Lanes(grid.vdids, feed.features, lane_rules)
+    is_joined = coarsening.ratio > 1 or lanes.vdids != grid.vdids
+    _check_kept_ranges(args, rules, is_joined)
     coarsening.stretches = [replace(s, column=lanes.of[s.column]) for s in coarsening.stretches]
     places = find_places(args, feed, table, lanes.vdids, report)
     axis = _axis(grid, coarsening)
@@ -112,7 +114,7 @@ def _gather(
         dataset_name=args.name,
         source=f"data_prep {args.command}: {feed.read}{places.told}",
         missing=rules.describe(),
-        **_rules_of(rules, coarsening.ratio == 1 and lanes.vdids == grid.vdids),
+        **_rules_of(rules, not is_joined),
         vd_info=places.info,
         edges=places.edges,
     )
@@ -144,12 +146,37 @@ def _said_missing(args: Namespace, features: list[str]) -> tuple[list[str], list
     """Words of ``--null-value`` and ``--range``; if they are not set, what the file says that
     readings are added to, or what is usual in the format."""
     nulls, ranges = args.null_value, args.range
-    kept, spans = ({}, {}) if args.known is None else (args.known.null_values, args.known.ranges)
+    kept, spans = _kept_rules(args.known)
     if nulls is None:
         nulls = [f"{n}={value!r}" for n in features for value in kept.get(n, ())]
         nulls = nulls if kept else args.default_null_values
     kept_ranges = [f"{n}={spans[n][0]!r}:{spans[n][1]!r}" for n in features if n in spans]
     return nulls, ranges or kept_ranges
+
+
+def _kept_rules(known: TrafficSeries | None) -> tuple[dict, dict]:
+    """Null values and ranges of the readings that a file was made of."""
+    if known is None:
+        return {}, {}
+    return known.null_values or known.finer_null_values, known.ranges or known.finer_ranges
+
+
+def _check_kept_ranges(args: Namespace, rules: MissingRules, is_joined: bool) -> None:
+    """Refuse what is outside the ranges of finer readings, and is none of them.
+
+    Raises:
+        ValueError: naming the feature.
+    """
+    if args.known is None or args.range or is_joined:
+        return
+    for name in args.known.finer_ranges:
+        if rules.num_outside.get(name):
+            low, high = rules.ranges[name]
+            raise ValueError(
+                f"{rules.num_outside[name]} readings of {name} are outside {low:g} to {high:g}, "
+                "which was the range of the finer readings, or lanes, that the file was made of; "
+                f"these are not finer. Set --range {name}=LOWEST:HIGHEST to what they can be."
+            )
 
 
 def _units(feed: Feed, units: dict[str, str], grid: Grid, coarsening: Coarsening) -> list[str]:
@@ -162,11 +189,11 @@ def _units(feed: Feed, units: dict[str, str], grid: Grid, coarsening: Coarsening
 
 
 def _rules_of(rules: MissingRules, whole: bool) -> dict[str, dict[str, list[float]]]:
-    """The rules for who follows the readings; none if these are sums of what they are for."""
-    if not whole:
-        return {}
+    """The rules for who follows the readings, as those of finer ones if these are made of them."""
+    finer = "" if whole else "finer_"
     nulls = {name: list(values) for name, values in rules.null_values.items() if values}
-    return {"null_values": nulls, "ranges": {n: list(span) for n, span in rules.ranges.items()}}
+    spans = {name: list(span) for name, span in rules.ranges.items()}
+    return {f"{finer}null_values": nulls, f"{finer}ranges": spans}
 
 
 def _axis(grid: Grid, coarsening: Coarsening) -> np.ndarray:

@@ -49,6 +49,8 @@ class TrafficSeries:
         missing: how the source coded a missing reading.
         null_values: numbers by which the source says it, by feature.
         ranges: lowest and highest plausible reading, by feature.
+        finer_null_values, finer_ranges: the same of the source, if its readings were joined to
+            these, over lanes or to a longer interval.
         vd_info: further attributes of detectors, by id.
         edges: lengths of ways between the detectors, if they are known.
 
@@ -74,6 +76,8 @@ class TrafficSeries:
     edges: RoadDistances | None = None
     null_values: dict[str, list[float]] = field(default_factory=dict)
     ranges: dict[str, list[float]] = field(default_factory=dict)
+    finer_null_values: dict[str, list[float]] = field(default_factory=dict)
+    finer_ranges: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.vdids = [as_id(vdid) for vdid in self.vdids]

@@ -16,7 +16,9 @@ root attributes                        MAY: ``schema_version``, ``dataset_name``
                                        ``units`` (one per feature), ``missing`` (how the source
                                        coded it), ``null_values`` and ``ranges`` (JSON: the
                                        numbers that mean missing, and the lowest and highest
-                                       plausible reading, by feature), ``source``, ``created_by``
+                                       plausible reading, by feature), ``finer_null_values`` and
+                                       ``finer_ranges`` (those of the source, if its readings were
+                                       joined to these), ``source``, ``created_by``
 =====================================  ============================================================
 
 A file without the MAY entries is read with what can be inferred. Files of version 1 have times on
@@ -35,6 +37,7 @@ from socialgraph.storage import StorageError, check_dataset, check_links, check_
 
 __all__ = [
     "POSITION",
+    "RULES",
     "SCHEMA_VERSION",
     "SchemaError",
     "naming_file",
@@ -46,6 +49,7 @@ __all__ = [
 
 SCHEMA_VERSION = 2
 POSITION = ("position_lat", "position_lon")
+RULES = ("null_values", "ranges", "finer_null_values", "finer_ranges")
 _READ_VERSIONS = ("1", "2")
 _ARRAYS = ("data/features", "metadata/timestamps", "metadata/vdids", "metadata/feature_names")
 

@@ -45,7 +45,7 @@ def read_rules(file: h5py.File, name: str) -> dict[str, list[float]]:
     try:
         found = json.loads(read_text(file.attrs.get(name, "")) or "{}")
         rules = {str(feature): [float(n) for n in numbers] for feature, numbers in found.items()}
-        whole = name != "ranges" or all(len(span) == 2 for span in rules.values())
+        whole = not name.endswith("ranges") or all(len(span) == 2 for span in rules.values())
         finite = all(np.isfinite(numbers).all() for numbers in rules.values())
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
         text = f"'{file.filename}': the attribute '{name}' is damaged ({error})."

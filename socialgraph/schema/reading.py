@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from socialgraph.calendar import RepeatedHour, absent_hour, read_stamps, to_utc
-from socialgraph.schema.layout import naming_file, open_file, read_text, read_texts
+from socialgraph.schema.layout import RULES, naming_file, open_file, read_text, read_texts
 from socialgraph.schema.metadata import (
     read_edges,
     read_info,
@@ -145,8 +145,7 @@ def _make_series(
         interval_minutes=read_interval(file),
         vd_info=read_info(file, vdids),
         edges=read_edges(file),
-        null_values=read_rules(file, "null_values"),
-        ranges=read_rules(file, "ranges"),
+        **{name: read_rules(file, name) for name in RULES},
         **text,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from socialgraph import __version__
 from socialgraph.atomic import clone, replacing
-from socialgraph.schema.layout import SCHEMA_VERSION, read_texts, without_position
+from socialgraph.schema.layout import RULES, SCHEMA_VERSION, read_texts, without_position
 from socialgraph.series import SeriesError, TrafficSeries
 from socialgraph.storage import open_for_writing
 
@@ -61,7 +61,7 @@ def write_parts(path: str | Path, series: TrafficSeries, parts: Iterable[np.ndar
         file.attrs["units"] = _fixed(series.units)
         for name in ("dataset_name", "timezone", "source", "missing"):
             file.attrs[name] = _fixed(getattr(series, name))
-        for name in ("null_values", "ranges"):
+        for name in RULES:
             file.attrs[name] = _fixed(json.dumps(getattr(series, name)))
 
 

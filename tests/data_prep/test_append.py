@@ -114,6 +114,24 @@ def test_what_means_missing_in_the_file_means_it_in_what_is_added(write_file, tm
     np.testing.assert_array_equal(values_of(path)[4:], [[NAN, NAN]])
 
 
+def test_codes_of_finer_readings_mean_missing_in_what_is_added(write_file, tmp_path, capsys):
+    path, table = tmp_path / "n.h5", write_file("d.csv", TABLE)
+    first = write_file("1.csv", table_of("2024-01-01T00:00", 6, a=[5] * 5 + [-1], b=[1] * 6))
+    words = ["--detectors", str(table), "--null-value", "-1", "--range", "flow=0:10"]
+    words += ["--interval", "15min", "--unit", "flow=veh/5min"]
+    assert main(["convert", "csv", str(path), "--wide", f"flow={first}", *words]) == 0
+    new = write_file("2.csv", table_of("2024-01-01T00:30", 3, a=[-1, 5, 5], b=[1, 999, 1]))
+    words = ["append", str(path), "--format", "csv", "--unit", "flow=veh/5min", "--wide"]
+    assert main([*words, f"flow={new}"]) == 0
+    np.testing.assert_array_equal(values_of(path), [[15, 3], [15, 3], [15, 3]])
+    coarse = write_file("3.csv", "time,a,b\n2024-01-01T00:45,15,3\n2024-01-01T01:00,-1,3\n")
+    words = ["append", str(path), "--format", "csv", "--wide", f"flow={coarse}"]
+    assert main(words) == 2
+    assert "Set --range flow=LOWEST:HIGHEST" in capsys.readouterr().err
+    assert main([*words, "--range", "flow=0:30"]) == 0
+    np.testing.assert_array_equal(values_of(path)[3:], [[15, 3], [NAN, 3]])
+
+
 def test_a_stray_date_is_refused_instead_of_filled(append):
     status, said = append(table_of("2034-01-01T00:00", 1, a=[20], b=[21]))
     assert status == 2

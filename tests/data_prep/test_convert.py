@@ -290,3 +290,5 @@ def test_the_file_tells_null_values_and_ranges_to_who_follows_it(sources, interv
     series = schema.read(out)
     assert series.null_values == ({"speed": [255.0, -99.0]} if told else {})
     assert series.ranges == ({"speed": [1.0, 200.0]} if told else {})  # sums have others
+    assert series.finer_null_values == ({} if told else {"speed": [255.0, -99.0]})
+    assert series.finer_ranges == ({} if told else {"speed": [1.0, 200.0]})
