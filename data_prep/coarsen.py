@@ -33,6 +33,7 @@ class Coarsening:
         rules: rule of each feature ``[F]``.
         weight: index of the feature that counts vehicles; None if there is none.
         min_share: share of the readings that a step should have, from which it has one.
+        lead: seconds from the start of a step of the result to its first source step.
         stretches: readings that are several source steps apart, which divide ``ratio``.
         num_filled: readings that were made from all source steps.
         num_partial: those that were made from some.
@@ -43,6 +44,7 @@ class Coarsening:
     rules: list[str]
     weight: int | None
     min_share: float
+    lead: int = 0
     stretches: list[Stretch] = field(default_factory=list)
     num_filled: int = 0
     num_partial: int = 0

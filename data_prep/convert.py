@@ -201,8 +201,7 @@ def _axis(grid: Grid, coarsening: Coarsening) -> np.ndarray:
         return grid.axis()
     ratio, interval = coarsening.ratio, grid.step * coarsening.ratio
     steps = np.arange(grid.first // ratio, grid.last // ratio + 1)
-    start = grid.origin - grid.origin % grid.step  # readings within a step may be off its start
-    return (start + steps * interval).astype("datetime64[s]")
+    return (grid.origin - coarsening.lead + steps * interval).astype("datetime64[s]")
 
 
 def _parts(

@@ -85,7 +85,8 @@ def fill(
         raise
     coarsening = _coarsening(args, feed, units, 1 if interval is None else interval // step)
     ratio = coarsening.ratio
-    origin = _origin(_usual_time(first, step), step, step * ratio, zone)
+    start, coarsening.lead = _start(_usual_time(first, step), step, step * ratio, zone)
+    origin = start + coarsening.lead
     grid = Grid(step, feed.features, args.on_conflict, zone, folder, ratio, origin, how)
     lists = chain([first], lists)
     del first  # so that it goes when it has been added
@@ -135,9 +136,10 @@ def _usual_time(blocks: list[Block], step: int) -> np.datetime64:
     return times[first[counts.argmax()]]
 
 
-def _origin(time: np.datetime64, step: int, interval: int, zone: str) -> int:
-    """Seconds since 1970 of a step of the source that begins an interval on the local clock."""
+def _start(time: np.datetime64, step: int, interval: int, zone: str) -> tuple[int, int]:
+    """Seconds since 1970 at which an interval begins on the local clock, and seconds from there to
+    its first step of the source."""
     second = int(time.astype(np.int64))
     local = int(to_local(np.array([time]), zone)[0].astype(np.int64))
-    base = (second - local) % interval
-    return base + (second - base) % step
+    start = (second - local) % interval
+    return start, (second - start) % step

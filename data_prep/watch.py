@@ -100,7 +100,7 @@ def _take(args: Namespace, path: Path, arrivals: Arrivals) -> bool:
         documents += more
         tables = [document.table for document in more if document.table is not None]
         args.listed = tables[-1] if tables else args.listed
-        kept, last = _whole_steps(args, path, documents, arrivals.read, interval)
+        kept, last = _whole_steps(args, path, documents, arrivals.read, interval, zone)
         try:
             if kept:
                 _write(args, path, documents[-1].feed, kept)
@@ -169,6 +169,7 @@ def _whole_steps(
     documents: list[_Document],
     read: tuple[int, str],
     interval: int | None,
+    zone: str,
 ) -> tuple[list[Block], tuple[int, str] | None]:
     """The readings of steps that are complete, and the last document that is not needed again.
 
@@ -176,7 +177,8 @@ def _whole_steps(
     """
     if interval is None or not _is_coarser(interval, documents[-1].feed):
         return _from(args, path, documents, read, None), documents[-1].entry
-    end = max(map(_time_of, documents)) // interval * interval
+    latest = max(map(_time_of, documents))
+    end = latest - (latest - _first_start(path, latest, zone)) % interval
     blocks = [b.rows(seconds_of(b) < end) for b in _from(args, path, documents, read, interval)]
     last = None
     for document in documents:  # those that have a reading of a step to come are read again
@@ -184,6 +186,14 @@ def _whole_steps(
             break
         last = document.entry
     return [block for block in blocks if len(block)], last
+
+
+def _first_start(path: Path, latest: int, zone: str) -> int:
+    """Seconds since 1970 of a time at which a step begins: of the file, or on the local clock."""
+    if path.exists():
+        return int(schema.read_outline(path).timestamps[0].astype(np.int64))
+    local = to_local(np.array([latest]).astype("datetime64[s]"), zone)
+    return latest - int(local[0].astype(np.int64))
 
 
 def _time_of(document: _Document) -> int:

@@ -229,3 +229,32 @@ def test_a_matrix_and_indices_are_read_as_told(convert, write_file):
         assert convert(text, "--edges", str(matrix), *options)[0] == 0
         assert convert.read().edges.edge_index.tolist() == [[0, 1], [1, 0]]
         assert convert.read().edges.distance.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("zone", "every", "interval"),
+    [
+        ("Asia/Kolkata", 60, "2h"),
+        ("Australia/Adelaide", 60, "3h"),
+        ("Asia/Kathmandu", 30, "1h"),
+        ("Asia/Kathmandu", 5, "15min"),
+    ],
+)
+def test_steps_of_a_zone_beside_the_hour_begin_with_their_first_reading(
+    convert, zone, every, interval
+):
+    times = np.datetime64("2024-01-01T00:00", "m") + np.arange(48) * every
+    text = "time,101\n" + "".join(f"{time},{n}\n" for n, time in enumerate(times))
+    assert convert(text, "--timezone", zone, "--interval", interval)[0] == 0
+    series = convert.read()
+    assert str(to_local(series.timestamps[:1], zone)[0]) == "2024-01-01T00:00:00"
+    ratio = int(series.interval_minutes // every)
+    assert series.values[:, 0, 0].tolist() == np.arange(48).reshape(-1, ratio).mean(1).tolist()
+
+
+def test_readings_on_the_hour_of_utc_keep_the_steps_of_a_clock_beside_it(convert):
+    text = "time,101\n" + "".join(f"2024-01-01T{hour:02}:00Z,{hour}\n" for hour in range(18, 24))
+    assert convert(text, "--timezone", "Asia/Kolkata", "--interval", "2h")[0] == 0
+    series = convert.read()
+    assert str(to_local(series.timestamps[:1], "Asia/Kolkata")[0]) == "2024-01-01T22:00:00"
+    assert series.values[:, 0, 0].tolist() == [18, 19.5, 21.5, 23]

@@ -368,3 +368,14 @@ def test_a_mistake_in_options_ends_the_watch(room, capsys, words):
     assert "set aside" not in said
     assert "passed over" not in said
     assert not room.file.exists()
+
+
+def test_a_step_is_whole_on_a_clock_beside_the_hour(room):
+    for minute in range(10, 58):
+        room(minute)
+        if minute % 4 == 0:
+            words = ("--timezone", "Asia/Kathmandu", "--min-share", "0")
+            assert room.watch("--interval", "30min", *words) == 0
+    times, found = speeds(room.file)
+    assert [str(time) for time in times] == ["2023-12-31T23:45:00", "2024-01-01T00:15:00"]
+    assert found == [12, 29.5]
