@@ -61,10 +61,10 @@ FORMATS = {
     ),
     "pems": Format(
         "pems_station",
-        "PeMS Station 5-Minute as downloaded, with its text_meta",
+        "PeMS Station 5-Minute and Station Hour as downloaded, with their text_meta",
         "convert pems 'd04_text_station_5min_*.txt.gz' out.h5 --detectors d04_text_meta.txt",
         _CALIFORNIA,
-        raw="d??_text_station_5min_*.txt.gz, globs, folders",
+        raw="d??_text_station_5min_*.txt.gz (or _hour_), globs, folders",
         arrives=True,
     ),
     "pems-npz": Format(

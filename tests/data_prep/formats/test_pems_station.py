@@ -75,3 +75,55 @@ def test_flow_is_summed_and_speed_weighted_over_a_quarter_of_an_hour(write_file,
 def test_another_table_is_refused(write_file, files, run):
     path = write_file("a.csv", "time,a\n2024-01-01,1\n")
     assert "as PeMS 'Station 5-Minute'" in run("pems", path, "--detectors", files[1])[1]
+
+
+def rows_every(step, count=5):
+    times = np.datetime64("2024-01-02T00:00:00") + np.arange(count) * np.timedelta64(step, "s")
+    clocks = [f"{t.astype('datetime64[D]')} {str(t)[11:]}" for t in times]
+    dates = [f"{c[5:7]}/{c[8:10]}/{c[:4]}{c[10:]}" for c in clocks]
+    return "".join(
+        f"{d},400001,4,101,N,ML,.5,240,100,3000,.05,65,.1,.1,.1,.1,.1,.1,1000,.05,65\n"
+        for d in dates
+    )
+
+
+@pytest.mark.parametrize("name", ["d04_text_station_hour_2024_01.txt", "a.txt"])
+def test_station_hour_has_vehicles_per_hour(write_file, files, run, name):
+    path = write_file(name, rows_every(3600))
+    for words in ([], ["--interval", "1h"]):
+        series, _ = run("pems", path, "--detectors", files[1], *words)
+        assert series.interval_minutes == 60
+        assert series.units[0] == "veh/h"
+        assert series.values[:, 0, 0].tolist() == [3000] * 5
+        assert "Station Hour of 1 files" in series.source
+    series, _ = run("pems", path, "--detectors", files[1], "--interval", "2h")
+    assert (series.units[0], series.values[0, 0, 0]) == ("veh/2h", 6000)
+
+
+def test_one_hour_is_told_by_the_name_of_the_file(write_file, files, run):
+    path = write_file("d04_text_station_hour_2024_01.txt", rows_every(3600, 1))
+    series, _ = run("pems", path, "--detectors", files[1])
+    assert (series.units[0], series.interval_minutes) == ("veh/h", 60)
+
+
+@pytest.mark.parametrize("name", ["d04_text_station_day_2024_01.txt", "a.txt"])
+def test_station_day_is_refused(write_file, files, run, name):
+    path = write_file(name, rows_every(86400))
+    assert "is Station Day, a reading per day" in run("pems", path, "--detectors", files[1])[1]
+
+
+@pytest.mark.parametrize(("name", "step"), [("station_5min", 3600), ("station_hour", 300)])
+def test_a_name_that_contradicts_the_times_is_refused(write_file, files, run, name, step):
+    path = write_file(f"d04_{name}.txt", rows_every(step))
+    said = run("pems", path, "--detectors", files[1])[1]
+    assert "Rename it to station_5min or station_hour, whichever it is" in said
+    right = path.rename(path.with_name(f"{'station_hour' if step == 3600 else 'station_5min'}.txt"))
+    series, _ = run("pems", right, "--detectors", files[1])
+    assert series.interval_minutes * 60 == step
+
+
+def test_kinds_are_not_mixed(write_file, files, run):
+    five = write_file("station_5min.txt", rows_every(300))
+    hour = write_file("station_hour.txt", rows_every(3600))
+    said = run("pems", five, hour, "--detectors", files[1])[1]
+    assert f"'{hour}' is Station Hour, and '{five}' is Station 5-Minute. Convert each kind" in said
