@@ -26,6 +26,7 @@ __all__ = ["add_options", "day_columns", "read"]
 _DAY = 86400  # seconds
 _IDS = ("NB_SCATS_SITE", "NB_DETECTOR"), ("SCATS Number", "Location")
 _DAYS = ("QT_INTERVAL_COUNT", "Date")
+_CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::00)?(?: ?[-–] ?(\d{1,2}):(\d\d)(?::00)?)?")
 _PLACES = ("NB_LATITUDE", "NB_LONGITUDE")
 
 
@@ -62,30 +63,85 @@ def read(args: Namespace) -> Feed:
     )
 
 
-def day_columns(path: Path, header: Sequence[str]) -> tuple[list[str], int]:
-    """The columns of the times of a day in their order, and the seconds between two of them.
+def day_columns(path: Path, header: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The columns of the times of a day in their order, and their seconds since its midnight.
 
-    They are called ``V00``, ``V01`` …, or by their time of day.
+    They are called by their number (``V00``, ``V01`` …, ``hour_00`` …, ``0`` …; from 0 or 1 on), or
+    by their time of day, which may be that of an interval (``00:00-01:00``). A ``00:00`` behind all
+    others is the end of the day, as ``24:00`` is.
 
     Raises:
-        ValueError: if there are none, or they do not divide the day.
+        ValueError: if there are none, they do not divide the day, or it is not certain of which day
+            they are.
     """
-    numbered = {name: int(name[1:]) for name in header if re.fullmatch(r"[Vv]\d{2,4}", name)}
-    clocks = {
-        name: int(match[1]) * 3600 + int(match[2]) * 60
-        for name in header
-        if (match := re.fullmatch(r"(\d{1,2}):(\d\d)(?::00)?", name))
-    }
-    found = sorted(numbered or clocks, key=(numbered or clocks).__getitem__)
-    step = _DAY // len(found) if found and _DAY % len(found) == 0 else 0
-    expected = {name: place if numbered else place * step for place, name in enumerate(found)}
-    if not step or expected != (numbered or clocks):
+    found = _numbered(header) or _clocks(path, header) or _counted(header)
+    names = sorted(found, key=found.__getitem__)
+    seconds = np.array([found[name] for name in names], dtype=np.int64)
+    step = _DAY // len(names) if names and _DAY % len(names) == 0 else 0
+    if not step or (np.diff(seconds) != step).any() or seconds[0] % step:
         raise ValueError(
-            f"Expected '{path}' to have a column for each time of a day, V00, V01 … or 00:00, "
-            f"00:15 … without a gap (got {len(found)}). If the names of the columns stand further "
-            "down, set --skip-rows."
+            f"Expected '{path}' to have a column for each time of a day, V00, V01 …, hour_00 …, 0 "
+            f"to 23, 00:00, 00:15 … or 00:00-00:15 …, without a gap (got {len(names)}). Call them "
+            "so, or set --skip-rows if the names of the columns stand further down."
         )
-    return found, step
+    return names, seconds
+
+
+def _numbered(header: Sequence[str]) -> dict[str, int]:
+    """Seconds of the columns of SCATS."""
+    places = {name: int(name[1:]) for name in header if re.fullmatch(r"[Vv]\d{2,4}", name)}
+    return _seconds_of(places)
+
+
+def _counted(header: Sequence[str]) -> dict[str, int]:
+    """Seconds of columns whose numbers, behind the same word, are as many as a day has times."""
+    groups: dict[str, dict[str, int]] = {}
+    for name in header:
+        if match := re.fullmatch(r"(\D*)(\d{1,4})", name):
+            groups.setdefault(match[1], {})[name] = int(match[2])
+    whole = [
+        places
+        for places in groups.values()
+        if len(places) % 24 == 0 and max(places.values()) - min(places.values()) < len(places)
+    ]
+    return _seconds_of(whole[0]) if len(whole) == 1 else {}
+
+
+def _seconds_of(places: dict[str, int]) -> dict[str, int]:
+    """Seconds of places, if the first one is 0 or 1."""
+    first = min(places.values(), default=0)
+    if first > 1:
+        return {}
+    return {name: (n - first) * _DAY // len(places) for name, n in places.items()}
+
+
+def _clocks(path: Path, header: Sequence[str]) -> dict[str, int]:
+    """Seconds of columns that are called by times of day.
+
+    Raises:
+        ValueError: if some are behind midnight that others are before.
+    """
+    found = {name: match for name in header if (match := _CLOCK.fullmatch(name))}
+    begins = {name: int(m[1]) * 3600 + int(m[2]) * 60 for name, m in found.items()}
+    ends = [int(m[3]) * 3600 + int(m[4]) * 60 for m in found.values() if m[3]]
+    if ends:
+        lengths = {(e - b) % _DAY for b, e in zip(begins.values(), ends, strict=False)}
+        step = _DAY // len(found)
+        if len(ends) < len(found) or lengths not in ({step}, {step - 60}):
+            return {}
+    order = list(begins.values())
+    falls = [place for place in range(1, len(order)) if order[place] < order[place - 1]]
+    if len(falls) == 1 and order[-1] < order[0]:
+        if falls[0] < len(order) - 1 or order[-1] > 0:
+            names = list(begins)
+            after = f"{names[falls[0]]} to {names[-1]}"
+            raise ValueError(
+                f"The columns of '{path}' go from {names[0]} to {names[falls[0] - 1]} and on from "
+                f"{after}. If {after} are of the next day, call them by their hours since midnight "
+                "(24:00 …); if they are of the same day, move them before the others."
+            )
+        begins[list(begins)[-1]] = _DAY
+    return begins
 
 
 @dataclass
@@ -108,7 +164,7 @@ def _file_blocks(
 ) -> Iterator[Block]:
     table = _open_table(path, layout)
     header = table.header
-    columns, step = day_columns(path, header)
+    columns, seconds = day_columns(path, header)
     ids = args.id_column or next((list(c) for c in _IDS if set(c) <= set(header)), None)
     day = args.day_column or next((name for name in _DAYS if name in header), None)
     if ids is None or day is None:
@@ -129,7 +185,7 @@ def _file_blocks(
             pairs = piece[own].itertuples(index=False, name=None)
             places.rows |= dict(zip(names, pairs, strict=True))
             places.path = str(path)
-        yield _block(days, names, piece[columns].to_numpy(), step, args.feature, is_local, path)
+        yield _block(days, names, piece[columns].to_numpy(), seconds, args.feature, is_local, path)
 
 
 def _open_table(path: Path, layout: TableFormat) -> Table:
@@ -149,7 +205,7 @@ def _block(
     days: np.ndarray,
     names: pd.Series,
     values: np.ndarray,
-    step: int,
+    seconds: np.ndarray,
     feature: str,
     is_local: bool,
     path: Path,
@@ -159,8 +215,7 @@ def _block(
             f"Expected days without a time in '{path}', whose columns are the times (got "
             f"{days[0]}). Set --day-column."
         )
-    steps = np.arange(values.shape[1]) * np.timedelta64(step, "s")
-    times = (days.astype("datetime64[s]")[:, None] + steps).ravel()
+    times = (days.astype("datetime64[s]")[:, None] + seconds.astype("timedelta64[s]")).ravel()
     ids = names.repeat(values.shape[1])
     cells = values.astype(np.float32).reshape(-1, 1)
     return long_block(times, ids, (feature,), cells, is_local, str(path))

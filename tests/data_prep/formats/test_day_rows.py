@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -69,3 +71,75 @@ def test_days_with_a_time_are_refused(write_file, run):
     table = write_file("d.csv", "id,lat,lon\na,-37.8,144.9\n")
     words = ["--id-column", "site", "--day-column", "day", "--detectors", table]
     assert "Expected days without a time" in run("day-rows", path, *words)[1]
+
+
+@pytest.fixture
+def read(write_file, run):
+    """Convert a day of site a whose columns have these names, and the cells 100, 101 …"""
+
+    def read(names):
+        cells = ",".join(str(100 + n) for n in range(len(names)))
+        path = write_file("a.csv", f"site,day,{','.join(names)}\na,2024-01-01,{cells}\n")
+        table = write_file("d.csv", "id,lat,lon\na,-37.8,144.9\n")
+        words = ["--id-column", "site", "--day-column", "day", "--detectors", table]
+        return run("day-rows", path, *words)
+
+    return read
+
+
+HOURS = [f"{hour:02}:00" for hour in range(25)]
+
+
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [
+        ([*HOURS[1:24], "00:00"], 1),
+        (HOURS[1:], 1),
+        ([f"V{n:02}" for n in range(1, 25)], 0),
+        ([f"hour_{n:02}" for n in range(24)], 0),
+        ([f"H{n}" for n in range(1, 25)], 0),
+        ([str(n) for n in range(24)], 0),
+        ([f"{a}-{b}" for a, b in zip(HOURS[:-1], [*HOURS[1:24], "00:00"], strict=True)], 0),
+        ([f"{a} - {a[:2]}:59" for a in HOURS[:-1]], 0),
+    ],
+)
+def test_columns_of_hours_are_read_at_their_times(read, names, first):
+    series, said = read(names)
+    assert series is not None, said
+    hours = np.timedelta64(3600, "s") * np.arange(first, first + 24)
+    assert (series.timestamps == np.datetime64("2024-01-01T00:00:00") + hours).all()
+    assert series.values[:, 0, 0].tolist() == list(range(100, 124))
+
+
+def test_columns_in_any_order_are_sorted_by_their_time(read):
+    names = sorted(f"{hour}:00" for hour in range(24))
+    series, _ = read(names)
+    assert series.values[:, 0, 0].tolist() == [
+        100 + names.index(f"{hour}:00") for hour in range(24)
+    ]
+
+
+def test_a_day_that_begins_in_the_morning_is_asked_for(read):
+    said = read([*HOURS[6:24], *HOURS[:6]])[1]
+    assert "go from 06:00 to 23:00 and on from 00:00 to 05:00" in said
+    assert "call them by their hours since midnight (24:00 …)" in said
+    series, _ = read([*HOURS[6:], *(f"{hour}:00" for hour in range(25, 30))])
+    assert str(series.timestamps[-1]) == "2024-01-02T05:00:00"
+    assert series.values[:, 0, 0].tolist() == list(range(100, 124))
+    assert "move them before the others" in said
+    assert str(read(HOURS[:24])[0].timestamps[-1]) == "2024-01-01T23:00:00"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        HOURS,
+        [*(f"{a}-{b}" for a, b in pairwise(HOURS[:-1])), "23:00-23:30"],
+        [f"h{n}" for n in range(2, 26)],
+        [f"{n}:30" for n in range(24)],
+    ],
+)
+def test_columns_that_are_no_day_are_refused(read, names):
+    said = read(names)[1]
+    assert "Call them so" in said
+    assert "without a gap" in said
