@@ -86,6 +86,12 @@ class TableText:
     def _check(self, rows: list[str]) -> None:
         delimiter = self._format.delimiter or ","
         for line in rows:
+            if '"' in line and _is_open(line, delimiter):
+                raise ValueError(
+                    f"Line {self._number(line)} of '{self._path}' has a quote that does not close: "
+                    f"{line.strip()[:80]!r}. It would take in the lines behind it. Remove the "
+                    "quote, or the line break within its cell."
+                )
             cells = _count_cells(line, delimiter)
             if cells != self._num_cells:
                 raise ValueError(
@@ -169,8 +175,14 @@ def _find_delimiter(path: str | Path, lines: list[str], decimal: str | None) -> 
 
 def _count_cells(line: str, delimiter: str) -> int:
     if '"' in line:
-        return len(next(csv.reader([line], delimiter=delimiter)))
+        return len(next(csv.reader([line], delimiter=delimiter, skipinitialspace=True)))
     return line.count(delimiter) + 1
+
+
+def _is_open(line: str, delimiter: str) -> bool:
+    """Whether a quote that begins a cell goes on in the next line."""
+    lines = csv.reader([line, ""], delimiter=delimiter, skipinitialspace=True)
+    return sum(1 for _ in lines) == 1
 
 
 def open_text(path: str | Path, table_format: "TableFormat") -> io.TextIOWrapper:

@@ -192,3 +192,9 @@ def test_a_table_without_names_may_have_a_decimal_comma(write_file):
         read_detectors(path)
     table = read_detectors(path, table_format=TableFormat(decimal=","))
     assert (table.vdids, table.lat[:, 0].tolist()) == (["7", "8"], [48.1, 48.25])
+
+
+def test_a_quote_that_does_not_close_is_refused(write_file):
+    path = write_file("d.csv", 'id,lat,lon,name\na,48.1,9.1,"A\nb,48.2,9.2,B\nc,48.3,9.3,"C"\n')
+    with pytest.raises(ValueError, match=r"Line 2 of .*has a quote that does not close"):
+        read_detectors(path)

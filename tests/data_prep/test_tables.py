@@ -251,3 +251,19 @@ def test_file_in_another_encoding_is_asked_for(write_file):
     assert read(path, ["id"], encoding="latin-1")["id"].iloc[-1] == "straße"
     with pytest.raises(ValueError, match=r"no --encoding 'klingon'"):
         header_of(path, encoding="klingon")
+
+
+@pytest.mark.parametrize("quoted", ['"Roadworks', ' "Roadworks', '"2""'])
+def test_a_quote_that_does_not_close_is_refused(write_file, quoted):
+    rows = ["2024-01-01,1,x", f"2024-01-02,2,{quoted}", "2024-01-03,3,x", '2024-01-04,4,"End"']
+    path = write_file("a.csv", "time,v,note\n" + "\n".join(rows) + "\n")
+    with pytest.raises(ValueError, match=r"Line 3 of .*does not close: .*Remove the quote"):
+        read(path, ["time"], ["v"])
+    path = write_file("b.csv", path.read_text().replace(quoted, quoted.replace('"', "")))
+    assert len(read(path, ["time"], ["v"])) == 4
+
+
+def test_quotes_within_cells_and_behind_blanks_are_read(write_file):
+    path = write_file("a.csv", 'id,v,note\na,1,5" pipe\nb,2, "x, ""y"""\nc,3,"z"\n')
+    found = read(path, ["id", "note"], ["v"])
+    assert found["note"].tolist() == ['5" pipe', 'x, "y"', "z"]
