@@ -13,6 +13,7 @@ from data_prep.grid import MOST_STEPS_PER_TIME
 from data_prep.report import Report, enumerate_first
 from data_prep.steps import name_time
 from socialgraph import schema
+from socialgraph.atomic import one_writer
 from socialgraph.axis import SeriesError, whole_seconds
 from socialgraph.graph.geodesy import geodesics
 from socialgraph.series import TrafficSeries
@@ -42,8 +43,13 @@ def append(path: str | Path, args: Namespace, read: Callable[[Namespace], Feed])
         KeyError, ValueError: if the readings do not fit the file, begin before it, or contradict
             it; and as :func:`data_prep.convert.gather` does.
     """
-    report = Report()
     path = Path(path).resolve()
+    with one_writer(path):
+        return _append(path, args, read)
+
+
+def _append(path: Path, args: Namespace, read: Callable[[Namespace], Feed]) -> Report:
+    report = Report()
     old = schema.read_outline(path)
     args.interval, args.timezone = old.interval_minutes, args.timezone or old.timezone
     args.name, args.edges, args.known = old.dataset_name, None, old

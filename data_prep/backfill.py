@@ -9,7 +9,7 @@ from data_prep.detectors import DetectorTable
 from data_prep.joining import locate_detectors, match_ids, refuse_swapped
 from data_prep.report import Report, enumerate_first
 from socialgraph import schema
-from socialgraph.atomic import clone, replacing
+from socialgraph.atomic import clone, one_writer, replacing
 from socialgraph.storage import open_for_writing
 
 __all__ = ["backfill"]
@@ -36,6 +36,11 @@ def backfill(
         ValueError: if the table and the file share no id, or a position cannot be right.
     """
     path = Path(path).resolve()
+    with one_writer(path):
+        return _backfill(path, table, overwrite)
+
+
+def _backfill(path: Path, table: DetectorTable, overwrite: bool) -> tuple[list[str], Report]:
     vdids = schema.read_vdids(path)
     with h5py.File(path, "r") as file:
         old_lat, old_lon, status = schema.read_positions(file, vdids)

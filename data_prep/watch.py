@@ -23,6 +23,7 @@ from data_prep.options import zone_of
 from data_prep.steps import OffGridError
 from data_prep.stream_lines import StreamLines
 from socialgraph import schema
+from socialgraph.atomic import one_writer
 from socialgraph.axis import SeriesError, whole_seconds
 from socialgraph.calendar import ClockError, to_local
 
@@ -103,7 +104,8 @@ def _take(args: Namespace, path: Path, arrivals: Arrivals) -> bool:
         kept, last = _whole_steps(args, path, documents, arrivals.read, interval, zone)
         try:
             if kept:
-                _write(args, path, documents[-1].feed, kept)
+                with one_writer(path):
+                    _write(args, path, documents[-1].feed, kept)
         except _UNFIT as error:
             _set_aside(args, documents, arrivals, error)
             return True

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +17,12 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["beside", "clone", "refuse_replacing", "replacing"]
+__all__ = ["beside", "clone", "one_writer", "refuse_replacing", "replacing"]
 
 _FICLONE = 0x40049409  # Linux: share the blocks of another file
+_PATIENCE = 600.0  # seconds for which another process may write
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+_held = threading.local()
 
 
 @contextmanager
@@ -51,6 +56,69 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def one_writer(path: str | Path) -> Iterator[None]:
+    """Keep other processes off writing a file from when it is read until it is replaced.
+
+    Only those are kept off that come through here, and they wait; nobody who reads is. In a block
+    of the same thread for the same file it does nothing. It ends with its process, however that
+    ends. Where the system or the file system knows no locks, nobody is kept off.
+
+    Raises:
+        OSError: if another process holds the file for ten minutes.
+    """
+    path = Path(path).resolve()
+    mine = vars(_held).setdefault("paths", set())
+    if fcntl is None or path in mine or not path.parent.is_dir():
+        yield
+        return
+    lock = path.with_name(f".{path.name}.lock")
+    file = _lock(path, lock)
+    mine.add(path)
+    try:
+        yield
+    finally:
+        mine.discard(path)
+        lock.unlink(missing_ok=True)  # who waits for it sees that it is gone, and takes a new one
+        os.close(file)
+
+
+def _lock(path: Path, lock: Path) -> int:
+    """The open file ``lock``, which no other process has locked."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            error.filename = str(path)  # the name that the user gave
+            raise
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return file
+            os.close(file)
+            if not isinstance(error, BlockingIOError):
+                raise
+            if time.monotonic() > end:
+                raise OSError(
+                    f"'{path}' is being written by another process. Wait for it, or end it."
+                ) from None
+            time.sleep(0.05)
+            continue
+        if _is_at(file, lock):
+            return file
+        os.close(file)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether an open file is the one that is called ``path`` now."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def refuse_replacing(out: str | Path, *sources: str | Path | None) -> None:

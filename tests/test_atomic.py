@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from socialgraph.atomic import beside, clone, replacing
+from socialgraph.atomic import beside, clone, one_writer, replacing
 from tests.conftest import ROOT
 
 
@@ -100,3 +100,43 @@ def test_a_clone_is_a_copy_of_its_own(tmp_path):
 )
 def test_a_file_beside_a_checkpoint_keeps_the_dots_of_its_name(checkpoint, expected) -> None:
     assert beside(checkpoint, "test.json") == Path(expected)
+
+
+HOLD = """
+import sys, time
+from socialgraph.atomic import one_writer
+with one_writer(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds the file for a minute, or until it is killed."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "a.txt")]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_second_writer_waits_and_is_told_in_the_end(tmp_path, holder, monkeypatch):
+    monkeypatch.setattr("socialgraph.atomic._PATIENCE", 0.2)
+    with (
+        pytest.raises(OSError, match=r"a\.txt' is being written by another process\. Wait for it"),
+        one_writer(tmp_path / "a.txt"),
+    ):
+        pass
+    with one_writer(tmp_path / "b.txt"):
+        pass
+
+
+def test_a_writer_that_is_killed_keeps_nobody_off(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    with one_writer(tmp_path / "a.txt"), one_writer(tmp_path / "a.txt"):
+        pass
+    assert os.listdir(tmp_path) == []

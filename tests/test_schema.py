@@ -457,3 +457,14 @@ def test_ranges_that_are_none_are_refused(traffic_file, text):
         file.attrs["ranges"] = text
     with pytest.raises(schema.SchemaError, match="the attribute 'ranges'"):
         schema.read(traffic_file)
+
+
+def test_a_file_that_was_added_to_meanwhile_is_not_cut(tmp_path):
+    path, series = tmp_path / "a.h5", make_series()
+    schema.write(path, series)
+    fewer = dataclasses.replace(
+        series, values=series.values[:-1], timestamps=series.timestamps[:-1]
+    )
+    with pytest.raises(SeriesError, match="was added to meanwhile: read it again"):
+        schema.append(path, fewer, 0, [fewer.values])
+    assert len(schema.read(path).timestamps) == len(series.timestamps)

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from socialgraph import __version__
-from socialgraph.atomic import clone, replacing
+from socialgraph.atomic import clone, one_writer, replacing
 from socialgraph.schema.layout import RULES, SCHEMA_VERSION, read_texts, without_position
 from socialgraph.series import SeriesError, TrafficSeries
 from socialgraph.storage import open_for_writing
@@ -40,7 +40,11 @@ def write_parts(path: str | Path, series: TrafficSeries, parts: Iterable[np.ndar
         SeriesError: if the parts do not fit each other.
     """
     series = replace(series)  # made anew, it checks what was changed since
-    with replacing(path) as temporary, open_for_writing(temporary) as file:
+    with (
+        one_writer(path),
+        replacing(path) as temporary,
+        open_for_writing(temporary) as file,
+    ):
         _fill(_create_features(file, series.values.shape), parts)
         metadata = file.create_group("metadata")
         stamps = np.datetime_as_string(series.timestamps, unit="s", timezone="UTC")
@@ -69,8 +73,9 @@ def append(path: str | Path, series: TrafficSeries, start: int, parts: Iterable)
     """Add steps and detectors to the end of a file, as a whole or not at all.
 
     The file is copied, the copy changed, and renamed to ``path`` when complete; whoever reads
-    ``path`` meanwhile has the file as it was. What is kept is copied as bytes, or only referred to
-    if the file system can; time is spent on what is new.
+    ``path`` meanwhile has the file as it was. Whoever reads it to know what to add does so in a
+    block of :func:`socialgraph.atomic.one_writer`, as another may add to it. What is kept is copied
+    as bytes, or only referred to if the file system can; time is spent on what is new.
 
     Args:
         path: the file.
@@ -85,12 +90,17 @@ def append(path: str | Path, series: TrafficSeries, start: int, parts: Iterable)
         SeriesError: if the parts do not fit each other.
     """
     series = replace(series)
-    with replacing(path) as temporary:
+    with one_writer(path), replacing(path) as temporary:
         clone(path, temporary)
         with open_for_writing(temporary, "r+") as file:
             old = len(read_texts(file, "metadata/vdids"))
             data = _resizable(file)
             known = len(data)
+            if known > len(series.timestamps) or old > len(series.vdids):
+                raise SeriesError(
+                    f"'{path}' has more steps or detectors ({known}, {old}) than it would have "
+                    f"then {series.values.shape[:2]}. It was added to meanwhile: read it again."
+                )
             data.resize(series.values.shape)
             _fill(data, parts, start, known)
             stamps = np.datetime_as_string(series.timestamps, unit="s", timezone="UTC")

@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import h5py
@@ -11,7 +13,9 @@ import pytest
 
 from data_prep.__main__ import main
 from socialgraph import schema
+from socialgraph.atomic import one_writer
 from socialgraph.series import RoadDistances
+from tests.conftest import ROOT
 
 NAN = np.nan
 TABLE = "id,lat,lon\na,25.0,121.5\nb,25.01,121.5\nc,25.02,121.5\n"
@@ -270,3 +274,22 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_file(append, write_file)
         kinds.add(len(schema.read(append.file).timestamps))
     assert kinds <= {4, 3004}
     assert main(words) in (0, 2)
+
+
+def start_append(file, readings):
+    command = [sys.executable, "-m", "data_prep", "append", str(file), "--format", "csv"]
+    return subprocess.Popen([*command, "--wide", f"speed={readings}"], cwd=ROOT)
+
+
+def test_two_that_append_at_once_lose_nothing(yesterday, write_file):
+    texts = [table_of(f"2024-01-01T00:{20 + 5 * n}", 1, a=[n], b=[n]) for n in range(3)]
+    paths = [write_file(f"{n}.csv", text) for n, text in enumerate(texts)]
+    with one_writer(yesterday):  # so that all of them wait
+        others = [start_append(yesterday, path) for path in paths[1:]]
+        time.sleep(2)
+        words = ["append", str(yesterday), "--format", "csv", "--wide", f"speed={paths[0]}"]
+        assert main(words) == 0
+        assert [other.poll() for other in others] == [None, None]
+    assert [other.wait(60) for other in others] == [0, 0]
+    assert values_of(yesterday)[4:, 0].tolist() == [0, 1, 2]
+    assert not list(yesterday.parent.glob(".*"))
