@@ -1,14 +1,15 @@
 """The times of the rows of a table, in one column or as a date and a time of day."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
 
+from data_prep.report import Report
 from data_prep.tables import Table
-from data_prep.timestamps import is_date, is_time_of_day, parse_times
+from data_prep.timestamps import is_date, is_span, is_time_of_day, parse_times
 
-__all__ = ["read_times", "time_columns"]
+__all__ = ["read_times", "tell_spans", "time_columns"]
 
 _DAY = 86400  # seconds
 _MINUTES = _DAY // 60 + 1  # smaller numbers may be minutes or hours
@@ -72,3 +73,15 @@ def read_times(
         )
     times, is_local = parse_times(days, where, table.format.time_format)
     return times + seconds.astype(np.int64) * np.timedelta64(1, "s"), is_local
+
+
+def tell_spans(texts: Collection[str], report: Report) -> None:
+    """Report that of times such as 06:00-06:15 the start was taken.
+
+    Args:
+        texts: first times of the tables that are on a local clock: they have no offset.
+        report: gets it.
+    """
+    spans = [text for text in texts if is_span(text)]
+    if spans:
+        report.add("times", f"are from one to another, such as {spans[0]}; the start was taken")

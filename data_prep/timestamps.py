@@ -9,13 +9,24 @@ import pandas as pd
 from socialgraph.axis import whole_seconds
 from socialgraph.calendar import RepeatedHour, check_years, from_epoch, parse_stamps
 
-__all__ = ["count_from", "is_date", "is_epoch", "is_time_of_day", "parse_times", "to_seconds"]
+__all__ = [
+    "count_from",
+    "is_date",
+    "is_epoch",
+    "is_span",
+    "is_time_of_day",
+    "parse_times",
+    "to_seconds",
+]
 
 _OFFSET = re.compile(r"[T ]\d.*(Z|[+-]\d\d(:?\d\d)?)$")
 _EPOCH = re.compile(r"\d{10}|\d{13}")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d|\d{8}([T ]|$)")
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d\d)|\d{8}")
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?")
+_SPAN = re.compile(r"(|.*?[T ])(\d{1,2}):(\d\d)(:\d\d)?( ?[-–] ?)(\d{1,2}):(\d\d)(?(4):\d\d)")
+_HALF_HOURS = (570, 210, 150)  # minutes west of UTC, with the whole hours up to 12
+_DIRECTIVE = re.compile(r"%[a-zA-Z]")
 _MIDNIGHT = re.compile(r"(?<=[T ])24(:?00(:?00)?([.,]0+)?)(?=$|Z|[+-])")
 # Days before months and months before days; which of them is meant must be certain.
 _DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d")
@@ -26,7 +37,8 @@ def parse_times(texts: pd.Series, where: str, time_format: str = "") -> tuple[np
     """Times ``[R]`` as ``datetime64[us]``, and whether they are on a local clock.
 
     They are in UTC if they have an offset, which is taken off, or if they count seconds (10 digits)
-    or milliseconds (13 digits) since 1970. 24:00 is the end of its day.
+    or milliseconds (13 digits) since 1970. 24:00 is the end of its day. Of ``06:00-06:15`` the
+    start is taken.
 
     Args:
         texts: strings in ISO 8601 or in ``time_format``, or such counts.
@@ -39,13 +51,17 @@ def parse_times(texts: pd.Series, where: str, time_format: str = "") -> tuple[np
 
     Raises:
         ValueError: if a time cannot be read, several formats fit, a year is outside 1970 to 2100,
-            or only some times have an offset.
+            only some times have an offset, or it is not certain that it is one.
     """
     codes, found = pd.factorize(texts)
     uniques = np.array([str(text).strip() for text in found], dtype=object)
     first = uniques[0] if len(uniques) else ""
     if not time_format and is_epoch(first):
         return _naming(where, from_epoch, _whole_numbers(uniques, where))[codes], False
+    if time_format:
+        uniques, time_format = _starts_by_format(uniques, where, time_format)
+    elif _are_spans(uniques, where):
+        uniques = np.array([_start_of(text) for text in uniques], dtype=object)
     ends = np.array([bool(_MIDNIGHT.search(text)) for text in uniques], dtype=bool)
     plain = [_MIDNIGHT.sub(r"00\1", text) for text in uniques]
     times, is_local = _parse(plain, where, time_format)
@@ -65,8 +81,14 @@ def is_date(text: str) -> bool:
 
 
 def is_time_of_day(text: str) -> bool:
-    """Whether a text has the form of a time of day without a date."""
-    return _TIME_OF_DAY.fullmatch(text.strip()) is not None
+    """Whether a text has the form of a time of day without a date, or of two (06:00-06:15)."""
+    span = _SPAN.fullmatch(text.strip())
+    return _TIME_OF_DAY.fullmatch(text.strip()) is not None or bool(span and not span[1])
+
+
+def is_span(text: str) -> bool:
+    """Whether a text ends as ``06:00-06:15`` does: with two times, or a time and its offset."""
+    return _SPAN.fullmatch(text.strip()) is not None
 
 
 def to_seconds(times: np.ndarray, where: str) -> np.ndarray:
@@ -118,6 +140,79 @@ def _naming(where: str, check: Callable, times: np.ndarray) -> np.ndarray:
         raise ValueError(f"In {where}: {error}") from error
 
 
+def _are_spans(texts: np.ndarray, where: str) -> bool:
+    """Whether times are from one to another, and the second one is no offset.
+
+    It is none if it changes with the first one, so that all are equally long, or if no zone has it.
+
+    Raises:
+        ValueError: if it may be either.
+    """
+    found = [_SPAN.fullmatch(text) for text in texts]
+    spans = [match for match in found if match]
+    if not spans or len(spans) < len(found):
+        return False
+    if not _ISO.match(texts[0]) or any(match[5] != "-" or match[4] for match in spans):
+        return True
+    begins = [int(match[2]) * 60 + int(match[3]) for match in spans]
+    ends = [int(match[6]) * 60 + int(match[7]) for match in spans]
+    lengths = {(end - begin) % 1440 for begin, end in zip(begins, ends, strict=True)}
+    can_be = all((m <= 720 and m % 60 == 0) or m in _HALF_HOURS for m in ends)
+    if len(lengths) == 1 and lengths != {0} and (not can_be or len(set(ends)) > 2):
+        return True
+    if len(lengths) > 1 and can_be and len(set(ends)) <= 2:
+        return False
+    day = "%Y-%m-%d" if "-" in texts[0][:8] else "%Y%m%d"
+    form = f"{day}{'T' if 'T' in texts[0] else ' '}%H:%M"
+    raise ValueError(
+        f"The times in {where}, such as {texts[0]!r}, may be from one time to another, or have an "
+        f"offset from UTC. Set --time-format '{form}-%H:%M' if they are the first, '{form}%z' if "
+        "they are the second."
+    )
+
+
+def _start_of(text: str) -> str:
+    match = _SPAN.fullmatch(text)
+    return text if match is None else text[: match.start(5)]
+
+
+def _starts_by_format(texts: np.ndarray, where: str, time_format: str) -> tuple[np.ndarray, str]:
+    """Texts and their format without what stands behind the first time, if it has two.
+
+    Raises:
+        ValueError: if it is no format, or a text is not of it.
+    """
+    found = list(_DIRECTIVE.finditer(time_format))
+    if not found:
+        raise ValueError(
+            f"Expected --time-format as a strptime format, e.g. '%d/%m/%Y %H:%M' (got "
+            f"{time_format!r}). Leave it out for ISO 8601."
+        )
+    seen: set[str] = set()
+    for last, directive in zip([None, *found], found, strict=False):
+        if directive[0] in seen and last is not None:
+            head, tail = time_format[: last.end()], time_format[last.end() :]
+            break
+        seen.add(directive[0])
+    else:
+        return texts, time_format
+    parts = [re.escape(part) for part in _DIRECTIVE.split(tail)]
+    behind = re.compile(r"\w+".join(parts) + "$")
+    matches = [behind.search(text) for text in texts]
+    odd = [text for text, match in zip(texts, matches, strict=True) if match is None]
+    if odd:
+        raise _not_of_format(odd, where, time_format)
+    starts = [text[: m.start()] for text, m in zip(texts, matches, strict=True) if m]
+    return np.array(starts, dtype=object), head
+
+
+def _not_of_format(odd: list[str], where: str, time_format: str) -> ValueError:
+    return ValueError(
+        f"Expected times of the format {time_format!r} in {where}; {len(odd)} are not (first "
+        f"{odd[0]!r}). Set --time-format to theirs."
+    )
+
+
 def _whole_numbers(texts: np.ndarray, where: str) -> np.ndarray:
     bad = [text for text in texts if not text.isdecimal() or len(text) > 18]
     if bad:
@@ -131,13 +226,16 @@ def _whole_numbers(texts: np.ndarray, where: str) -> np.ndarray:
 def _parse(texts: list[str], where: str, time_format: str) -> tuple[np.ndarray, bool]:
     """Times ``datetime64[us]`` of unique texts, and whether they are local."""
     if time_format:
-        times = _strptime(texts, time_format)
-        bad = np.flatnonzero(times.isna())
-        if len(bad):
+        try:
+            times = _strptime(texts, time_format)
+        except (ValueError, re.error) as error:
             raise ValueError(
-                f"Expected times of the format {time_format!r} in {where}; {len(bad)} are not "
-                f"(first {texts[bad[0]]!r}). Set --time-format to theirs."
-            )
+                f"Expected --time-format as a strptime format, e.g. '%d/%m/%Y %H:%M' (got "
+                f"{time_format!r}: {error})."
+            ) from error
+        odd = [text for text, missing in zip(texts, times.isna(), strict=True) if missing]
+        if odd:
+            raise _not_of_format(odd, where, time_format)
         return _bare(times)
     if not texts or _ISO.match(texts[0]):
         return _parse_iso(texts, where)

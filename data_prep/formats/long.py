@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from data_prep.feed import Block, Feed, long_block
 from data_prep.lanes import LANE_MARK
-from data_prep.table_times import read_times
+from data_prep.table_times import read_times, tell_spans
 from data_prep.tables import TableFormat, open_table
 
 __all__ = ["read_long"]
@@ -41,17 +41,19 @@ def read_long(
         if len(columns) > 1:
             raise ValueError(f"Expected --features with one column for {name} (got {columns}).")
 
+    local: set[str] = set()
+
     def blocks() -> Iterator[Block]:
         num_rows = 0
         for path in tqdm(paths, desc="reading", unit="file", disable=None):
-            for block in _file_blocks(path, id_column, features, table_format, lane_column):
+            for block in _file_blocks(path, id_column, features, table_format, lane_column, local):
                 num_rows += len(block)
                 yield block
         if not num_rows:
             raise ValueError(f"The {len(paths)} files have no rows (first file '{paths[0]}').")
 
     read = f"{', '.join(features)} of {len(paths)} files from '{paths[0].name}'"
-    return Feed(blocks(), names, read=read)
+    return Feed(blocks(), names, read=read, tell=lambda report: tell_spans(local, report))
 
 
 def _file_blocks(
@@ -60,6 +62,7 @@ def _file_blocks(
     features: Mapping[str, str],
     table_format: TableFormat,
     lane_column: str | None,
+    local: set[str],
 ) -> Iterator[Block]:
     table = open_table(path, table_format)
     times_in = list(table_format.time_column or ())
@@ -70,6 +73,7 @@ def _file_blocks(
     texts = list(dict.fromkeys([id_column, *times_in, *([lane_column] if lane_column else [])]))
     for piece in table.pieces(texts, list(features)):
         times, is_local = read_times(table, piece, times_in)
+        local.update(piece[times_in[-1]].iloc[: int(is_local)])
         ids = _ids(path, piece, id_column, lane_column)
         values = piece[list(features)].to_numpy(dtype=np.float32)
         yield long_block(times, ids, tuple(features.values()), values, is_local, str(path))

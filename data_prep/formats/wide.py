@@ -8,7 +8,7 @@ import numpy as np
 
 from data_prep.feed import Block, Feed
 from data_prep.report import Report, enumerate_first
-from data_prep.table_times import read_times, time_columns
+from data_prep.table_times import read_times, tell_spans, time_columns
 from data_prep.tables import TableFormat, open_table
 
 __all__ = ["NO_TIMES", "read_wide", "unique_vdids", "wide_blocks"]
@@ -27,15 +27,17 @@ def read_wide(
         drop: columns that are no detectors.
     """
     seen: dict[str, dict[str, None]] = {name: {} for name in files}
+    local: set[str] = set()
 
     def blocks() -> Iterator[Block]:
         for name, paths in files.items():
             for path in paths:
-                for block in wide_blocks(path, name, table_format, drop):
+                for block in wide_blocks(path, name, table_format, drop, local=local):
                     seen[name].update(dict.fromkeys(block.vdids))
                     yield block
 
     def tell(report: Report) -> None:
+        tell_spans(local, report)
         every = {vdid for vdids in seen.values() for vdid in vdids}
         for name, vdids in seen.items():
             absent = sorted(every - set(vdids))
@@ -54,8 +56,10 @@ def wide_blocks(
     table_format: TableFormat,
     drop: Sequence[str] = (),
     has_times: bool = True,
+    local: set[str] | None = None,
 ) -> Iterator[Block]:
-    """The rows of one table; blocks without times if it has none.
+    """The rows of one table; blocks without times if it has none. ``local`` gets a time of it if it
+    is on a local clock.
 
     Raises:
         FileNotFoundError, KeyError: if there is no such file, or no such time column.
@@ -70,6 +74,8 @@ def wide_blocks(
     for named in table.pieces(times_in, columns):
         times, is_local = read_times(table, named, times_in) if has_times else (NO_TIMES, False)
         num_rows += len(named)
+        if local is not None:
+            local.update(named[times_in[-1]].iloc[: int(is_local)])
         values = named[columns].to_numpy(dtype=np.float32)[..., None]
         yield Block(times, vdids, (feature,), values, None, is_local, str(path))
     if not num_rows:

@@ -292,3 +292,15 @@ def test_the_file_tells_null_values_and_ranges_to_who_follows_it(sources, interv
     assert series.ranges == ({"speed": [1.0, 200.0]} if told else {})  # sums have others
     assert series.finer_null_values == ({} if told else {"speed": [255.0, -99.0]})
     assert series.finer_ranges == ({} if told else {"speed": [1.0, 200.0]})
+
+
+@pytest.mark.parametrize("head", ["time", "day,time"])
+def test_of_times_from_one_to_another_the_start_is_taken_and_told(write_file, run, head):
+    blank = "," if "," in head else " "
+    rows = [f"2024-01-01{blank}06:{n:02}-06:{n + 15:02},{n},1" for n in (0, 15, 30)]
+    path = write_file("s.csv", f"{head},a,b\n" + "\n".join(rows) + "\n")
+    table = write_file("d.csv", "id,lat,lon\na,1,1\nb,1,2\n")
+    series, said = run("csv", "--wide", f"speed={path}", "--detectors", table)
+    assert series.timestamps.astype(str).tolist()[1] == "2024-01-01T06:15:00"
+    assert series.values[:, 0, 0].tolist() == [0, 15, 30]
+    assert "06:00-06:15; the start was taken" in said

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -150,3 +152,61 @@ def test_fractions_that_are_none_are_read_in_a_format():
     assert parse("2024/01/02 00:05:00.000", time_format="%Y/%m/%d %H:%M:%S.%f")[0] == [
         "2024-01-02T00:05:00"
     ]
+
+
+def spans(first, step, count, form="{} {}-{}"):
+    """Texts from one time to the next one, minutes apart."""
+    times = np.datetime64(first, "m") + np.arange(count + 1) * step
+    days, clocks = [str(t)[:10] for t in times], [str(t)[11:] for t in times]
+    return [form.format(*parts) for parts in zip(days[:-1], clocks[:-1], clocks[1:], strict=True)]
+
+
+@pytest.mark.parametrize(
+    "form", ["{} {}-{}", "{}T{}-{}", "{} {} - {}", "{} {}–{}", "{} {}:00-{}:00"]
+)
+@pytest.mark.parametrize(("step", "count"), [(15, 96), (60, 24), (60, 3), (30, 30)])
+def test_of_times_from_one_to_another_the_start_is_taken(form, step, count):
+    texts = spans("2024-01-01T06:00", step, count, form)
+    starts = np.datetime64("2024-01-01T06:00:00") + np.arange(count) * np.timedelta64(step, "m")
+    assert parse(*texts) == (starts.astype(str).tolist(), True)
+
+
+def test_spans_of_other_formats_and_up_to_24_00_are_read():
+    assert parse("13.01.2024 00:00-01:00") == (["2024-01-13T00:00:00"], True)
+    expected = (["2024-01-01T23:00:00", "2024-01-01T22:00:00", "2024-01-01T21:00:00"], True)
+    texts = ["2024-01-01 23:00-24:00", "2024-01-01 22:00-23:00", "2024-01-01 21:00-22:00"]
+    assert parse(*texts) == expected
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2024-01-01T00:00-08:00", "2024-01-01T00:05-08:00"],
+        ["2024-03-10T01:00-08:00", "2024-03-10T03:00-07:00"],
+        ["2024-01-01T00:00:00-08:00"],
+        ["2024-01-01T00:00-03:30", "2024-01-01T00:05-03:30"],
+    ],
+)
+def test_offsets_are_no_ends_of_spans(texts):
+    assert not parse(*texts)[1]
+
+
+@pytest.mark.parametrize("sep", ["T", " "])
+@pytest.mark.parametrize("ends", [["07:00-08:00"], ["07:00-08:00", "08:00-09:00"]])
+def test_what_may_be_an_offset_or_an_end_is_asked_for(sep, ends):
+    texts = [f"2024-01-01{sep}{end}" for end in ends]
+    with pytest.raises(ValueError, match="may be from one time to another, or have an") as refused:
+        parse(*texts)
+    span, offset = re.findall(r"'(%[^']*)'", str(refused.value))
+    assert parse(*texts, time_format=span)[0][0] == "2024-01-01T07:00:00"
+    assert parse(*texts, time_format=offset) == (
+        ["2024-01-01T15:00:00", "2024-01-01T17:00:00"][: len(ends)],
+        False,
+    )
+
+
+@pytest.mark.parametrize("time_format", ["ISO8601", "mixed", "%Q", "%Y-%m-%d %H:%M-%H:%M %H"])
+def test_a_format_that_is_none_is_told_in_a_sentence(time_format):
+    with pytest.raises(ValueError, match="--time-format"):
+        parse("2024-01-01 00:00", time_format=time_format)
+    assert parse("2024-01-01 00:00") == (["2024-01-01T00:00:00"], True)  # without it, as told
