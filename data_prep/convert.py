@@ -90,7 +90,8 @@ def _gather(
     grid, coarsening = fill(args, feed, rules, units, folder, report, finer)
     feed.tell(report)
     lane_rules = feature_pairs(args.lane_rule, "--lane-rule", feed.features)
-    lanes = Lanes(grid.vdids, feed.features, lane_rules)
+    lanes = Lanes(grid.vdids, feed.features, units, lane_rules)
+    lanes.report(report)
     coarsening.stretches = [replace(s, column=lanes.of[s.column]) for s in coarsening.stretches]
     places = find_places(args, feed, table, lanes.vdids, report)
     axis = _axis(grid, coarsening)

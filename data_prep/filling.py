@@ -16,7 +16,7 @@ from data_prep.clocks import (
     report_clocks,
     round_blocks,
 )
-from data_prep.coarsen import Coarsening, choose_rules
+from data_prep.coarsen import Coarsening, check_sums, choose_rules
 from data_prep.feed import Block, Feed
 from data_prep.grid import Grid
 from data_prep.missing import MissingRules
@@ -97,14 +97,16 @@ def fill(
     report_clocks(clocks, args.timezone, report)
     report_rows(grid, report)
     coarsening.stretches = settle_stretches(grid, interval, zone, report)
+    if ratio > 1:
+        check_sums(feed.features, units, coarsening.rules, step, coarsening.stretches)
     return grid, coarsening
 
 
 def _coarsening(args: Namespace, feed: Feed, units: dict[str, str], ratio: int) -> Coarsening:
-    rules, weight = ["mean"] * len(feed.features), None
     said = feature_pairs(args.rule, "--rule", feed.features)
-    if ratio > 1 or said:
-        rules, weight = choose_rules(feed.features, units, said, feed.rules)
+    if ratio == 1:  # none is used, and none asked for
+        said = dict.fromkeys(feed.features, "mean") | said
+    rules, weight = choose_rules(feed.features, units, said, feed.rules)
     if not 0 <= args.min_share <= 1:
         raise ValueError(f"Expected --min-share from 0 to 1 (got {args.min_share:g}).")
     return Coarsening(ratio, rules, weight, args.min_share)
