@@ -17,6 +17,7 @@ from data_prep.clocks import (
     round_blocks,
 )
 from data_prep.coarsen import Coarsening, check_sums, choose_rules
+from data_prep.durations import tell_seconds
 from data_prep.feed import Block, Feed
 from data_prep.grid import Grid
 from data_prep.missing import MissingRules
@@ -97,9 +98,28 @@ def fill(
     report_clocks(clocks, args.timezone, report)
     report_rows(grid, report)
     coarsening.stretches = settle_stretches(grid, interval, zone, report)
+    if feed.length is not None:
+        _check_length(feed.length, step, coarsening, report)
     if ratio > 1:
         check_sums(feed.features, units, coarsening.rules, step, coarsening.stretches)
     return grid, coarsening
+
+
+def _check_length(length: int, step: int, coarsening: Coarsening, report: Report) -> None:
+    """Require that readings whose times were their ends are as far apart as they are long."""
+    apart = sorted({step} | {step * of.distance for of in coarsening.stretches})
+    if apart != [length]:
+        advice = f"Set --label-end {tell_seconds(step).replace(' ', '')}."
+        if len(apart) > 1:
+            advice = "Convert those of each distance to a file of their own."
+        distances = " and ".join(map(tell_seconds, apart))
+        raise SeriesError(
+            f"The readings are {distances} apart, and --label-end says {tell_seconds(length)}. "
+            f"{advice}"
+        )
+    report.add(
+        "labels", f"times are the ends of {tell_seconds(length)}, and were brought to the starts"
+    )
 
 
 def _coarsening(args: Namespace, feed: Feed, units: dict[str, str], ratio: int) -> Coarsening:
