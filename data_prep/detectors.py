@@ -21,7 +21,7 @@ _LON_NAMES = ("longitude", "long", "lon", "lng")
 _HEADERLESS = ("sensor_id", "latitude", "longitude")
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")  # no leading zero, which an id may have
 _DECIMAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
-_ABSENT = {"", "na", "n/a", "nan", "null", "none"}
+_ABSENT = {"", "na", "n/a", "nan", "null", "none", "-", "--"}
 
 
 @dataclass
