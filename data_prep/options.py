@@ -156,6 +156,7 @@ def add_detector_options(parser: ArgumentParser, required: bool = False) -> None
     add("--crs", help="system of the coordinates if they are no degrees, e.g. EPSG:3826")
     add("--detector-delimiter", type=_character, help="between cells (default: found)")
     add("--detector-sheet", default="", help="of an Excel workbook of detectors")
+    add("--detector-decimal", choices=(".", ","), help="in coordinates (default: --decimal)")
     add("--decimal", choices=(".", ","), help="before the fraction of a number (default: found)")
     add("--encoding", default="", help="e.g. latin-1 (default: UTF-8, or by the byte-order mark)")
 

@@ -65,18 +65,21 @@ def settle_decimal(path: str | Path, columns: pd.DataFrame, thousands: str) -> s
     return mark
 
 
-def doubtful_cell(where: str, cell: str, otherwise: str = "") -> ValueError:
+def doubtful_cell(
+    where: str, cell: str, otherwise: str = "", option: str = "--decimal"
+) -> ValueError:
     """The error of a cell whose mark may stand before a fraction or between thousands.
 
     Args:
         where: the cell stands.
         cell: the first such cell.
         otherwise: what to do if the mark stands between thousands; empty for ``--thousands``.
+        option: what tells the mark before a fraction.
     """
     mark = "," if "," in cell else "."
     return ValueError(
         f"The cell {cell!r} in {where} is either a fraction or a number of four digits or more, "
-        f"and no other cell tells which. Set --decimal '{mark}' or "
+        f"and no other cell tells which. Set {option} '{mark}' or "
         f"{otherwise or f'--thousands {mark!r}'}."
     )
 
