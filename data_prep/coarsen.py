@@ -1,22 +1,17 @@
 """Finer readings brought to a longer interval, by a rule for each feature."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from data_prep.durations import tell_seconds
+from data_prep.quantities import VEHICLES, kind_of_feature, parse_unit, vehicles_of
 from data_prep.spacing import Stretch
 
-__all__ = ["COUNTS", "RULES", "WEIGHTS", "Coarsening", "choose_rules", "coarser_unit"]
+__all__ = ["RULES", "Coarsening", "check_sums", "choose_rules", "coarser_unit"]
 
 RULES = ("mean", "weighted", "sum", "last")
-COUNTS = ("volume", "count", "vehicles", "vehicle_count")
-WEIGHTS = ("flow", *COUNTS)
-_HOURLY = re.compile(r"/ ?(1 ?)?(h|hr|hour)s?$|^(v|veh|pc)ph$")
-_WITHIN = re.compile(r"(\w+) ?/ ?(?:1 ?)?\d* ?(?:s|min)")  # something in seconds or minutes
-_COUNTED = re.compile(r"veh|vehicles?|cars?|trucks?|bicycles?|people|persons?|pedestrians?|pcu")
 
 
 @dataclass
@@ -117,42 +112,65 @@ def choose_rules(
         source: rules of the format.
 
     Raises:
-        ValueError: if there is no such rule, or it is not certain what a feature of flow is.
+        ValueError: if there is no such rule, or it is not certain what a feature is.
     """
     rules = [said.get(n) or source.get(n) or _usual_rule(n, units.get(n, "")) for n in features]
     odd = [rule for rule in rules if rule not in RULES]
     if odd:
         raise ValueError(f"Expected --rule as FEATURE=RULE, a rule of {RULES} (got {odd[0]!r}).")
-    weight = next((features.index(name) for name in WEIGHTS if name in features), None)
+    weight = vehicles_of(features, units)
     if "weighted" in rules and weight is None:
         raise ValueError(
-            f"The rule 'weighted' needs a feature of vehicles, called one of {WEIGHTS} (got "
-            f"{list(features)}). Set --rule to mean."
+            f"The rule 'weighted' needs a feature of vehicles, called one of {VEHICLES} or with "
+            f"a unit of vehicles (got {list(features)}). Set --rule to mean, or --unit."
         )
     return rules, weight
 
 
+def check_sums(
+    features: Sequence[str],
+    units: Mapping[str, str],
+    rules: Sequence[str],
+    step: int,
+    stretches: Sequence[Stretch],
+) -> None:
+    """Require that what is summed was counted since the reading before, as far as units tell.
+
+    Args:
+        features, units, rules: names, units by name, and the rule of each feature ``[F]``.
+        step: seconds between two readings.
+        stretches: readings that are further apart.
+
+    Raises:
+        ValueError: if a unit says another length of time.
+    """
+    for index, (name, rule) in enumerate(zip(features, rules, strict=True)):
+        told = parse_unit(units.get(name, ""))
+        apart = {step} | {step * of.distance for of in stretches if of.feature == index}
+        if rule == "sum" and told is not None and told.seconds not in apart:
+            every = tell_seconds(step).replace(" ", "")
+            raise ValueError(
+                f"The readings of {name!r} are {tell_seconds(step)} apart, and its unit "
+                f"{units[name]!r} is of another length of time: their sum has no meaning. Set "
+                f"--rule {name}=mean if it is a rate, --unit {name}={told.counted or 'veh'}/{every}"
+                " if a reading counts what passed since the one before."
+            )
+
+
 def coarser_unit(unit: str, rule: str, interval: int) -> str:
     """The unit of a feature at a longer ``interval`` of seconds, of which sums of counts are."""
-    if rule != "sum":
+    told = parse_unit(unit)
+    if rule != "sum" or told is None:
         return unit
-    found = re.fullmatch(r"(\w+)/(?:1 ?)?(\d*) ?(min|s|h)", unit)
-    if not found:
-        return unit
-    return f"{found[1]}/{tell_seconds(interval).replace(' ', '')}"
+    return f"{told.counted}/{tell_seconds(interval).replace(' ', '')}"
 
 
 def _usual_rule(name: str, unit: str) -> str:
-    if _HOURLY.search(unit):
-        return "mean"
-    within = _WITHIN.fullmatch(unit)
-    if _COUNTED.fullmatch(within[1] if within else unit):
-        return "sum"
-    if name in COUNTS and (not unit or within):
-        return "sum"
-    if name in ("flow", *COUNTS):
+    kind = kind_of_feature(name, unit)
+    if kind in ("vehicles", "unknown"):
         raise ValueError(
             f"It is not certain how {name!r} is brought to a longer interval. Set --rule "
-            f"{name}=sum if it counts vehicles, --rule {name}=mean if it is a rate such as veh/h."
+            f"{name}=sum if it counts vehicles, --rule {name}=mean if it is a rate such as veh/h"
+            f"{'' if kind == 'vehicles' else ' or a state such as a speed'}; or --unit."
         )
-    return "mean"
+    return "sum" if kind == "count" else "mean"

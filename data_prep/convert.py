@@ -15,7 +15,7 @@ from data_prep.feed import Feed
 from data_prep.filling import FinerError, fill
 from data_prep.grid import Grid
 from data_prep.lanes import Lanes
-from data_prep.missing import MissingRules, parse_rules
+from data_prep.missing import MissingRules, parse_rules, split_nulls
 from data_prep.options import feature_pairs, refuse_existing, zone_of
 from data_prep.places import find_places, read_table
 from data_prep.report import Report
@@ -86,11 +86,12 @@ def _gather(
     zone = zone_of(args)  # refused before a file is read
     feed, table = _open(args, read)
     units = feed.units | feature_pairs(args.unit, "--unit", feed.features)
-    rules = parse_rules(*_said_missing(args, feed.features), feed.features)
+    rules = parse_rules(*_said_missing(args, feed.features, report), feed.features)
     grid, coarsening = fill(args, feed, rules, units, folder, report, finer)
     feed.tell(report)
     lane_rules = feature_pairs(args.lane_rule, "--lane-rule", feed.features)
-    lanes = Lanes(grid.vdids, feed.features, lane_rules)
+    lanes = Lanes(grid.vdids, feed.features, units, lane_rules)
+    lanes.report(report)
     is_joined = coarsening.ratio > 1 or lanes.vdids != grid.vdids
     _check_kept_ranges(args, rules, is_joined)
     coarsening.stretches = [replace(s, column=lanes.of[s.column]) for s in coarsening.stretches]
@@ -142,12 +143,21 @@ def _sources(args: Namespace) -> list[str]:
     return [word.rpartition("=")[2] for word in words if type(word) is str]
 
 
-def _said_missing(args: Namespace, features: list[str]) -> tuple[list[str], list[str]]:
-    """Words of ``--null-value`` and ``--range``; if they are not set, what the file says that
+def _said_missing(
+    args: Namespace, features: list[str], report: Report
+) -> tuple[list[str], list[str]]:
+    """Numbers of ``--null-value`` and ``--range``; if they are not set, what the file says that
     readings are added to, or what is usual in the format."""
-    nulls, ranges = args.null_value, args.range
+    nulls, texts = split_nulls(args.null_value or ())
+    for name, text in texts:
+        if not (text and getattr(args, "takes_texts", False)):
+            raise ValueError(f"Expected --null-value such as -99 or speed=0 (got {text!r}).")
+        if name and name not in features:
+            raise KeyError(f"--null-value names {name!r}; the features are {features}.")
+        report.add("null values", f"the text {text!r} of {name or 'all readings'} set to NaN")
+    ranges = args.range
     kept, spans = _kept_rules(args.known)
-    if nulls is None:
+    if not nulls:
         nulls = [f"{n}={value!r}" for n in features for value in kept.get(n, ())]
         nulls = nulls if kept else args.default_null_values
     kept_ranges = [f"{n}={spans[n][0]!r}:{spans[n][1]!r}" for n in features if n in spans]

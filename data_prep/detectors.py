@@ -1,7 +1,6 @@
 """The table of detectors: ids, positions, and whatever else it knows."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ _LON_NAMES = ("longitude", "long", "lon", "lng")
 _HEADERLESS = ("sensor_id", "latitude", "longitude")
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")  # no leading zero, which an id may have
 _DECIMAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
-_ABSENT = {"", "na", "n/a", "nan", "null", "none"}
+_ABSENT = {"", "na", "n/a", "nan", "null", "none", "-", "--"}
 
 
 @dataclass
@@ -36,6 +35,7 @@ class DetectorTable:
         lat_columns: their columns ``[K]``.
         lon_columns: their columns ``[K]``.
         info: further columns of each detector.
+        num_repeated: rows that had the id and the place of another one.
     """
 
     path: str
@@ -45,6 +45,7 @@ class DetectorTable:
     lat_columns: list[str]
     lon_columns: list[str]
     info: dict[str, dict]
+    num_repeated: int = 0
 
 
 def read_detectors(
@@ -71,7 +72,8 @@ def read_detectors(
     Raises:
         FileNotFoundError: if there is no such file.
         KeyError: if a column is absent.
-        ValueError: if an id occurs twice, a coordinate is no number, or the file cannot be read.
+        ValueError: if an id has several places, a coordinate is no number, or the file cannot be
+            read.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"No file '{path}'. Set --detectors to a table of the detectors.")
@@ -101,7 +103,9 @@ def table_from_columns(
     header = list(columns)
     id_column = id_column or _guess(path, header, _ID_NAMES, "--detector-id-column")
     check_columns(path, header, {id_column: "--detector-id-column"})
-    vdids = _unique(path, columns[id_column])
+    vdids = columns[id_column]
+    if not vdids:
+        raise ValueError(f"Expected '{path}' to have one row for each id; it has no rows.")
     if lat_columns is None and lon_columns is None and (shapes := _shape_column(columns)):
         columns = columns | middle_of(path, columns.pop(shapes))
         header = list(columns)
@@ -121,8 +125,19 @@ def table_from_columns(
     if crs is not None:
         lat, lon = to_degrees(lat, lon, crs)
     used = {id_column, ""} | (set() if len(lat_columns) > 1 else {*lat_columns, *lon_columns})
+    _refuse_moving(path, vdids, lat, lon)
+    first = sorted(np.unique(vdids, return_index=True)[1].tolist())
     info = _info(vdids, {name: columns[name] for name in columns if name not in used})
-    return DetectorTable(str(path), vdids, lat, lon, lat_columns, lon_columns, info)
+    return DetectorTable(
+        str(path),
+        [vdids[row] for row in first],
+        lat[first],
+        lon[first],
+        lat_columns,
+        lon_columns,
+        info,
+        len(vdids) - len(first),
+    )
 
 
 def read_columns(
@@ -151,7 +166,7 @@ def _find_decimal(path: str | Path, columns: dict[str, list[str]], is_degrees: b
     mark, cell = find_decimal(text for texts in columns.values() for text in texts)
     if cell is not None and not is_degrees:
         otherwise = "write the coordinates without marks between thousands"
-        raise doubtful_cell(f"the coordinates of '{path}'", cell, otherwise)
+        raise doubtful_cell(f"the coordinates of '{path}'", cell, otherwise, "--detector-decimal")
     return mark or ("," if cell and "," in cell else ".")
 
 
@@ -178,14 +193,18 @@ def _shape_column(columns: dict[str, list[str]]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _unique(path: str | Path, vdids: list[str]) -> list[str]:
-    twice = [vdid for vdid, count in Counter(vdids).items() if count > 1]
-    if twice or not vdids:
-        problem = (
-            f"{len(twice)} occur twice: {enumerate_first(twice)}" if twice else "it has no rows"
+def _refuse_moving(path: str | Path, vdids: list[str], lat: np.ndarray, lon: np.ndarray) -> None:
+    """Require that all rows of an id, such as those of its lanes, are at one place."""
+    places: dict[str, set] = {}
+    for vdid, *place in zip(vdids, np.nan_to_num(lat), np.nan_to_num(lon), strict=True):
+        places.setdefault(vdid, set()).add(tuple(np.concatenate(place).tolist()))
+    moving = [vdid for vdid, known in places.items() if len(known) > 1]
+    if moving:
+        raise ValueError(
+            f"Expected '{path}' to have one place for each id; {len(moving)} occur twice at other "
+            f"places: {enumerate_first(moving)}. Leave one row of each, or set "
+            "--detector-id-column if another column tells them apart."
         )
-        raise ValueError(f"Expected '{path}' to have one row for each id; {problem}.")
-    return vdids
 
 
 def _degrees(
@@ -204,7 +223,7 @@ def _degrees(
             elif text.lower() not in _ABSENT:
                 advice = "Correct the cell, or leave it empty if unknown."
                 if "," in text and decimal != ",":
-                    advice = "If the comma stands before the fraction set --decimal ','."
+                    advice = "If the comma stands before the fraction set --detector-decimal ','."
                 raise ValueError(
                     f"Expected degrees in column {name!r} of '{path}' (got {text!r} for "
                     f"{vdids[row]!r}). {advice}"
@@ -213,11 +232,14 @@ def _degrees(
 
 
 def _info(vdids: list[str], columns: dict[str, list[str]]) -> dict[str, dict]:
+    """What is known of each id, where all its rows say the same."""
     typed = {name: _typed(texts) for name, texts in columns.items()}
-    return {
-        vdid: {name: values[row] for name, values in typed.items() if values[row] != ""}
-        for row, vdid in enumerate(vdids)
-    }
+    info: dict[str, dict] = {}
+    for row, vdid in enumerate(vdids):
+        own = {name: values[row] for name, values in typed.items()}
+        known = info.setdefault(vdid, own)
+        info[vdid] = {name: value for name, value in known.items() if own[name] == value}
+    return {v: {n: value for n, value in own.items() if value != ""} for v, own in info.items()}
 
 
 def _typed(texts: list[str]) -> list[str | int | float]:

@@ -56,6 +56,7 @@ class Feed:
         rules: how a feature is brought to a longer interval, by feature, where the format says it;
             see :mod:`data_prep.coarsen`.
         step: seconds between two readings, if the format says it.
+        length: seconds that each reading stands for, if times were its end.
         detectors: gives the source's own table of detectors after the last block, or None if its
             detectors have no places; None if the user has to give the table.
         read: what was read, for the account in the file.
@@ -67,6 +68,7 @@ class Feed:
     units: dict[str, str] = field(default_factory=dict)
     rules: dict[str, str] = field(default_factory=dict)
     step: int | None = None
+    length: int | None = None
     detectors: Callable[[], DetectorTable | None] | None = None
     read: str = ""
     tell: Callable[[Report], None] = lambda report: None

@@ -16,7 +16,8 @@ from data_prep.clocks import (
     report_clocks,
     round_blocks,
 )
-from data_prep.coarsen import Coarsening, choose_rules
+from data_prep.coarsen import Coarsening, check_sums, choose_rules
+from data_prep.durations import tell_seconds
 from data_prep.feed import Block, Feed
 from data_prep.grid import Grid
 from data_prep.missing import MissingRules
@@ -98,14 +99,35 @@ def fill(
     report_clocks(clocks, args.timezone, report)
     report_rows(grid, report)
     coarsening.stretches = settle_stretches(grid, interval, zone, report)
+    if feed.length is not None:
+        _check_length(feed.length, step, coarsening, report)
+    if ratio > 1:
+        check_sums(feed.features, units, coarsening.rules, step, coarsening.stretches)
     return grid, coarsening
 
 
+def _check_length(length: int, step: int, coarsening: Coarsening, report: Report) -> None:
+    """Require that readings whose times were their ends are as far apart as they are long."""
+    apart = sorted({step} | {step * of.distance for of in coarsening.stretches})
+    if apart != [length]:
+        advice = f"Set --label-end {tell_seconds(step).replace(' ', '')}."
+        if len(apart) > 1:
+            advice = "Convert those of each distance to a file of their own."
+        distances = " and ".join(map(tell_seconds, apart))
+        raise SeriesError(
+            f"The readings are {distances} apart, and --label-end says {tell_seconds(length)}. "
+            f"{advice}"
+        )
+    report.add(
+        "labels", f"times are the ends of {tell_seconds(length)}, and were brought to the starts"
+    )
+
+
 def _coarsening(args: Namespace, feed: Feed, units: dict[str, str], ratio: int) -> Coarsening:
-    rules, weight = ["mean"] * len(feed.features), None
     said = feature_pairs(args.rule, "--rule", feed.features)
-    if ratio > 1 or said:
-        rules, weight = choose_rules(feed.features, units, said, feed.rules)
+    if ratio == 1:  # none is used, and none asked for
+        said = dict.fromkeys(feed.features, "mean") | said
+    rules, weight = choose_rules(feed.features, units, said, feed.rules)
     if not 0 <= args.min_share <= 1:
         raise ValueError(f"Expected --min-share from 0 to 1 (got {args.min_share:g}).")
     return Coarsening(ratio, rules, weight, args.min_share)

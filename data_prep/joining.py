@@ -117,6 +117,12 @@ def report_positions(
     table: DetectorTable, vdids: Sequence[str], lat: np.ndarray, lon: np.ndarray, report: Report
 ) -> None:
     """Report how ``vdids`` and the table fit, and which positions are lacking or far away."""
+    if table.num_repeated:
+        report.add(
+            "same id",
+            f"{table.num_repeated} rows of the table have the id and place of another one; what "
+            "they say otherwise is left out",
+        )
     without = np.isnan(lat) | np.isnan(lon)
     report.add("positions", f"{(~without).sum()} of {len(vdids)} detectors")
     if without.any():

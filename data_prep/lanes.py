@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from data_prep.coarsen import WEIGHTS
+from data_prep.quantities import VEHICLES, kind_of_feature, vehicles_of
+from data_prep.report import Report
 
 __all__ = ["LANE_MARK", "LANE_RULES", "Lanes", "join_lanes", "lane_rules"]
 
@@ -12,22 +13,28 @@ LANE_RULES = ("sum", "mean", "weighted")
 LANE_MARK = "\x1f"  # between a detector and its lane, until lanes are joined
 
 
-def lane_rules(features: list[str], said: Mapping[str, str]) -> list[str]:
+def lane_rules(features: list[str], units: Mapping[str, str], said: Mapping[str, str]) -> list[str]:
     """How lanes are joined, by feature: vehicles are summed, speeds weighted by the vehicles (if
-    they are known), everything else is averaged, unless ``said`` otherwise.
+    they are known), other states averaged, unless ``said`` otherwise.
 
     Raises:
-        ValueError: if there is no such rule.
+        ValueError: if there is no such rule, or it is not certain what a feature is.
     """
-    odd = [rule for rule in said.values() if rule not in LANE_RULES]
-    if odd:
-        raise ValueError(f"Expected --lane-rule as one of {LANE_RULES} (got {odd[0]!r}).")
-    known = any(name in WEIGHTS for name in features)
-    usual = [
-        "sum" if name in WEIGHTS else "weighted" if name == "speed" and known else "mean"
-        for name in features
-    ]
-    return [said.get(name, rule) for name, rule in zip(features, usual, strict=True)]
+    known = vehicles_of(features, units) is not None
+    return [said.get(name) or _usual_rule(name, units.get(name, ""), known) for name in features]
+
+
+def _usual_rule(name: str, unit: str, known: bool) -> str:
+    plain, kind = name.strip().lower(), kind_of_feature(name, unit)
+    if kind in ("count", "rate") or (kind == "vehicles" and plain in VEHICLES):
+        return "sum"
+    if kind != "state":
+        raise ValueError(
+            f"It is not certain how lanes of {name!r} are joined. Set --lane-rule {name}=sum if it "
+            f"tells how many vehicles there were, --lane-rule {name}=mean if it is a state such as "
+            "an occupancy; or --unit."
+        )
+    return "weighted" if "speed" in plain and known else "mean"
 
 
 def join_lanes(values: np.ndarray, rules: list[str], weight: int | None) -> np.ndarray:
@@ -69,9 +76,13 @@ class Lanes:
     the lanes would count the same vehicles again; lanes are joined where it knows nothing.
 
     Args:
-        rules: how lanes are joined, by feature, where the user says it.
         vdids: ids of the columns ``[C]``; a lane stands behind its :data:`LANE_MARK`.
         features: names of the features.
+        units: of the features, where they are known.
+        rules: how lanes are joined, by feature, where the user says it.
+
+    Raises:
+        ValueError: see :func:`lane_rules`.
 
     Attributes:
         vdids: ids of the detectors ``[N]``.
@@ -79,8 +90,15 @@ class Lanes:
     """
 
     def __init__(
-        self, vdids: list[str], features: list[str], rules: Mapping[str, str] | None = None
+        self,
+        vdids: list[str],
+        features: list[str],
+        units: Mapping[str, str],
+        rules: Mapping[str, str],
     ) -> None:
+        odd = [rule for rule in rules.values() if rule not in LANE_RULES]
+        if odd:
+            raise ValueError(f"Expected --lane-rule as one of {LANE_RULES} (got {odd[0]!r}).")
         self._columns: dict[str, list[int]] = {}
         self._whole: dict[str, int] = {}
         for column, vdid in enumerate(vdids):
@@ -92,8 +110,10 @@ class Lanes:
         self.vdids = list(self._columns)
         place = {vdid: node for node, vdid in enumerate(self.vdids)}
         self.of = [place[vdid.split(LANE_MARK)[0]] for vdid in vdids]
-        self._rules = lane_rules(features, rules or {})
-        self._weight = next((i for i, name in enumerate(features) if name in WEIGHTS), None)
+        self._features, self._rules = features, ["mean"] * len(features)
+        if any(self._columns.values()):
+            self._rules = lane_rules(features, units, rules)
+        self._weight = vehicles_of(features, units)
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Readings ``[K, C, F]`` as ``[K, N, F]``."""
@@ -101,6 +121,16 @@ class Lanes:
             return values
         parts = [self._join(values, vdid) for vdid in self.vdids]
         return np.stack(parts, axis=1).astype(np.float32)
+
+    def report(self, report: Report) -> None:
+        """Report how lanes were joined, if there are any."""
+        lanes = [columns for columns in self._columns.values() if columns]
+        if lanes:
+            rules = ", ".join(
+                f"{name} {rule}" for name, rule in zip(self._features, self._rules, strict=True)
+            )
+            joined = f"{sum(map(len, lanes))} lanes of {len(lanes)} detectors joined"
+            report.add("lanes", f"{joined}: {rules} (--lane-rule)")
 
     def _join(self, values: np.ndarray, vdid: str) -> np.ndarray:
         columns, whole = self._columns[vdid], self._whole.get(vdid)

@@ -9,7 +9,7 @@ from data_prep.feed import Block
 from data_prep.report import Report
 from socialgraph.axis import SeriesError
 
-__all__ = ["MissingRules", "parse_rules"]
+__all__ = ["MissingRules", "parse_rules", "split_nulls"]
 
 
 @dataclass
@@ -83,6 +83,21 @@ class MissingRules:
             outside = (values < np.float32(low)) | (values > np.float32(high))
             values[outside] = np.nan
             self.num_outside[name] = self.num_outside.get(name, 0) + int(outside.sum())
+
+
+def split_nulls(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Words of ``--null-value`` that are numbers, and the texts behind their features (empty for
+    all; ``=--`` is ``--``, which may not begin a word)."""
+    numbers, texts = [], []
+    for word in words:
+        name, _, value = word.rpartition("=")
+        try:
+            float(value)
+        except ValueError:
+            texts.append((name, value))
+        else:
+            numbers.append(word)
+    return numbers, texts
 
 
 def parse_rules(

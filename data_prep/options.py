@@ -108,8 +108,9 @@ def _add_value_options(parser: ArgumentParser, nulls: Sequence[str]) -> None:
     add(
         "--null-value",
         **_SEVERAL,
-        metavar="[FEATURE=]NUMBER",
-        help="numbers that mean missing, e.g. -99 speed=0; nan for none (default: "
+        metavar="[FEATURE=]VALUE",
+        help="numbers that mean missing, e.g. -99 speed=0; nan for none; in tables texts too, e.g. "
+        "Bad speed=- (default: "
         f"{' '.join(nulls) or 'none'})",
     )
     add(
@@ -123,6 +124,7 @@ def _add_value_options(parser: ArgumentParser, nulls: Sequence[str]) -> None:
 
 def add_table_options(parser: ArgumentParser) -> None:
     """The options that say how tables are written, besides :func:`add_detector_options`."""
+    parser.set_defaults(takes_texts=True)
     add = parser.add_argument
     add("--delimiter", type=_character, help="between cells, \\t for a tab (default: found)")
     add("--thousands", default="", help="between the thousands of a number, e.g. ',' or ' '")
@@ -154,12 +156,14 @@ def add_detector_options(parser: ArgumentParser, required: bool = False) -> None
     add("--crs", help="system of the coordinates if they are no degrees, e.g. EPSG:3826")
     add("--detector-delimiter", type=_character, help="between cells (default: found)")
     add("--detector-sheet", default="", help="of an Excel workbook of detectors")
+    add("--detector-decimal", choices=(".", ","), help="in coordinates (default: --decimal)")
     add("--decimal", choices=(".", ","), help="before the fraction of a number (default: found)")
     add("--encoding", default="", help="e.g. latin-1 (default: UTF-8, or by the byte-order mark)")
 
 
 def table_format(args: Namespace) -> "TableFormat":
     """The format that the options of :func:`add_table_options` tell."""
+    from data_prep.missing import split_nulls
     from data_prep.tables import TableFormat
 
     return TableFormat(
@@ -173,6 +177,7 @@ def table_format(args: Namespace) -> "TableFormat":
         time_column=tuple(args.time_column) if args.time_column else None,
         time_format=args.time_format,
         sheet=args.sheet,
+        null_texts=tuple(split_nulls(args.null_value or ())[1]),
     )
 
 

@@ -55,7 +55,8 @@ def read_table(args: Namespace) -> DetectorTable | None:
 def detector_format(args: Namespace) -> TableFormat:
     """The format of the table of detectors that the options name."""
     written = _format_beside(args, args.detectors, args.detector_delimiter)
-    return replace(written, sheet=args.detector_sheet)
+    decimal = args.detector_decimal or args.decimal
+    return replace(written, sheet=args.detector_sheet, decimal=decimal)
 
 
 def find_places(

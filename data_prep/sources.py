@@ -7,6 +7,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import tarfile
 import zipfile
 import zlib
@@ -33,6 +34,8 @@ OTHER_KINDS = {
     "numpy": "an array of NumPy ('convert pems-npz' reads those of PEMS03 to 08)",
     "xls": "an old Excel workbook (save it as .xlsx or CSV)",
     "zip": "a zip archive of several files (unpack it, or make one for each file)",
+    "empty": "a zip archive without a file (download it again)",
+    "nested": "a zip archive in a zip archive (unpack the outer one)",
     "tar": "a tar archive (unpack it)",
 }
 _KINDS = {
@@ -44,6 +47,8 @@ _KINDS = {
 _MOST_MEMBERS = 2_000_000
 _BUFFER = 2**20
 _LARGEST_DOCUMENT = 2**29  # bytes of one document when unpacked
+_ZIP = b"PK\x03\x04", b"PK\x05\x06"  # the second one is empty
+_ABOUT = re.compile(r"(.*/)?(readme|licen[cs]e|copying)[^/]*|.*\.(pdf|md|html?|docx?|rtf)", re.I)
 _COMPRESSED: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -88,27 +93,32 @@ def expand_paths(patterns: Sequence[str]) -> list[Path]:
 
 def kind_of(path: str | Path) -> str:
     """What a file is by its first bytes: ``"text"``, ``"parquet"``, ``"xlsx"``, ``"xls"``,
-    ``"hdf5"``, ``"numpy"``, ``"zip"`` or ``"tar"``; a compressed file is what is in it."""
+    ``"hdf5"``, ``"numpy"``, ``"zip"`` or ``"tar"``; a compressed file is what is in it, and so is a
+    zip archive of one file, besides those that tell about it. Archives of none are ``"empty"``,
+    and those in archives ``"nested"``."""
     with open(path, "rb") as raw:
         start = raw.read(8)
-    if start.startswith(b"PK\x03\x04"):
+    if start.startswith(_ZIP):
         names = _zip_names(path)
         if "xl/workbook.xml" in names:
             return "xlsx"
         if names and all(name.endswith(".npy") for name in names):
             return "numpy"
-        if len(names) != 1:
-            return "zip"
-    for magic, kind in _KINDS.items():
-        if start.startswith(magic):
-            return kind
+        if len(_without_about(names)) != 1:
+            return "zip" if names else "empty"
     with open_bytes(path) as handle:
         head = handle.read(512)
+    for magic, kind in _KINDS.items():
+        if head.startswith(magic):
+            return kind
+    if head.startswith(_ZIP):
+        return "nested"
     return "tar" if head[257:262] == b"ustar" else "text"
 
 
 def open_bytes(path: str | Path) -> io.BufferedReader:
-    """Open a file, or what is in a compressed one (gzip, bzip2, xz, or zip with one member).
+    """Open a file, or what is in a compressed one (gzip, bzip2, xz, or zip with one member besides
+    those that tell about it, which may be compressed too).
 
     Raises:
         ValueError: if it is a zip archive of several files, or has a password.
@@ -118,8 +128,9 @@ def open_bytes(path: str | Path) -> io.BufferedReader:
     for magic, opener in _COMPRESSED.items():
         if start.startswith(magic):
             return _buffered(opener(path, "rb"), path)
-    if start.startswith(b"PK\x03\x04") and len(names := _zip_names(path)) == 1:
-        return _buffered(_open_zip_member(path, names[0]), path)
+    if start.startswith(_ZIP) and len(names := _without_about(_zip_names(path))) == 1:
+        member = _buffered(_open_zip_member(path, names[0]), path)
+        return _unpacking(member, Path(path))
     return open(path, "rb")
 
 
@@ -205,6 +216,11 @@ def _zip_names(path: str | Path) -> list[str]:
     return [name for name in names if not _is_hidden(name)]
 
 
+def _without_about(names: list[str]) -> list[str]:
+    """The members that hold something; all, if none does but what tells about it."""
+    return [name for name in names if not _ABOUT.fullmatch(name)] or names
+
+
 def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
@@ -221,7 +237,7 @@ def _documents(path: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[int, Doc
     kind = kind_of(path)
     if kind == "tar":
         yield from _tar_documents(path, suffixes)
-    elif kind == "zip":
+    elif kind in ("zip", "empty", "nested"):
         yield from _zip_documents(path, suffixes)
     else:
         with open_bytes(path) as handle:

@@ -1,7 +1,7 @@
 """The cells of a table as numbers: which mark stands before a fraction, and what is no number."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 NULL_TEXTS = ["", "NA", "N/A", "n/a", "#N/A", "#NA", "NaN", "nan", "-nan", "-NaN", "NULL", "null"]
-NULL_TEXTS += ["None", "none", "<NA>"]
+NULL_TEXTS += ["None", "none", "<NA>", "NAN", "-NAN", "Nan", "Null", "NONE"]
 
 _ONE_MARK = re.compile(r"[+-]?(?=[.,]?\d)(\d*)([.,])(\d*)([eE][+-]?\d+)?")
 _GROUPS = re.compile(r"[+-]?\d{1,3}([.,])\d{3}(?:\1\d{3})*(?:(?!\1)[.,]\d*)?")
@@ -65,23 +65,33 @@ def settle_decimal(path: str | Path, columns: pd.DataFrame, thousands: str) -> s
     return mark
 
 
-def doubtful_cell(where: str, cell: str, otherwise: str = "") -> ValueError:
+def doubtful_cell(
+    where: str, cell: str, otherwise: str = "", option: str = "--decimal"
+) -> ValueError:
     """The error of a cell whose mark may stand before a fraction or between thousands.
 
     Args:
         where: the cell stands.
         cell: the first such cell.
         otherwise: what to do if the mark stands between thousands; empty for ``--thousands``.
+        option: what tells the mark before a fraction.
     """
     mark = "," if "," in cell else "."
     return ValueError(
         f"The cell {cell!r} in {where} is either a fraction or a number of four digits or more, "
-        f"and no other cell tells which. Set --decimal '{mark}' or "
+        f"and no other cell tells which. Set {option} '{mark}' or "
         f"{otherwise or f'--thousands {mark!r}'}."
     )
 
 
-def to_numbers(column: pd.Series, where: str, decimal: str | None, thousands: str) -> pd.Series:
+def to_numbers(
+    column: pd.Series,
+    where: str,
+    decimal: str | None,
+    thousands: str,
+    nulls: Sequence[str] = NULL_TEXTS,
+    takes_texts: bool = False,
+) -> pd.Series:
     """A column as float64.
 
     Args:
@@ -89,6 +99,8 @@ def to_numbers(column: pd.Series, where: str, decimal: str | None, thousands: st
         where: the column and its file, for the error.
         decimal: mark before a fraction, None for a point.
         thousands: mark between thousands; empty for none.
+        nulls: words for "missing".
+        takes_texts: whether ``--null-value`` takes further ones, for the error.
 
     Raises:
         ValueError: naming the first cell that is no finite number.
@@ -97,7 +109,7 @@ def to_numbers(column: pd.Series, where: str, decimal: str | None, thousands: st
     if column.dtype.kind == "b":
         raise _no_number(where, str(column.iloc[0]), decimal, thousands)
     if column.dtype.kind not in "iuf":
-        column = _parse(column, where, decimal, thousands)
+        column = _parse(column, where, decimal, thousands, nulls, takes_texts)
     numbers = column.astype(np.float64)
     infinite = np.isinf(numbers.to_numpy())
     if infinite.any():
@@ -105,16 +117,24 @@ def to_numbers(column: pd.Series, where: str, decimal: str | None, thousands: st
     return numbers
 
 
-def _parse(column: pd.Series, where: str, decimal: str, thousands: str) -> pd.Series:
+def _parse(
+    column: pd.Series,
+    where: str,
+    decimal: str,
+    thousands: str,
+    nulls: Sequence[str],
+    takes_texts: bool,
+) -> pd.Series:
     texts = column.astype(object).where(column.notna(), "").astype(str).str.strip()
+    texts = texts.where(~texts.isin(nulls), "")
     plain = texts.str.replace(thousands, "", regex=False) if thousands else texts
     plain = plain.str.replace(decimal, ".", regex=False) if decimal != "." else plain
     numbers = pd.to_numeric(plain, errors="coerce")
-    bad = numbers.isna() & ~texts.isin(NULL_TEXTS)
+    bad = numbers.isna() & (texts != "")
     bad |= texts.str.contains("_", regex=False) | texts.str.startswith(("0x", "0X"))
     bad |= _has_odd_marks(texts, decimal, thousands)
     if bad.any():
-        raise _no_number(where, texts[bad].iloc[0], decimal, thousands)
+        raise _no_number(where, texts[bad].iloc[0], decimal, thousands, takes_texts)
     return numbers
 
 
@@ -129,8 +149,13 @@ def _has_odd_marks(texts: pd.Series, decimal: str, thousands: str) -> pd.Series:
     return odd
 
 
-def _no_number(where: str, text: str, decimal: str, thousands: str) -> ValueError:
+def _no_number(
+    where: str, text: str, decimal: str, thousands: str, takes_texts: bool = False
+) -> ValueError:
     advice = "Correct the cell, or leave it empty if the reading is missing."
+    if takes_texts and not re.match(r"[+-]?([\d.,]|[Ii]nf)", text):
+        word = f"={text}" if re.match("-.", text) else text  # which is no option
+        advice = f"Correct the cell, or set --null-value '{word}' if it says that one is missing."
     if thousands and thousands in text:
         advice = f"{thousands!r}, which --thousands names, has to stand before three digits."
     elif "," in text and decimal != ",":

@@ -169,7 +169,8 @@ def _find_delimiter(path: str | Path, lines: list[str], decimal: str | None) -> 
     raise ValueError(
         f"'{path}' has the same number of cells in each line with {marks} between them. Set "
         "--delimiter (--detector-delimiter for the table of detectors, --edge-delimiter for that "
-        "of --edges) to the right one, or --decimal ',' if the comma stands before fractions."
+        "of --edges) to the right one, or --decimal ',' (--detector-decimal) if the comma stands "
+        "before fractions."
     )
 
 

@@ -45,6 +45,7 @@ class TableFormat:
             None takes the first one if a reader allows it.
         time_format: ``strptime`` format of the times, empty to find it.
         sheet: of a workbook; empty for the only one that has cells.
+        null_texts: texts that mean "missing", each behind its feature (empty for all).
     """
 
     delimiter: str | None = None
@@ -57,6 +58,11 @@ class TableFormat:
     time_column: tuple[str, ...] | None = None
     time_format: str = ""
     sheet: str = ""
+    null_texts: tuple[tuple[str, str], ...] = ()
+
+    def nulls(self, feature: str) -> list[str]:
+        """The texts that mean "missing" in readings of ``feature``."""
+        return [text for name, text in self.null_texts if name in ("", feature)]
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,18 @@ class Table:
         """Require columns, see :func:`check_columns`."""
         check_columns(self.path, self.header, wanted)
 
-    def pieces(self, texts: Sequence[str], numbers: Sequence[str]) -> Iterator[pd.DataFrame]:
+    def pieces(
+        self,
+        texts: Sequence[str],
+        numbers: Sequence[str],
+        nulls: Mapping[str, Sequence[str]] | None = None,
+    ) -> Iterator[pd.DataFrame]:
         """Yield the rows in pieces, with the columns ``texts`` as stripped strings and ``numbers``
         as float64 (NaN where a cell is empty or has a usual word for "missing").
+
+        Args:
+            texts, numbers: columns.
+            nulls: further words for "missing", by column; None if no option takes them.
 
         Raises:
             ValueError: if a row has another number of cells than the first one, a number cannot be
@@ -89,9 +104,10 @@ class Table:
         """
         thousands = self.format.thousands
         decimal = self.format.decimal or decimal_beside(thousands)
+        words = {name: [*NULL_TEXTS, *(nulls or {}).get(name, ())] for name in numbers}
         if self.kind == "text":
-            decimal = decimal or self._sampled_decimal(numbers)
-            pieces = self._text_frames(texts, numbers, decimal)
+            decimal = decimal or self._sampled_decimal(words)
+            pieces = self._text_frames(texts, words, decimal)
         else:
             frame = _whole_frame(self.path, self.kind, self.format)
             pieces = iter([frame.set_axis(self.header, axis=1)])
@@ -101,7 +117,9 @@ class Table:
                 piece[name] = _as_text(piece[name])
             for name in numbers:
                 where = f"column {name!r} of '{self.path}'"
-                piece[name] = to_numbers(piece[name], where, decimal, thousands)
+                piece[name] = to_numbers(
+                    piece[name], where, decimal, thousands, words[name], nulls is not None
+                )
             yield piece[[*texts, *numbers]]
 
     def first_row(self, count: int) -> list[str]:
@@ -110,7 +128,7 @@ class Table:
         first = next(replace(self, header=places).pieces(places[:count], ()), None)
         return [] if first is None or not len(first) else first.iloc[0].tolist()
 
-    def _sampled_decimal(self, numbers: Sequence[str]) -> str | None:
+    def _sampled_decimal(self, numbers: Mapping[str, list[str]]) -> str | None:
         """The mark before fractions, if the first rows tell it: all others are read faster then."""
         first = next(self._text_frames((), numbers, None, _SAMPLE_ROWS), None) if numbers else None
         if first is None:
@@ -120,7 +138,7 @@ class Table:
     def _text_frames(
         self,
         texts: Sequence[str],
-        numbers: Sequence[str],
+        numbers: Mapping[str, list[str]],
         decimal: str | None,
         num_rows: int | None = None,
     ) -> Iterator[pd.DataFrame]:
@@ -140,7 +158,7 @@ class Table:
                 usecols=sorted(places.values(), key=int),
                 dtype={places[name]: str for name in as_text},
                 keep_default_na=False,
-                na_values=cast("dict", {places[name]: NULL_TEXTS for name in numbers}),
+                na_values=cast("dict", {places[name]: words for name, words in numbers.items()}),
                 skipinitialspace=True,
                 float_precision="round_trip",
                 low_memory=False,

@@ -20,7 +20,8 @@ __all__ = [
 ]
 
 _OFFSET = re.compile(r"[T ]\d.*(Z|[+-]\d\d(:?\d\d)?)$")
-_EPOCH = re.compile(r"\d{10}|\d{13}")
+_EPOCH = re.compile(r"(\d{10}|\d{13})(\.0+)?")
+_SERIAL = re.compile(r"[234]\d{4}(\.\d+)?")  # days since 1900, of 1954 to 2036
 _ISO = re.compile(r"\d{4}-\d\d-\d\d|\d{8}([T ]|$)")
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d\d)|\d{8}")
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?")
@@ -28,6 +29,7 @@ _SPAN = re.compile(r"(|.*?[T ])(\d{1,2}):(\d\d)(:\d\d)?( ?[-–] ?)(\d{1,2}):(\d
 _HALF_HOURS = (570, 210, 150)  # minutes west of UTC, with the whole hours up to 12
 _DIRECTIVE = re.compile(r"%[a-zA-Z]")
 _MIDNIGHT = re.compile(r"(?<=[T ])24(:?00(:?00)?([.,]0+)?)(?=$|Z|[+-])")
+_FINE_EPOCH = re.compile(r"\d{16}(\d{3})?(\.0+)?|\d{10}\.\d*[1-9]\d*")
 # Days before months and months before days; which of them is meant must be certain.
 _DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d")
 _TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "")
@@ -214,6 +216,7 @@ def _not_of_format(odd: list[str], where: str, time_format: str) -> ValueError:
 
 
 def _whole_numbers(texts: np.ndarray, where: str) -> np.ndarray:
+    texts = np.array([re.sub(r"\.0+$", "", text) for text in texts], dtype=object)
     bad = [text for text in texts if not text.isdecimal() or len(text) > 18]
     if bad:
         raise ValueError(
@@ -281,6 +284,14 @@ def _bare(times: pd.DatetimeIndex) -> tuple[np.ndarray, bool]:
 
 
 def _unreadable(text: str, where: str) -> ValueError:
+    known = {
+        _SERIAL: "days since 1900, as Excel counts them: format the column there as a date "
+        "with its time (yyyy-mm-dd hh:mm:ss), and save it anew",
+        _FINE_EPOCH: "micro- or nanoseconds since 1970: divide them to whole seconds (10 digits)",
+    }
+    for pattern, meaning in known.items():
+        if pattern.fullmatch(text):
+            return ValueError(f"The times in {where}, such as {text!r}, may be {meaning}.")
     return ValueError(
         f"Expected ISO 8601 times in {where} (got {text!r}). Set --time-format to their strptime "
         "format, e.g. '%d/%m/%Y %H:%M', or --time-column if this column holds no times."

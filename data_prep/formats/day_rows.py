@@ -172,7 +172,8 @@ def _file_blocks(
         raise KeyError(f"'{path}' has the columns {header[:12]}. Set {option} to some of them.")
     table.check(dict.fromkeys(ids, "--id-column") | {day: "--day-column"})
     own = [name for name in _PLACES if name in header]
-    for piece in table.pieces([*ids, day, *own], columns):
+    nulls = dict.fromkeys(columns, layout.nulls(args.feature))
+    for piece in table.pieces([*ids, day, *own], columns, nulls):
         days, is_local = parse_times(
             pd.Series(piece[day]).str.replace(r"[ T]0?0:00(:00)?$", "", regex=True),
             f"column {day!r} of '{path}'",

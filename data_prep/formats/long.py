@@ -71,7 +71,8 @@ def _file_blocks(
     wanted |= {lane_column: "--lane-column"} if lane_column else {}
     table.check(wanted)
     texts = list(dict.fromkeys([id_column, *times_in, *([lane_column] if lane_column else [])]))
-    for piece in table.pieces(texts, list(features)):
+    nulls = {column: table_format.nulls(feature) for column, feature in features.items()}
+    for piece in table.pieces(texts, list(features), nulls):
         times, is_local = read_times(table, piece, times_in)
         local.update(piece[times_in[-1]].iloc[: int(is_local)])
         ids = _ids(path, piece, id_column, lane_column)

@@ -4,12 +4,15 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from data_prep.feed import Feed
 from data_prep.formats.long import read_long
 from data_prep.formats.wide import read_wide
 from data_prep.lanes import LANE_MARK
-from data_prep.options import add_table_options, pairs, table_format
+from data_prep.options import add_table_options, minutes, pairs, table_format
 from data_prep.sources import expand_paths
+from socialgraph.axis import whole_seconds
 
 __all__ = ["add_options", "read"]
 
@@ -27,6 +30,12 @@ def add_options(parser: ArgumentParser) -> None:
     add("--features", **several, metavar="COLUMN=FEATURE", help="readings of long tables")
     add("--lane-files", action="store_true", help="each file holds a lane of its detectors")
     add("--lane-column", help="column of the lane, of tables with a row per lane")
+    add(
+        "--label-end",
+        type=minutes,
+        metavar="LENGTH",
+        help="times are the ends of readings of this length, e.g. 15min; they go to the starts",
+    )
     add("--drop", nargs="+", default=[], help="columns of wide tables that are no detectors")
     add_table_options(parser)
 
@@ -44,7 +53,7 @@ def read(args: Namespace) -> Feed:
         files: dict[str, list] = {}
         for name, value in words:
             files.setdefault(name, []).extend(expand_paths([value]))
-        return _by_lane(args, read_wide(files, table_format(args), args.drop))
+        return _as_said(args, read_wide(files, table_format(args), args.drop))
     lacking = [
         f"--{name.replace('_', '-')}"
         for name in ("id_column", "time_column", "features")
@@ -60,14 +69,20 @@ def read(args: Namespace) -> Feed:
             "times or lanes)."
         )
     paths, layout = expand_paths(args.long), table_format(args)
-    return _by_lane(args, read_long(paths, args.id_column, features, layout, args.lane_column))
+    return _as_said(args, read_long(paths, args.id_column, features, layout, args.lane_column))
 
 
-def _by_lane(args: Namespace, feed: Feed) -> Feed:
-    """The feed with a lane of its own for each file, if files hold lanes."""
-    if not args.lane_files:
+def _as_said(args: Namespace, feed: Feed) -> Feed:
+    """The feed with a lane of its own for each file, if files hold lanes, and with the starts of
+    its readings, if its times are the ends."""
+    if args.lane_files:
+        blocks = (
+            replace(b, vdids=[f"{vdid}{LANE_MARK}{b.where}" for vdid in b.vdids])
+            for b in feed.blocks
+        )
+        feed = replace(feed, blocks=blocks)
+    if args.label_end is None:
         return feed
-    lanes = (
-        replace(b, vdids=[f"{vdid}{LANE_MARK}{b.where}" for vdid in b.vdids]) for b in feed.blocks
-    )
-    return replace(feed, blocks=lanes)
+    length = whole_seconds(args.label_end)
+    starts = (replace(b, times=b.times - np.timedelta64(length, "s")) for b in feed.blocks)
+    return replace(feed, blocks=starts, step=length, length=length)

@@ -71,7 +71,8 @@ def wide_blocks(
     columns = [name for name in table.header if name not in (*times_in, *drop)]
     vdids = unique_vdids(path, columns)
     num_rows = 0
-    for named in table.pieces(times_in, columns):
+    nulls = dict.fromkeys(columns, table_format.nulls(feature))
+    for named in table.pieces(times_in, columns, nulls):
         times, is_local = read_times(table, named, times_in) if has_times else (NO_TIMES, False)
         num_rows += len(named)
         if local is not None:

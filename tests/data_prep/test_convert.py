@@ -195,7 +195,7 @@ def test_a_source_is_not_replaced_by_its_result(write_file, capsys, option):
         ("occupancy", "s/min", 10.0, "s/min"),
         ("volume", "veh/5min", 30.0, "veh/15min"),
         ("count", "", 30.0, ""),
-        ("passages", "vehicles/min", 30.0, "vehicles/15min"),
+        ("passages", "vehicles/5min", 30.0, "vehicles/15min"),
     ],
 )
 def test_what_counts_is_summed_and_rates_are_averaged(run, write_file, name, unit, expected, told):

@@ -38,8 +38,8 @@ def test_empty_coordinates_are_nan_and_empty_cells_no_attributes(write_file):
 
 
 def test_duplicate_ids_are_refused(write_file):
-    with pytest.raises(ValueError, match=r"d\.csv'.*1 occur twice: a"):
-        read_detectors(write_file("d.csv", "id,lat,lon\na,1,2\na,1,2\nb,1,2\n"))
+    with pytest.raises(ValueError, match=r"d\.csv'.*1 occur twice at other places: a"):
+        read_detectors(write_file("d.csv", "id,lat,lon\na,1,2\na,1,3\nb,1,2\n"))
 
 
 def test_table_without_rows_is_refused(write_file):
@@ -180,7 +180,7 @@ def test_commas_that_may_be_fractions_are_found_or_asked_for(write_file):
         table = read_detectors(path, table_format=TableFormat(decimal=decimal))
         assert [table.lat[0, 0], table.lon[0, 0]] == [48.1, 9.1]
     quoted = write_file("q.csv", 'id,lat,lon\na,"48,1","9,1"\nb,48.2,9.2\n')
-    with pytest.raises(ValueError, match="set --decimal ','"):
+    with pytest.raises(ValueError, match="set --detector-decimal ','"):
         read_detectors(quoted)
     table = read_detectors(quoted, table_format=TableFormat(decimal=","))
     assert table.lat[:, 0].tolist() == [48.1, 48.2]
@@ -198,3 +198,38 @@ def test_a_quote_that_does_not_close_is_refused(write_file):
     path = write_file("d.csv", 'id,lat,lon,name\na,48.1,9.1,"A\nb,48.2,9.2,B\nc,48.3,9.3,"C"\n')
     with pytest.raises(ValueError, match=r"Line 2 of .*has a quote that does not close"):
         read_detectors(path)
+
+
+LANES = "id,lane,lat,lon,road\na,1,25.0,121.5,R1\na,2,25.0,121.5,R1\nb,1,,,R2\nb,2,,,R3\n"
+
+
+def test_rows_of_lanes_at_one_place_are_one_detector(run, write_file):
+    readings = write_file("r.csv", "t,b,a\n2024-01-01 00:00,1,2\n2024-01-01 00:05,1,2\n")
+    words = ["--wide", f"speed={readings}", "--detectors", write_file("d.csv", LANES)]
+    series, said = run("csv", *words)
+    assert series.vdids == ["b", "a"]
+    np.testing.assert_array_equal(series.lat, [np.nan, 25.0])
+    assert series.vd_info == {"a": {"road": "R1"}}
+    assert "same id       2 rows of the table have the id and place of another one" in said
+
+
+def test_rows_of_lanes_at_several_places_are_refused(run, write_file):
+    readings = write_file("r.csv", "t,a1,a2\n2024-01-01 00:00,1,2\n2024-01-01 00:05,1,2\n")
+    text = "id,lane,lat,lon\na,a1,25.0,121.5\na,a2,25.1,121.5\n"
+    words = ["--wide", f"speed={readings}", "--detectors", write_file("d.csv", text)]
+    series, said = run("csv", *words)
+    assert series is None
+    assert "1 occur twice at other places: a. Leave one row of each, or set" in said
+    assert run("csv", *words, "--detector-id-column", "lane")[0].lat.tolist() == [25.0, 25.1]
+
+
+def test_decimal_commas_of_detectors_beside_points_of_readings(run, write_file):
+    readings = write_file("r.csv", "t;a\n2024-01-01 00:00;1.250\n2024-01-01 00:05;2.250\n")
+    table = write_file("d.csv", "id;lat;lon\na;48,1;9,1\n")
+    words = ["--wide", f"speed={readings}", "--detectors", table, "--decimal", "."]
+    series, said = run("csv", *words)
+    assert series is None
+    assert "set --detector-decimal ','" in said
+    series, _ = run("csv", *words, "--detector-decimal", ",")
+    assert series.lat.tolist() == [48.1]
+    assert series.values[:, 0, 0].tolist() == [1.25, 2.25]

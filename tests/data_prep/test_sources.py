@@ -15,6 +15,7 @@ import termios
 import tracemalloc
 import zipfile
 
+import pandas as pd
 import pytest
 
 from data_prep.documents import parse_document
@@ -61,6 +62,68 @@ def test_the_bar_counts_bytes_up_to_all_of_them(tmp_path):
     total = sum(path.stat().st_size for path in paths)
     assert f"{total / 1000:.1f}k/{total / 1000:.1f}k" in said
     assert "reading: 100%" in said
+
+
+ROWS = "t,a\n2024-01-01 00:00,1\n2024-01-01 00:05,2\n"
+
+
+def write_zip(path, members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def bytes_of_zip(tmp_path):
+    return write_zip(tmp_path / "in.zip", {"a.csv": ROWS}).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"a.csv.gz": gzip.compress(ROWS.encode())},
+        {"a.csv": ROWS, "README.txt": "hi"},
+        {"d/": "", "d/a.txt": ROWS, "d/readme": "hi", "d/LICENSE.txt": "hi", "d/about.pdf": "%"},
+    ],
+)
+def test_the_only_table_of_a_zip_archive_is_read(run, tmp_path, write_file, members):
+    path = write_zip(tmp_path / "a.zip", members)
+    table = write_file("d.csv", "id,lat,lon\na,25.0,121.5\n")
+    series, said = run("csv", "--wide", f"speed={path}", "--detectors", table)
+    assert series is not None, said
+    assert series.values[:, 0, 0].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        (lambda tmp_path: {"in.zip": bytes_of_zip(tmp_path)}, "a zip archive in a zip archive"),
+        (lambda tmp_path: {}, "a zip archive without a file"),
+        (lambda tmp_path: {"d/": ""}, "a zip archive without a file"),
+        (lambda tmp_path: {"a.csv": ROWS, "b.csv": ROWS}, "a zip archive of several files"),
+        (lambda tmp_path: {"a.csv": ROWS, "notes.txt": ROWS}, "a zip archive of several files"),
+    ],
+)
+def test_other_zip_archives_are_told_for_what_they_are(run, tmp_path, write_file, members, told):
+    path = write_zip(tmp_path / "a.zip", members(tmp_path))
+    table = write_file("d.csv", "id,lat,lon\na,25.0,121.5\n")
+    series, said = run("csv", "--wide", f"speed={path}", "--detectors", table)
+    assert series is None
+    assert f"a.zip' is {told}" in said
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "parquet"])
+def test_a_workbook_or_parquet_file_in_a_zip_archive(run, tmp_path, write_file, kind):
+    frame = pd.DataFrame({"t": pd.to_datetime(["2024-01-01", "2024-01-02"]), "a": [1.0, 2.0]})
+    inner = tmp_path / f"a.{kind}"
+    getattr(frame, {"xlsx": "to_excel", "parquet": "to_parquet"}[kind])(inner, index=False)
+    path = write_zip(tmp_path / "a.zip", {inner.name: inner.read_bytes()})
+    table = write_file("d.csv", "id,lat,lon\na,25.0,121.5\n")
+    series, said = run("csv", "--wide", f"speed={path}", "--detectors", table)
+    if kind == "xlsx":
+        assert "a zip archive in a zip archive" in said
+    else:
+        assert series.values[:, 0, 0].tolist() == [1, 2]
 
 
 def test_the_collector_works_again_after_a_document():

@@ -51,7 +51,12 @@ def test_times_of_which_only_some_have_an_offset_are_refused(texts):
 
 
 @pytest.mark.parametrize(
-    "texts", [("1330560000", "1330560300"), ("1330560000000", " 1330560300000")]
+    "texts",
+    [
+        ("1330560000", "1330560300"),
+        ("1330560000.0", "1330560300.0"),
+        ("1330560000000", " 1330560300000"),
+    ],
 )
 def test_seconds_and_milliseconds_since_1970_are_utc(texts):
     assert parse(*texts) == (["2012-03-01T00:00:00", "2012-03-01T00:05:00"], False)
@@ -210,3 +215,18 @@ def test_a_format_that_is_none_is_told_in_a_sentence(time_format):
     with pytest.raises(ValueError, match="--time-format"):
         parse("2024-01-01 00:00", time_format=time_format)
     assert parse("2024-01-01 00:00") == (["2024-01-01T00:00:00"], True)  # without it, as told
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("45292.0", "days since 1900, as Excel counts them: format the column there as a date"),
+        ("45292.0104166667", "days since 1900"),
+        ("45292", "days since 1900"),
+        ("1330560000000000", "divide them to whole seconds"),
+        ("1330560000.5", "divide them to whole seconds"),
+    ],
+)
+def test_counts_of_another_kind_are_told_for_what_they_are(text, meaning):
+    with pytest.raises(ValueError, match=meaning):
+        parse(text)

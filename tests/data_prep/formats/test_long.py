@@ -1,4 +1,8 @@
+import re
+
 import numpy as np
+import openpyxl
+import pandas as pd
 import pytest
 
 from data_prep.formats.long import read_long
@@ -110,3 +114,94 @@ def test_a_column_of_ids_times_or_lanes_holds_no_readings(write_file, run, colum
     words = ["--long", path, "--id-column", "id", "--time-column", "t", "--lane-column", "lane"]
     _, said = run("csv", *words, "--features", f"{column}=flow")
     assert f"Expected --features as columns of readings (got '{column}'" in said
+
+
+@pytest.fixture
+def in_two(write_file, run):
+    """Convert rows of a date and a time of day, with readings that count up."""
+
+    def in_two(rows, *words):
+        cells = [f"a;{day};{clock};{n}" for n, (day, clock) in enumerate(rows)]
+        path = write_file("r.csv", "\n".join(["id;day;clock;flow", *cells]) + "\n")
+        table = write_file("d.csv", "id,lat,lon\na,25.0,121.5\n")
+        long = ["--long", path, "--id-column", "id", "--time-column", "day", "clock"]
+        return run("csv", *long, "--features", "flow=flow", "--detectors", table, *words)
+
+    return in_two
+
+
+@pytest.mark.parametrize("day", ["01.01.2024", "2024-01-01"])
+def test_a_date_and_an_hour_are_read_as_the_error_says(in_two, day):
+    rows = [(day, hour) for hour in range(24)]
+    series, said = in_two(rows)
+    assert series is None
+    assert "up to 23 in column 'clock'" in said
+    assert "may be hours. If" in said
+    wanted = re.search(r"'(%d\.%m\.%Y %H)'" if "." in day else r"'(%Y-%m-%d %H)'", said)[1]
+    series, _ = in_two(rows, "--time-format", wanted)
+    assert str(series.timestamps[0]) == "2024-01-01T00:00:00"
+    assert series.values[:, 0, 0].tolist() == [*range(24)]
+
+
+def test_hours_from_1_to_24_are_the_ends_of_theirs(in_two):
+    rows = [(day, f"{hour:02}") for day in ("240101", "240102") for hour in range(1, 25)]
+    words = ["--time-format", "%y%m%d %H"]
+    series, said = in_two(rows, *words)
+    assert series is not None, said
+    assert str(series.timestamps[[0, -1]]) == "['2024-01-01T01:00:00' '2024-01-03T00:00:00']"
+    series, said = in_two(rows, *words, "--label-end", "1h")
+    assert str(series.timestamps[[0, -1]]) == "['2024-01-01T00:00:00' '2024-01-02T23:00:00']"
+    assert series.values[:, 0, 0].tolist() == [*range(48)]
+    assert "labels        times are the ends of 1 h, and were brought to the starts" in said
+
+
+def test_a_label_end_that_is_no_distance_of_readings_is_refused(in_two):
+    rows = [("2024-01-01", f"{hour}:00") for hour in range(9)]
+    series, said = in_two(rows, "--label-end", "15min")
+    assert series is None
+    assert "are 1 h apart, and --label-end says 15 min. Set --label-end 1h" in said
+    assert str(in_two(rows, "--label-end", "1h")[0].timestamps[0]) == "2023-12-31T23:00:00"
+
+
+def test_labels_a_minute_before_the_end_are_rounded_first(in_two):
+    rows = [("2024-01-01T00:00:00", f"{h:02}:{m}:00") for h in (0, 1) for m in (14, 29, 44, 59)]
+    series, _ = in_two(rows)
+    assert str(series.timestamps[0]) == "2024-01-01T00:14:00"
+    series, _ = in_two(rows, "--label-end", "15min", "--round", "15min")
+    assert str(series.timestamps[0]) == "2024-01-01T00:00:00"
+    assert series.values[:, 0, 0].tolist() == [*range(8)]
+
+
+def test_labels_at_the_end_pass_the_hour_that_is_left_out_in_spring(in_two):
+    """The hour from 2 to 3 does not exist, that from 1 to 2 does, and ends at 2."""
+    rows = [("2024-03-31", f"{hour}:00") for hour in (1, 2, 4, 5)]
+    series, _ = in_two(rows, "--label-end", "1h", "--timezone", "Europe/Berlin")
+    assert series.values[:, 0, 0].tolist() == [0, 1, 2, 3]
+    assert str(series.timestamps[0]) == "2024-03-30T23:00:00"
+
+
+@pytest.mark.parametrize("clock", ["time", "duration"])
+@pytest.mark.parametrize("form", ["long", "wide"])
+def test_a_workbook_with_a_date_and_a_time_of_day(run, write_file, tmp_path, clock, form):
+    starts = pd.date_range("2024-01-01", periods=192, freq="15min")
+    clocks = starts.time if clock == "time" else starts - starts.normalize()
+    book = openpyxl.Workbook()
+    book.active.append(["day", "clock", "a", *(["id"] if form == "long" else [])])
+    for row in zip(starts.normalize().to_pydatetime(), clocks, range(192), strict=True):
+        book.active.append([*row, *(["a"] if form == "long" else [])])
+    book.save(tmp_path / "r.xlsx")
+    words = ["--wide", f"flow={tmp_path / 'r.xlsx'}"]
+    if form == "long":
+        words = ["--long", tmp_path / "r.xlsx", "--id-column", "id", "--features", "a=flow"]
+        words += ["--time-column", "day", "clock"]
+    table = write_file("d.csv", "id,lat,lon\na,25.0,121.5\n")
+    series, said = run("csv", *words, "--detectors", table)
+    assert series is not None, said
+    assert (series.timestamps == starts.to_numpy()).all()
+    assert series.values[:, 0, 0].tolist() == [*range(192)]
+
+
+def test_fractions_of_a_day_are_told_for_what_they_are(in_two):
+    series, said = in_two([("2024-01-01", n / 96) for n in range(96)])
+    assert series is None
+    assert "fractions of a day, as Excel counts them: format the column there as a time" in said
