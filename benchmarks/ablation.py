@@ -81,7 +81,11 @@ VARIANTS: dict[str, tuple[str, dict]] = {
     "four blocks": ("stacked", _network(num_blocks=4)),
     "average of three": (
         "ensemble",
-        {"trainer.max_epochs": 36, "data.loading.batch_size": 48},  # each as one by itself
+        {  # each as one by itself
+            "trainer.max_epochs": 36,
+            "trainer.check_val_every_n_epoch": 3,
+            "data.loading.batch_size": 48,
+        },
     ),
     "trained without silence": ("stacked", {"model.silence": 0.0}),
     "trained with much silence": ("stacked", {"model.silence": 0.5}),

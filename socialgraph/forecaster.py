@@ -54,7 +54,13 @@ from socialgraph.reading import (
     warn_of_no_history,
 )
 from socialgraph.recipe import make
-from socialgraph.resuming import StoppedTraining, random_state, take_average, tell_of_average
+from socialgraph.resuming import (
+    StoppedTraining,
+    random_state,
+    take_average,
+    tell_of_average,
+    tell_of_silence,
+)
 from socialgraph.scaler import Scaler
 from socialgraph.series import TrafficSeries
 from socialgraph.spec import DataSpec
@@ -305,14 +311,15 @@ class Forecaster(pl.LightningModule):
         return make(self.spec.graph, self.trust)
 
     def follow(
-        self, given: DataSpec, history: Callable[[], DailyProfile | None] | None = None
+        self, given: DataSpec, history: Callable[[], tuple[DailyProfile, Tensor]] | None = None
     ) -> None:
         """Take ``given`` as the data at hand.
 
         Args:
             given: what the data are.
-            history: gives their own profile, for detectors that were not in training; without it,
-                or if it knows none (which is told), these get the mean profile.
+            history: gives their own profile, for detectors that were not in training, and which of
+                them it knows; without it, or if it knows them not (which is told), these get the
+                mean profile.
 
         Raises:
             ValueError: for detectors that were not in training, if the network has an encoder for
@@ -326,11 +333,11 @@ class Forecaster(pl.LightningModule):
             self.bounds = self.conformal.take(torch.from_numpy(self.spec.rows(given.vdids)))
         if self.profile is not None and given.vdids != self.spec.vdids:
             rows = torch.from_numpy(self.spec.rows(given.vdids)).to(self.device)
-            ask = history is not None and bool((rows < 0).any())
-            own = history() if ask else None
-            if ask and own is None:
-                warn_of_no_history(int((rows < 0).sum()))
-            self.usual = self.profile.take(rows, None if own is None else own.to(rows.device))
+            own, heard = None, None
+            if history is not None and (rows < 0).any():
+                own, heard = history()
+                warn_of_no_history(int(((rows < 0).cpu() & ~heard).sum()))
+            self.usual = self.profile.take(rows, own, heard)
 
     def check_batch(self, batch: dict, given: DataSpec | None = None) -> None:
         """Refuse a batch that the pooling of the network cannot work with (strict mode).
@@ -463,6 +470,7 @@ class Forecaster(pl.LightningModule):
             check_resumable(checkpoint)
             check_unfinished(checkpoint, self.trainer.max_epochs, self.trainer.max_steps)
             tell_of_average(self.trainer, checkpoint)
+            tell_of_silence(self.silence, checkpoint)
             spec.check_same_data(self.given)
             spec = replace(spec, graph=self.given.graph, source=self.given.source)
             self._stopped = StoppedTraining.of(checkpoint, self.trainer.world_size)

@@ -64,21 +64,29 @@ class DailyProfile(nn.Module):
         place = is_weekend(day_of_week).long(), slots_of(time_of_day, self.mean.size(1))
         return self.mean[place], self.deviation[place]
 
-    def take(self, rows: Tensor, strangers: "DailyProfile | None" = None) -> "DailyProfile":
+    def take(
+        self,
+        rows: Tensor,
+        strangers: "DailyProfile | None" = None,
+        heard: Tensor | None = None,
+    ) -> "DailyProfile":
         """The profile of other detectors.
 
         Args:
             rows: place of each of M detectors here ``[M]``, -1 for one that is not known.
             strangers: a profile of all M detectors, used for those that are not known; None gives
                 them the mean of the known ones.
+            heard: False for those of whom ``strangers`` has no reading either, who get the mean as
+                well ``[M]``; None for nobody.
         """
         parts = []
         for name in ("mean", "deviation"):
             own = getattr(self, name)
-            if strangers is None:
-                other = own.mean(dim=2, keepdim=True)
-            else:
-                other = getattr(strangers, name).to(own)
+            other = own.mean(dim=2, keepdim=True)
+            if strangers is not None:
+                theirs = getattr(strangers, name).to(own)
+                told = True if heard is None else heard.to(own.device).view(1, 1, -1, 1)
+                other = torch.where(torch.as_tensor(told, device=own.device), theirs, other)
             known = (rows >= 0).view(1, 1, -1, 1)
             parts.append(torch.where(known, own[:, :, rows.clamp(min=0)], other))
         return DailyProfile(*parts)

@@ -72,7 +72,9 @@ def rows_of(
 
 
 def warn_of_no_history(strangers: int) -> None:
-    """Warn that what is usual for so many detectors is not known."""
+    """Warn that what is usual for so many detectors is not known, if there are some."""
+    if not strangers:
+        return
     warnings.warn(
         f"{strangers} of the detectors were not in training, and the series has no reading before "
         "what is forecast that tells what is usual for them: they are taken for the mean of the "

@@ -14,7 +14,13 @@ from socialgraph.optimizer import rate_factor
 if TYPE_CHECKING:
     from socialgraph.forecaster import Forecaster
 
-__all__ = ["StoppedTraining", "random_state", "take_average", "tell_of_average"]
+__all__ = [
+    "StoppedTraining",
+    "random_state",
+    "take_average",
+    "tell_of_average",
+    "tell_of_silence",
+]
 
 
 @dataclass
@@ -103,5 +109,16 @@ def tell_of_average(trainer: pl.Trainer, checkpoint: dict) -> None:
         warnings.warn(
             "The weights of this training were averaged, and now are not: it goes on from the "
             "average. Put its callback back into trainer.callbacks.",
+            stacklevel=3,
+        )
+
+
+def tell_of_silence(silence: float, checkpoint: dict) -> None:
+    """Warn if another share of the input is taken away than before."""
+    before = checkpoint.get("hyper_parameters", {}).get("silence", silence)
+    if before != silence:
+        warnings.warn(
+            f"The training was begun with silence = {before:g} and goes on with {silence:g}. For "
+            f"that of before set --model.silence {before:g}.",
             stacklevel=3,
         )

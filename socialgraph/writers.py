@@ -56,7 +56,7 @@ class ErrorWriter(Callback):
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse to replace what is read."""
-        refuse_replacing(self._place(trainer), trainer.ckpt_path, trainer.datamodule.path or None)
+        refuse_replacing(self._place(trainer), trainer.ckpt_path, *trainer.datamodule.paths)
 
     def _place(self, trainer: pl.Trainer) -> Path:
         return Path(self.path or _beside_checkpoint(trainer, "test.json"))

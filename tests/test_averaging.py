@@ -92,6 +92,14 @@ def test_a_training_goes_on_with_the_average_to_the_bit(tmp_path, given):
     )
 
 
+def test_another_silence_than_before_is_told(tmp_path):
+    keep = ModelCheckpoint(tmp_path, filename="a")
+    fit(tmp_path, PowerAverage(), keep, epochs=1, limit_train_batches=2)
+    options = {"epochs": 2, "limit_train_batches": 2, "ckpt_path": tmp_path / "a.ckpt"}
+    with pytest.warns(UserWarning, match=r"silence = 0 and goes on with 0.1.*--model.silence 0"):
+        fit(tmp_path, PowerAverage(), forecaster=Forecaster(warmup_steps=5), **options)
+
+
 def test_a_checkpoint_is_tested_with_its_average_by_any_trainer(tmp_path):
     keep = ModelCheckpoint(tmp_path, filename="a")
     _, trainer = fit(tmp_path, PowerAverage(), keep, limit_train_batches=6)

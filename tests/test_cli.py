@@ -267,8 +267,8 @@ def test_what_is_usual_for_a_newcomer_comes_from_all_of_the_file(traffic_file, c
         table = socialgraph.load(checkpoint).forecast(given)
         expected = {(r.detector, r.step): r.speed for r in table.itertuples()}
         assert forecasts(f"{name}.parquet") == pytest.approx(expected, rel=1e-5)
-    with pytest.warns(UserWarning, match="no reading before what is forecast"):
-        main(["test", f"--ckpt_path={checkpoint}", "--data.series=late.h5"])
+        with pytest.warns(UserWarning, match="no reading before what is forecast"):
+            main(["test", f"--ckpt_path={checkpoint}", f"--data.series={name}.h5"])
     capsys.readouterr()
     with pytest.raises(SystemExit, match="2"):
         main(["report", f"--ckpt_path={checkpoint}", "--data.series=late.h5", "-o", "late.html"])

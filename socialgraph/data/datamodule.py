@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from socialgraph import schema
@@ -125,6 +126,11 @@ class TrafficDataModule(pl.LightningDataModule):
         """File of the series, empty if it was given as a series."""
         return str(self.given) if isinstance(self.given, str | Path) else ""
 
+    @property
+    def paths(self) -> list[str]:
+        """Files that are read."""
+        return [self.path] if self.path else []
+
     def setup(self, stage: str | None = None) -> None:
         """Read the series, divide it and build the graph; once for the same detectors.
 
@@ -165,7 +171,7 @@ class TrafficDataModule(pl.LightningDataModule):
         """The readings of the training part by time of the day, for profiles."""
         return self._summed(self.train_steps)
 
-    def history(self, of_all: bool = False) -> DailyProfile | None:
+    def history(self, of_all: bool = False) -> tuple[DailyProfile, Tensor]:
         """What the detectors usually read, as far as it is known before what is forecast.
 
         Args:
@@ -173,11 +179,11 @@ class TrafficDataModule(pl.LightningDataModule):
                 of the training part.
 
         Returns:
-            Their profile; None if there is no reading.
+            Their profile, and whether there is a reading of each detector ``[N]``.
         """
         steps = len(self.series.values) if of_all else self.train_steps
         sums = self._summed(steps) if of_all else self.usual
-        return sums.profile() if self.collator.mask[:steps].any() else None
+        return sums.profile(), self.collator.mask[:steps].any(dim=2).any(dim=0)
 
     def _summed(self, steps: int) -> ProfileSums:
         whole = self.collator

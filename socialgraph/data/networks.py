@@ -126,6 +126,11 @@ class NetworksDataModule(pl.LightningDataModule):
             self.members, self.shares = self._open(self.networks)
 
     @property
+    def paths(self) -> list[str]:
+        """Files that are read."""
+        return [str(n.series) for n in self.networks if not isinstance(n.series, TrafficSeries)]
+
+    @property
     def spec(self) -> DataSpec:
         """The record of the first network, with the unit that all have."""
         first = self.members[0].spec
@@ -151,7 +156,7 @@ class NetworksDataModule(pl.LightningDataModule):
         """What is usual in the first network; batches carry that of their own."""
         return self.members[0].usual
 
-    def history(self, of_all: bool = False) -> DailyProfile | None:
+    def history(self, of_all: bool = False) -> tuple[DailyProfile, Tensor]:
         """What is usual in the first network, as :meth:`TrafficDataModule.history` tells it."""
         return self.members[0].history(of_all)
 

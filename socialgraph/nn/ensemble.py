@@ -1,17 +1,17 @@
 """Several networks as one, whose forecasts are averaged."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from socialgraph.nn.inputs import entries_of
 from socialgraph.nn.sizes import tell_sizes
-from socialgraph.recipe import recorded
 
 __all__ = ["Ensemble"]
 
-_OF_ALL = {"edge_index", "distance", "offset", "edge_attr", "positions_xy", "attributes", "node"}
+_GRAPH = {"edge_index", "distance", "offset", "edge_attr"}
+_OF_ALL = {*_GRAPH, "positions_xy", "node", "attributes", "setting"}
 
 
 class Ensemble(nn.Module):
@@ -22,8 +22,10 @@ class Ensemble(nn.Module):
     The members differ by their first weights and by the windows that they see: in training, member
     :math:`k` forecasts the windows :math:`k, k + K, \dots` of a batch alone, so that a window costs
     as much as with one network. To train each as long as one network is trained, take batches and
-    epochs :math:`K` times as large. A batch of fewer windows than members is forecast by their
-    mean, as are validation and test, where a window costs :math:`K` times as much.
+    epochs :math:`K` times as large, and validate after every :math:`K` of them. A batch of fewer
+    windows than members is forecast by their mean, as are validation and test, where a window costs
+    :math:`K` times as much. What is averaged is what the objective reads: of quantiles, their
+    steps. Gradients are clipped by the norm of all members together.
 
     Deep ensembles of Lakshminarayanan et al., `Simple and Scalable Predictive Uncertainty
     Estimation using Deep Ensembles <https://arxiv.org/abs/1612.01474>`_, with the mean alone. It
@@ -42,16 +44,17 @@ class Ensemble(nn.Module):
         ValueError: without a member.
     """
 
-    @recorded
     def __init__(
-        self, network: Callable[[], nn.Module] | Sequence[nn.Module], size: int = 3
+        self, network: Callable[[], nn.Module] | Iterable[nn.Module], size: int = 3
     ) -> None:
         super().__init__()
-        made = list(network) if isinstance(network, Sequence) else [network() for _ in range(size)]
+        listed = isinstance(network, Iterable)
+        made = list(network) if listed else [network() for _ in range(size)]
         if not made:
             raise ValueError(f"Expected one network or more (got {network!r}, 'size' = {size}).")
         self.members = nn.ModuleList(made)
-        self.network = made  # what the factory made, for a checkpoint
+        # By the names of the arguments, for a checkpoint.
+        self.network, self.size = made, len(made)
 
     def build(
         self,
@@ -88,8 +91,10 @@ class Ensemble(nn.Module):
         if not self.training or windows < size:
             return torch.stack([_run(member, batch) for member in self.members]).mean(dim=0)
         forecasts = [_run(m, _rows(batch, k, size)) for k, m in enumerate(self.members)]
-        order = torch.cat([torch.arange(k, windows, size) for k in range(size)])
-        return torch.cat(forecasts)[order.argsort().to(forecasts[0].device)]
+        whole = forecasts[0].new_empty(windows, *forecasts[0].shape[1:])
+        for place, forecast in enumerate(forecasts):
+            whole[place::size] = forecast
+        return whole
 
     def check_batch(self, positions_xy: Tensor | None, vdids: Sequence[str]) -> None:
         """Refuse positions that a member cannot work with.

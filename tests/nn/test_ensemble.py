@@ -1,10 +1,22 @@
 """Ensembles: the mean in use, windows of its own for each member in training, and checkpoints."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from socialgraph.nn import Ensemble, GRUEncoder, Readings, SocialGraphNet
+from socialgraph.nn import (
+    Attributes,
+    Ensemble,
+    GRUEncoder,
+    KnownAhead,
+    Mask,
+    Profile,
+    Readings,
+    Setting,
+    SocialGraphNet,
+)
 from socialgraph.optimizer import freeze_body
 from socialgraph.recipe import describe, make
 from tests.nn.test_network import HORIZON, NODES, VDIDS, make_batch, make_network
@@ -29,7 +41,8 @@ def make_ensemble(size=3, **options) -> Ensemble:
 
 def one_window(batch: dict, place: int) -> dict:
     """A batch of one of its windows."""
-    of_all = ("edge_index", "distance", "offset", "positions_xy")
+    of_all = ("edge_index", "distance", "offset", "edge_attr", "positions_xy")
+    of_all += ("attributes", "setting")
     return {n: v if n in of_all else v[place : place + 1] for n, v in batch.items()}
 
 
@@ -47,6 +60,22 @@ def test_in_training_each_window_is_forecast_by_one_member_in_turn():
     for place in range(7):
         alone = ensemble.members[place % 3](**one_window(batch, place))
         torch.testing.assert_close(together[place : place + 1], alone)
+
+
+def test_what_is_told_of_detectors_is_told_to_each_member():
+    parts = [Readings(), Mask(), Profile(), Attributes(2), Setting(), KnownAhead(1)]
+    for nodes in (3, 5):  # as many as members, and others
+        ensemble = make_ensemble(inputs=[*parts], num_nodes=nodes).train()
+        batch = make_batch(6, nodes=nodes) | {
+            "attributes": torch.randn(nodes, 2, dtype=torch.double),
+            "setting": torch.randn(nodes, 5, dtype=torch.double),
+            "known": torch.randn(6, 7 + HORIZON, nodes, 1, dtype=torch.double),
+            "edge_attr": None,
+        }
+        together = ensemble(**batch)
+        for place in range(6):
+            alone = ensemble.members[place % 3](**one_window(batch, place))
+            torch.testing.assert_close(together[place : place + 1], alone)
 
 
 def test_a_loss_of_one_window_teaches_one_member():
@@ -94,6 +123,13 @@ def test_it_is_made_again_from_what_a_checkpoint_keeps():
     again.load_state_dict(ensemble.state_dict())
     batch = make_batch(dtype=torch.float)
     torch.testing.assert_close(again.eval()(**batch), ensemble.eval()(**batch))
+
+
+def test_a_copy_keeps_its_form():
+    listed = nn.ModuleList([SocialGraphNet(), SocialGraphNet(node_channels=4)])
+    copied = copy.deepcopy(Ensemble(listed))
+    copied.build(**SIZES)
+    make(describe(copied)).load_state_dict(copied.state_dict())
 
 
 def test_weights_of_single_detectors_are_named_as_they_are_kept():

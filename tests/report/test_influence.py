@@ -16,7 +16,7 @@ from socialgraph.report.influence import attention, disjoint_groups, influence, 
 from tests.conftest import make_series
 
 
-def made(**pooling):
+def made(num_blocks=2, **pooling):
     """A forecaster with random weights on six detectors in a row, each beside the next."""
     data = TrafficDataModule(
         make_series(), targets=["speed"], windows=Windows(6, 4), graph=RadiusGraph(400.0)
@@ -24,7 +24,7 @@ def made(**pooling):
     data.setup()
     options = {"radius": 350.0, **pooling}
     block = partial(SocialBlock, pooling=partial(SocialPooling, **options))
-    forecaster = Forecaster(SocialGraphNet(block=block))
+    forecaster = Forecaster(SocialGraphNet(block=block, num_blocks=num_blocks))
     forecaster.adopt(data)
     return forecaster.eval(), data
 
@@ -92,7 +92,8 @@ def test_a_network_of_another_kind_may_hear_everybody():
 def test_an_ensemble_hears_as_far_as_its_members():
     forecaster, data = made(aggr="attention")
     graph = batch_of(data, [40])["edge_index"]
-    ensemble = Ensemble([forecaster.network, forecaster.network])
+    other, _ = made(aggr="mean", num_blocks=1)
+    ensemble = Ensemble([other.network, forecaster.network])
     np.testing.assert_array_equal(reach(ensemble, graph, 6), reach(forecaster.network, graph, 6))
 
 
