@@ -56,7 +56,7 @@ def test_their_errors_come_apart(tmp_path):
     report = json.loads((tmp_path / "test.json").read_text())
     assert sorted(report["unseen"]["detectors"]) == sorted(HELD_OUT)
     forecaster.eval()
-    forecaster.follow(data.spec, lambda: data.usual.profile())
+    forecaster.follow(data.spec, data.history)
     error, count = 0.0, 0
     with torch.inference_mode():
         for batch in data.test_dataloader():
