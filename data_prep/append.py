@@ -40,8 +40,8 @@ def append(path: str | Path, args: Namespace, read: Callable[[Namespace], Feed])
 
     Raises:
         FileNotFoundError, SchemaError: if there is no such file, or it is damaged.
-        KeyError, ValueError: if the readings do not fit the file, begin before it, or contradict
-            it; and as :func:`data_prep.convert.gather` does.
+        KeyError, ValueError: if an option or the readings do not fit the file, or they begin before
+            it or contradict it; and as :func:`data_prep.convert.gather` does.
     """
     path = Path(path).resolve()
     with one_writer(path):
@@ -51,6 +51,12 @@ def append(path: str | Path, args: Namespace, read: Callable[[Namespace], Feed])
 def _append(path: Path, args: Namespace, read: Callable[[Namespace], Feed]) -> Report:
     report = Report()
     old = schema.read_outline(path)
+    if args.interval is not None and args.interval != old.interval_minutes:
+        raise ValueError(
+            f"'{path}' has a step every {old.interval_minutes:g} minutes, and --interval says "
+            f"{args.interval:g}. Leave it out to bring the readings to the file's steps; for other "
+            "steps convert to a file of its own."
+        )
     args.interval, args.timezone = old.interval_minutes, args.timezone or old.timezone
     args.name, args.edges, args.known = old.dataset_name, None, old
     gathered = gather(args, read, path.parent, report)

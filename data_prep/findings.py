@@ -12,6 +12,10 @@ _POOLING_ADVICE = (
     "FILE --detectors TABLE', or disable social pooling"
 )
 _MOST_NULL_VALUES = 5
+_FEWEST_STEPS = 6  # training, validation and test, each with a step to read and one to forecast
+_OCCUPANCIES = {"occupancy", "occ"}
+_MOST = {"1": 1.0, "%": 100.0}  # by unit
+_OTHER = {"1": "%", "%": "1"}
 
 
 def format_findings(found: dict) -> str:
@@ -21,7 +25,7 @@ def format_findings(found: dict) -> str:
         rows += describe(found)
     rows += [("problem", text) for text in found["problems"]]
     rows += [("warning", text) for text in found["warnings"]]
-    rows.append(("verdict", "training would be refused" if found["problems"] else "fine"))
+    rows.append(("verdict", "not fit for training" if found["problems"] else "fine"))
     return format_table(rows)
 
 
@@ -112,8 +116,9 @@ def _describe_edges(edges: dict | None) -> str:
 def _describe_outliers(entry: dict) -> str:
     values, first = [_plain(value) for value in entry["values"]], entry["first"]
     low, high = map(_plain, entry["others"])
+    nulls = [f"{entry['feature']}={value}" for value in values]
     advice = (
-        f"convert again with --null-value {' '.join(values)}, beside the numbers in use"
+        f"convert again with --null-value {' '.join(nulls)}, beside the numbers in use"
         if len(values) <= _MOST_NULL_VALUES
         else "empty their cells in the source and convert again"
     )
@@ -131,7 +136,7 @@ def _plain(value: float) -> str:
 
 
 def judge(found: dict, status: dict[str, str]) -> tuple[list[str], list[str]]:
-    """Problems, for which training would be refused, and warnings.
+    """Problems, for which training would be refused or learn nothing true, and warnings.
 
     Args:
         found: sections of the findings.
@@ -153,6 +158,18 @@ def judge(found: dict, status: dict[str, str]) -> tuple[list[str], list[str]]:
         problems.extend(
             f"Feature '{name}' has no reading at all. Leave it out of 'data.features'."
             for name in empty
+        )
+    for name, span in found["ranges"].items():
+        if name in NEVER_NEGATIVE and span is not None and span["maximum"] < 0:
+            problems.append(
+                f"All readings of '{name}' are negative, {span['minimum']:g} to "
+                f"{span['maximum']:g}, so that nothing true can be learnt from them. If they are "
+                f"another feature, name it so; if they mean missing, leave '{name}' out."
+            )
+    if found["num_steps"] < _FEWEST_STEPS:
+        problems.append(
+            f"{found['num_steps']} steps are too few for training, validation and test, which take "
+            f"{_FEWEST_STEPS} at least. Convert or append more readings."
         )
     if found["num_steps"] > 1 and not gaps["regular"]:
         problems.append("No two neighbouring times are 'interval_minutes' apart. Correct it.")
@@ -190,10 +207,20 @@ def _warnings(found: dict) -> list[str]:
     ]
     told = {entry["feature"] for entry in found["outliers"]}
     for name, span in found["ranges"].items():
-        if name in NEVER_NEGATIVE - told and span is not None and span["minimum"] < 0:
+        if span is None:
+            continue
+        if name in NEVER_NEGATIVE - told and span["minimum"] < 0 <= span["maximum"]:
             texts.append(
                 f"{name} has negative readings, down to {span['minimum']:g}. If they mean missing, "
-                "convert again with --null-value."
+                f"convert again with --null-value {name}={_plain(span['minimum'])}, beside the "
+                "numbers in use."
+            )
+        unit = found["features"][name]
+        if name in _OCCUPANCIES and span["high"] > _MOST.get(unit, np.inf):
+            texts.append(
+                f"{name} goes up to {span['maximum']:g}, and its unit {unit!r} up to "
+                f"{_MOST[unit]:g}. If it is another quantity or unit, convert again with --unit "
+                f"{name}={_OTHER[unit]} or whichever is right."
             )
     for name, vdids in found["constant_detectors"].items():
         if vdids:

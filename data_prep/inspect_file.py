@@ -32,8 +32,9 @@ def inspect_file(path: str | Path, radius: float = 1000.0) -> dict:
         radius: reach in metres within which neighbours are counted.
 
     Returns:
-        Sections of findings; ``problems`` lists what training would be refused for, ``warnings``
-        what may be meant. Of a file that cannot be read, only these and the path.
+        Sections of findings; ``problems`` lists what training would be refused for, or learn
+        nothing true from, ``warnings`` what may be meant. Of a file that cannot be read, only these
+        and the path.
 
     Raises:
         FileNotFoundError: if there is no such file.

@@ -36,7 +36,7 @@ def write_page(path: str | Path, found: dict) -> None:
 
 def _page(found: dict) -> str:
     name = escape(found.get("dataset_name") or Path(found["file"]).name)
-    verdict = ("bad", "training would be refused") if found["problems"] else ("fine", "fine")
+    verdict = ("bad", "not fit for training") if found["problems"] else ("fine", "fine")
     parts = [
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>',
         f"<style>{_STYLE}</style></head><body><h1>{name}</h1>",

@@ -94,7 +94,8 @@ def _check_distance(times: np.ndarray, interval: int) -> None:
     if len(times) >= _FEW and distance > interval:
         raise SeriesError(
             f"The readings are {tell_seconds(distance)} apart, and not {tell_seconds(interval)}. "
-            "Convert them at their own distance: set --interval to it, or leave it out."
+            "Convert them at their own distance to a file of their own: set --interval of "
+            "'convert' to it, or leave it out."
         )
 
 

@@ -293,3 +293,23 @@ def test_two_that_append_at_once_lose_nothing(yesterday, write_file):
     assert [other.wait(60) for other in others] == [0, 0]
     assert values_of(yesterday)[4:, 0].tolist() == [0, 1, 2]
     assert not list(yesterday.parent.glob(".*"))
+
+
+def test_another_interval_than_that_of_the_file_is_refused(append):
+    text = table_of("2024-01-01T00:20", 6, a=range(6), b=range(6))
+    status, said = append(text, "--interval", "15min")
+    assert status == 2
+    assert "has a step every 5 minutes, and --interval says 15. Leave it out" in said
+    assert append(text)[0] == 0
+    assert append(table_of("2024-01-01T00:50", 1, a=[1], b=[1]), "--interval", "5min")[0] == 0
+
+
+def test_readings_further_apart_than_the_file_are_sent_to_a_file_of_their_own(append, tmp_path):
+    hourly = [f"2024-01-01T{hour:02}:00,1,2" for hour in range(1, 6)]
+    text = "time,a,b\n" + "\n".join(hourly) + "\n"
+    status, said = append(text)
+    assert status == 2
+    assert "Convert them at their own distance to a file of their own: set --interval" in said
+    words = ["--wide", f"speed={tmp_path / 'new.csv'}", "--detectors", str(tmp_path / "d.csv")]
+    assert main(["convert", "csv", str(tmp_path / "o.h5"), *words, "--interval", "1h"]) == 0
+    assert schema.read(tmp_path / "o.h5").interval_minutes == 60

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -134,7 +135,7 @@ def test_a_file_without_positions_is_described_all_the_same(tmp_path, series):
     assert found["positions"]["status"] == {"none": 4}
     assert found["neighbours"]["maximum"] == 0
     assert len(found["problems"]) == 1
-    assert "training would be refused" in format_findings(found)
+    assert "not fit for training" in format_findings(found)
 
 
 def test_shared_and_doubtful_positions_are_warned_of(series_file):
@@ -198,3 +199,38 @@ def test_negative_readings_of_what_is_never_negative_are_told(tmp_path):
     (text,) = [t for t in inspect_file(tmp_path / "a.h5")["warnings"] if "negative" in t]
     assert "speed has negative readings, down to -1" in text
     assert "--null-value" in text
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 6])
+def test_a_file_of_too_few_steps_is_not_fit_for_training(tmp_path, series, steps):
+    few = replace(series, values=series.values[:steps], timestamps=series.timestamps[:steps])
+    schema.write(tmp_path / "a.h5", few)
+    found = inspect_file(tmp_path / "a.h5")
+    assert [p for p in found["problems"] if "too few for training" in p] == (
+        [] if steps == 6 else found["problems"][:1]
+    )
+
+
+@pytest.mark.parametrize(
+    ("unit", "top", "told"),
+    [("1", 90, True), ("1", 0.9, False), ("%", 90, False), ("%", 300, True)],
+)
+def test_an_occupancy_above_its_unit_is_told(tmp_path, series, unit, top, told):
+    values = np.linspace(0, top, series.values.size, dtype=np.float32).reshape(series.values.shape)
+    names = ["occupancy", "flow"]
+    series = replace(series, values=values, feature_names=names, units=[unit, "veh/h"])
+    schema.write(tmp_path / "a.h5", series)
+    warnings = [w for w in inspect_file(tmp_path / "a.h5")["warnings"] if "its unit" in w]
+    assert len(warnings) == told
+    if told:
+        assert f"--unit occupancy={'%' if unit == '1' else '1'} or" in warnings[0]
+
+
+def test_a_feature_that_is_negative_throughout_is_a_problem(tmp_path, series):
+    series.values[..., 0] = -np.abs(series.values[..., 0])
+    schema.write(tmp_path / "a.h5", series)
+    found = inspect_file(tmp_path / "a.h5")
+    assert "All readings of 'speed' are negative" in found["problems"][0]
+    series.values[0, 0, 0] = 50
+    schema.write(tmp_path / "a.h5", series)
+    assert inspect_file(tmp_path / "a.h5")["problems"] == []

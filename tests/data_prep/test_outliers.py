@@ -147,3 +147,23 @@ def test_the_detectors_of_constance_have_no_outliers(name):
     path = SHARED / "original" / "utd19_constance" / f"constance_{name}.csv"
     values = np.genfromtxt(path, delimiter=",", skip_header=1, dtype=np.float32)[:, 2:]
     assert groups(np.sort(values[~np.isnan(values)])) == []
+
+
+def test_the_advice_is_for_the_feature_that_is_wrong(tmp_path, series, run):
+    """A speed of 0 may mean missing where a flow of 0 is true."""
+    random = np.random.default_rng(0)
+    speed, flow = random.uniform(60, 70, 2000).round(1), random.integers(0, 9, 2000)
+    speed[::100] = 0
+    times = np.datetime64("2024-01-01T00:00:00") + np.arange(2000) * np.timedelta64(300, "s")
+    rows = zip(times, speed, flow, strict=True)
+    path = tmp_path / "a.csv"
+    path.write_text("id,time,speed,flow\n" + "".join(f"a,{t},{s},{f}\n" for t, s, f in rows))
+    (tmp_path / "d.csv").write_text("id,lat,lon\na,24,121\n")
+    words = ["--long", path, "--id-column", "id", "--time-column", "time", "--features"]
+    words += ["speed=speed", "flow=flow", "--detectors", tmp_path / "d.csv"]
+    run("csv", *words)
+    warning = next(w for w in inspect_file(tmp_path / "out.h5")["warnings"] if "far outside" in w)
+    advice = re.search(r"--null-value \S+(?=,)", warning).group().split()
+    assert advice == ["--null-value", "speed=0"]
+    mended, _ = run("csv", *words, *advice)
+    assert np.isnan(mended.values).sum(axis=(0, 1)).tolist() == [20, 0]
