@@ -77,7 +77,7 @@ class KeptRows:
         """Those of some rows."""
         is_kept = np.ones(len(piece), dtype=bool)
         for column, texts in self.texts.items():
-            self._found[column].update(piece[column].value_counts().to_dict())
+            self._found[column].update(piece[column].unique().tolist())
             is_kept &= piece[column].isin(texts).to_numpy()
         self._rows += len(piece)
         self._kept += int(is_kept.sum())
