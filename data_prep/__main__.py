@@ -259,7 +259,9 @@ def _simulate(args: argparse.Namespace) -> int:
     }
     given = {name: value for name, value in options.items() if value is not None}
     if args.random_networks is not None:
-        return _simulate_random(args, given)
+        names = ("detectors", "days", "interval", "start", "freeways")
+        said = [f"--{name}" for name in names if getattr(args, name) is not None]
+        return _simulate_random(args, said)
     refuse_existing(args.out, args.overwrite)
     series = simulate(seed=args.seed, show_progress=True, **given)
     schema.write(args.out, series)
@@ -267,12 +269,12 @@ def _simulate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _simulate_random(args: argparse.Namespace, given: dict) -> int:
+def _simulate_random(args: argparse.Namespace, given: list[str]) -> int:
     from data_prep.simulate import random_networks
 
     if given:
         raise ValueError(
-            f"Expected no {sorted(given)} beside '--random-networks', which draws them. Other "
+            f"Expected no {', '.join(given)} beside '--random-networks', which draws them. Other "
             "ranges are given in Python: data_prep.simulate.random_networks."
         )
     paths = [Path(args.out) / f"{number:04d}.h5" for number in range(args.random_networks)]

@@ -9,6 +9,7 @@ from data_prep.durations import tell_seconds
 from data_prep.grid import Grid
 from data_prep.report import Report
 from data_prep.steps import name_time
+from socialgraph.calendar import to_local
 
 __all__ = ["report_axis", "report_gaps", "report_pairs", "report_rows"]
 
@@ -39,6 +40,10 @@ def report_axis(
     report.add("interval", f"{interval / 60:g} minutes ({how}){odd}")
     if ratio > 1:
         report.add("source", f"a reading every {tell_seconds(grid.step)}")
+    phases = to_local(axis, zone).astype("datetime64[s]").astype(np.int64) % min(interval, 86400)
+    if 86400 % interval == 0 and (changes := np.flatnonzero(np.diff(phases))).size:
+        moved = name_time(axis[changes[0] + 1], zone)
+        report.add("clock", f"steps begin at other times of the day from {moved} on")
     first, last = (name_time(axis[end], zone) for end in (0, -1))
     report.add("time axis", f"{len(axis)} steps from {first} to {last}")
     present = np.zeros(len(axis), dtype=bool)

@@ -24,7 +24,7 @@ from data_prep.missing import MissingRules
 from data_prep.options import feature_pairs, zone_of
 from data_prep.report import Report
 from data_prep.spacing import finest_step
-from data_prep.steps import OffGridError, held_blocks, settle_step
+from data_prep.steps import OffGridError, held_blocks, refuse_days, settle_step
 from data_prep.stretches import settle_stretches
 from socialgraph.axis import SeriesError, whole_seconds
 from socialgraph.calendar import to_local
@@ -76,6 +76,7 @@ def fill(
         limits = " from --since to --until" if args.since or args.until else ""
         raise SeriesError(f"There are no readings in {feed.read}{limits}.")
     interval = None if args.interval is None else whole_seconds(args.interval)
+    refuse_days(first, zone, clocks.num_known > 0)
     try:
         with _looking_on(first, lists, interval):
             step, how = settle_step(first, interval, feed.step, rounded, finer)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Stretch", "find_stretches", "finest_step"]
+__all__ = ["Stretch", "find_short_stretches", "find_stretches", "finest_step"]
 
 _LEAST = 12  # equal distances in a row, which are not by chance
+_FEW = 4  # readings, if they are all that a series has
+_SHORT = 2880  # steps of a source
 _WINDOW = 24  # steps
 
 
@@ -59,6 +61,32 @@ def find_stretches(parts: Iterable[tuple[int, np.ndarray]]) -> list[Stretch]:
             new = Stretch(column, feature, distance, first, last)
             found.setdefault((series, distance, first), new).last = last  # it may have gone on
     return list(found.values())
+
+
+def find_short_stretches(parts: Iterable[tuple[int, np.ndarray]]) -> list[Stretch]:
+    """Series whose readings are all equally far apart, several steps, and too few for
+    :func:`find_stretches`; none of a source that is long.
+
+    Args:
+        parts: as there.
+    """
+    held: list[tuple[int, np.ndarray]] = []
+    size = 0
+    for part in parts:
+        held.append(part)
+        size += len(part[1])
+        if size > _SHORT:
+            return []
+    start, there = held[0][0], np.concatenate([part for _, part in held])
+    counts = there.sum(axis=0)
+    found = []
+    for column, feature in np.argwhere((counts >= _FEW) & (counts <= _LEAST)).tolist():
+        steps = np.flatnonzero(there[:, column, feature])
+        distances = np.diff(steps)
+        if distances[0] > 1 and (distances == distances[0]).all():
+            first, last = int(steps[0]) + start, int(steps[-1]) + start
+            found.append(Stretch(column, feature, int(distances[0]), first, last))
+    return found
 
 
 class _Runs:

@@ -8,12 +8,21 @@ from data_prep.durations import tell_seconds
 from data_prep.feed import Block
 from data_prep.spacing import finest_step
 from socialgraph.axis import SeriesError, infer_interval, regular_axis, whole_seconds
-from socialgraph.calendar import format_local
+from socialgraph.calendar import format_local, to_local
 
-__all__ = ["OffGridError", "UnfitError", "held_blocks", "name_time", "off_grid", "settle_step"]
+__all__ = [
+    "OffGridError",
+    "UnfitError",
+    "held_blocks",
+    "name_time",
+    "off_grid",
+    "refuse_days",
+    "settle_step",
+]
 
 _HELD_BYTES = 2**26
 _NAME_BYTES = 64  # of a detector's name
+_DAY = 86400  # seconds
 _FEW = 4  # times, of which the distance may be by chance
 
 
@@ -86,6 +95,32 @@ def settle_step(
         interval = finest_step(times, whole_seconds(infer_interval(times)))
     _, minutes = regular_axis(times, None if interval is None else interval / 60)
     return whole_seconds(minutes), "inferred"
+
+
+def refuse_days(blocks: list[Block], zone: str, has_offsets: bool) -> None:
+    """Require that readings are not days on a clock that changes, which are not equally long.
+
+    Args:
+        blocks: readings from the start of the source, in UTC.
+        zone: zone of the clock.
+        has_offsets: whether times had an offset from UTC.
+
+    Raises:
+        socialgraph.axis.SeriesError: naming a zone whose clock does not change.
+    """
+    times = np.unique(np.concatenate([block.times for block in blocks])).astype("datetime64[s]")
+    local = to_local(times, zone).astype("datetime64[s]").astype(np.int64)
+    utc = times.astype(np.int64)
+    if len(np.unique(local % _DAY)) > 1 or len(np.unique(utc % _DAY)) == 1:
+        return
+    hours, rest = divmod(int((local - utc).min()), 3600)
+    fixed = "UTC" if rest or not hours else f"Etc/GMT{-hours:+d}"
+    write = "Write the dates without offsets, and set" if has_offsets else "Set"
+    raise SeriesError(
+        f"The readings are of days on the clock of {zone}, of which some have 23 or 25 hours; the "
+        f"steps of a file are equally long. {write} --timezone {fixed}, whose clock does not "
+        "change."
+    )
 
 
 def _check_distance(times: np.ndarray, interval: int) -> None:

@@ -8,7 +8,7 @@ from data_prep.durations import tell_seconds
 from data_prep.grid import Grid
 from data_prep.lanes import LANE_MARK
 from data_prep.report import Report, enumerate_first
-from data_prep.spacing import Stretch, find_stretches
+from data_prep.spacing import Stretch, find_short_stretches, find_stretches
 from data_prep.steps import name_time
 from socialgraph.axis import SeriesError
 
@@ -33,7 +33,7 @@ def settle_stretches(grid: Grid, interval: int | None, zone: str, report: Report
         SeriesError: if there are some and ``interval`` was not asked for, or is longer and no
             multiple of their distance.
     """
-    found = find_stretches(grid.readings())
+    found = [*find_stretches(grid.readings()), *find_short_stretches(grid.readings())]
     least = min(_DAY // grid.step, grid.num_steps() // 2)
     long = [s for s in found if s.last - s.first + s.distance >= least]
     if not found:

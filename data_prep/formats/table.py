@@ -31,6 +31,12 @@ def add_options(parser: ArgumentParser) -> None:
     add("--lane-files", action="store_true", help="each file holds a lane of its detectors")
     add("--lane-column", help="column of the lane, of tables with a row per lane")
     add(
+        "--keep-rows",
+        **several,
+        metavar="COLUMN=TEXT",
+        help="rows of long tables that are taken, e.g. error=N; others are missing",
+    )
+    add(
         "--label-end",
         type=minutes,
         metavar="LENGTH",
@@ -47,6 +53,8 @@ def read(args: Namespace) -> Feed:
         FileNotFoundError, KeyError, ValueError: if the options do not fit the tables.
     """
     if args.wide:
+        if args.keep_rows:
+            raise ValueError("Expected --keep-rows with --long. Leave it out for wide tables.")
         words = [word.partition("=")[::2] for word in args.wide]
         if not all(name and value for name, value in words):
             raise ValueError(f"Expected --wide as FEATURE=FILE (got {args.wide}).")
@@ -62,6 +70,13 @@ def read(args: Namespace) -> Feed:
     if lacking:
         raise ValueError(f"--long needs {' and '.join(lacking)} too, e.g. --features v=speed.")
     features = pairs(args.features, "--features")
+    keep: dict[str, list[str]] = {}
+    for column, equals, text in (word.partition("=") for word in args.keep_rows or ()):
+        if not equals:
+            raise ValueError(f"Expected --keep-rows as COLUMN=TEXT (got {column!r}).")
+        keep.setdefault(column, []).append(text)
+    if both := sorted(set(features) & set(keep)):
+        raise ValueError(f"Expected --keep-rows without columns of readings (got {both[0]!r}).")
     others = {args.id_column, *args.time_column, args.lane_column}
     if both := sorted(others & set(features)):
         raise ValueError(
@@ -69,7 +84,8 @@ def read(args: Namespace) -> Feed:
             "times or lanes)."
         )
     paths, layout = expand_paths(args.long), table_format(args)
-    return _as_said(args, read_long(paths, args.id_column, features, layout, args.lane_column))
+    feed = read_long(paths, args.id_column, features, layout, args.lane_column, keep)
+    return _as_said(args, feed)
 
 
 def _as_said(args: Namespace, feed: Feed) -> Feed:

@@ -65,6 +65,8 @@ def open_file(path: str | Path) -> h5py.File:
         FileNotFoundError: if there is no such file.
         SchemaError: if it is not in the layout, or holds what is not read.
     """
+    if Path(path).is_dir():
+        raise FileNotFoundError(f"'{path}' is a folder. Name one of its files.")
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"No file '{path}'. Make one with 'python -m data_prep convert' or "

@@ -258,3 +258,58 @@ def test_readings_on_the_hour_of_utc_keep_the_steps_of_a_clock_beside_it(convert
     series = convert.read()
     assert str(to_local(series.timestamps[:1], "Asia/Kolkata")[0]) == "2024-01-01T22:00:00"
     assert series.values[:, 0, 0].tolist() == [18, 19.5, 21.5, 23]
+
+
+def days(offsets=False):
+    """A reading at each midnight of Berlin, from February to May 2024."""
+    dates = np.arange(np.datetime64("2024-02-01"), np.datetime64("2024-06-01"))
+    behind = ["T00:00+01:00" if d < np.datetime64("2024-04-01") else "T00:00+02:00" for d in dates]
+    rows = [
+        f"{date}{text if offsets else ''},{n}"
+        for n, (date, text) in enumerate(zip(dates, behind, strict=True))
+    ]
+    return "\n".join(["time,101", *rows]) + "\n"
+
+
+@pytest.mark.parametrize("words", [[], ["--interval", "24h"]])
+def test_days_on_a_clock_that_changes_name_one_that_does_not(convert, words):
+    status, error = convert(days(), "--timezone", "Europe/Berlin", *words)
+    assert status == 2
+    assert "of which some have 23 or 25 hours" in error
+    zone = re.search(r"Set --timezone (\S+),", error)[1]
+    assert zone == "Etc/GMT-1"
+    assert convert(days(), "--timezone", zone, *words)[0] == 0
+    series = convert.read()
+    assert series.values[:, 0, 0].tolist() == [*range(121)]
+    assert str(to_local(series.timestamps, zone)[-1]) == "2024-05-31T00:00:00"
+
+
+def test_days_with_offsets_are_told_to_be_written_without(convert):
+    status, error = convert(days(offsets=True), "--timezone", "Europe/Berlin")
+    assert status == 2
+    assert "Write the dates without offsets, and set --timezone Etc/GMT-1" in error
+
+
+def test_days_of_a_longer_interval_that_begin_at_another_hour_are_told(convert):
+    utc = np.datetime64("2024-03-29T23:00", "h") + np.arange(4 * 24)
+    text = "\n".join(["time,101", *(f"{t}:00Z,{n}" for n, t in enumerate(utc))]) + "\n"
+    words = ["--timezone", "Europe/Berlin", "--interval"]
+    status, report = convert(text, *words, "24h")
+    assert status == 0
+    assert "steps begin at other times of the day from 2024-04-01T01:00:00+02:00 on" in report
+    assert "other times of the day" not in convert(text, *words, "1h")[1]
+    assert (
+        "other times of the day"
+        not in convert(text, "--timezone", "Etc/GMT-1", "--interval", "24h")[1]
+    )
+
+
+def test_a_folder_is_told_from_a_file_that_is_not_there(tmp_path, capsys):
+    assert main(["inspect", str(tmp_path)]) == 2
+    assert f"'{tmp_path}' is a folder. Name one of its files." in capsys.readouterr().err
+
+
+def test_options_beside_random_networks_are_named_as_they_are_typed(tmp_path, capsys):
+    words = ["--random-networks", "2", "--days", "3", "--detectors", "5"]
+    assert main(["simulate", str(tmp_path / "f"), *words]) == 2
+    assert "Expected no --detectors, --days beside" in capsys.readouterr().err

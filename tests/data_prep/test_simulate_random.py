@@ -214,7 +214,7 @@ def test_files_of_random_networks_are_written_as_typed(tmp_path, capsys, monkeyp
     assert main(words) == 2
     assert "exists" in capsys.readouterr().err
     assert main([*words, "--overwrite", "--days", "3"]) == 2
-    assert "no ['days'] beside '--random-networks'" in capsys.readouterr().err
+    assert "no --days beside '--random-networks'" in capsys.readouterr().err
     assert main(["simulate", "more", "--random-networks", "0"]) == 2
     assert "'count' of 1 or more" in capsys.readouterr().err
     assert not (tmp_path / "more").exists()

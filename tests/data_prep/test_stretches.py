@@ -145,3 +145,16 @@ def test_stretches_are_found_across_the_parts_of_a_grid(size):
     (found,) = find_stretches(parts)
     assert (found.column, found.feature, found.distance) == (1, 1, 6)
     assert (found.first, found.last) == (1060, 4054)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_finer_detector_of_a_short_source_is_told_too(convert, form):
+    readings = {
+        "a": counts("2024-01-01", "2024-01-01T00:40", 1),
+        "b": counts("2024-01-01", "2024-01-01T00:40", 5),
+    }
+    series, said = convert(readings, form=form)
+    assert series is None
+    assert "Set --interval 5min to bring all to one distance" in said
+    series, _ = convert(readings, "--interval", "5min", "--min-share", "0.2", form=form)
+    assert (series.values == 5).all()  # not 25: a reading is all of its step

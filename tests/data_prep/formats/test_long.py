@@ -205,3 +205,39 @@ def test_fractions_of_a_day_are_told_for_what_they_are(in_two):
     series, said = in_two([("2024-01-01", n / 96) for n in range(96)])
     assert series is None
     assert "fractions of a day, as Excel counts them: format the column there as a time" in said
+
+
+@pytest.fixture
+def flagged(write_file, run):
+    """Convert rows with a column that says how good they are."""
+
+    def flagged(*words):
+        rows = [f"a;2024-01-01T00:0{n};{n};{'NNSN'[n]};1.0" for n in range(4)]
+        path = write_file("r.csv", "\n".join(["id;t;v;error;q", *rows]) + "\n")
+        table = write_file("d.csv", "id,lat,lon\na,25.0,121.5\n")
+        words = ["--id-column", "id", "--time-column", "t", "--features", "v=speed", *words]
+        return run("csv", "--long", path, "--detectors", table, *words)
+
+    return flagged
+
+
+def test_rows_are_kept_by_the_texts_of_columns(flagged):
+    series, said = flagged("--keep-rows", "error=N", "q=1.0")
+    np.testing.assert_array_equal(series.values[:, 0, 0], [0, 1, NAN, 3])
+    assert re.search(r"kept rows +3 of 4 \(--keep-rows\)", said)
+    assert (flagged("--keep-rows", "error=N", "error=S")[0].values[:, 0, 0] == range(4)).all()
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("error=n", "asks for 'n' in column 'error', which holds 'N', 'S'"),
+        ("flag=N", "has no column 'flag'"),
+        ("error", "COLUMN=TEXT (got 'error')"),
+        ("v=1", "without columns of readings (got 'v')"),
+    ],
+)
+def test_rows_to_keep_that_are_not_there_are_told(flagged, word, told):
+    series, said = flagged("--keep-rows", word)
+    assert series is None
+    assert told in said
