@@ -212,6 +212,17 @@ def test_any_intervals_in_turn_come_to_a_multiple_of_all(convert, minutes):
     assert (series.values == 30).all()
 
 
+@pytest.mark.parametrize("minutes", [(15, 5, 1), (5, 2), (5, 2, 10)])
+def test_parts_that_are_finer_come_long_after_others(convert, minutes, monkeypatch):
+    """Each of them when the ones before are no longer held, and on a grid of its own."""
+    monkeypatch.setattr(steps, "_HELD_BYTES", 2000)
+    monkeypatch.setattr("data_prep.tables._PIECE_CELLS", 300)
+    readings = {vdid: in_turn(*minutes) for vdid in "ab"}
+    series, said = convert(readings, "--interval", "30min")
+    assert series is not None, said
+    assert (series.values == 30).all()
+
+
 def test_intervals_in_turn_are_told_with_the_times_of_each(convert):
     _, said = convert({vdid: in_turn(10, 15) for vdid in "ab"})
     assert "15 min from 2024-01-04T00:00:00+00:00 to 2024-01-06T23:45:00+00:00 at 2 of 2" in said
