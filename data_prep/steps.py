@@ -10,11 +10,23 @@ from data_prep.spacing import finest_step
 from socialgraph.axis import SeriesError, infer_interval, regular_axis, whole_seconds
 from socialgraph.calendar import format_local
 
-__all__ = ["OffGridError", "UnfitError", "held_blocks", "name_time", "off_grid", "settle_step"]
+__all__ = [
+    "DistanceError",
+    "OffGridError",
+    "UnfitError",
+    "held_blocks",
+    "name_time",
+    "off_grid",
+    "settle_step",
+]
 
 _HELD_BYTES = 2**26
 _NAME_BYTES = 64  # of a detector's name
 _FEW = 4  # times, of which the distance may be by chance
+
+
+class DistanceError(SeriesError):
+    """Readings that are further apart than the steps that were asked for."""
 
 
 class UnfitError(SeriesError):
@@ -92,7 +104,7 @@ def _check_distance(times: np.ndarray, interval: int) -> None:
     """Require that not all readings are further apart than ``interval`` seconds."""
     distance = int(np.gcd.reduce(np.diff(times.astype("datetime64[s]").astype(np.int64))))
     if len(times) >= _FEW and distance > interval:
-        raise SeriesError(
+        raise DistanceError(
             f"The readings are {tell_seconds(distance)} apart, and not {tell_seconds(interval)}. "
             "Convert them at their own distance: set --interval to it, or leave it out."
         )
