@@ -12,6 +12,8 @@ from socialgraph.calendar import ClockError, RepeatedHour, absent_hour, parse_st
 
 __all__ = ["Clocks", "blocks_between", "blocks_in_utc", "report_clocks", "round_blocks"]
 
+_NEAR = 3 * 3600  # seconds in which the next reading may be in an hour that comes twice
+
 
 @dataclass
 class Clocks:
@@ -54,8 +56,8 @@ def blocks_in_utc(
 
     A regular axis on a local clock has rows in the hour that this clock leaves out in spring. They
     stand for no time; those without any reading are dropped. Rows at the end of a block that are in
-    an hour that comes twice wait for the next block, with those before them, so that their order is
-    seen as a whole.
+    an hour that comes twice, or near it, wait for the next block, with those before them, so that
+    their order is seen as a whole.
 
     Args:
         blocks: times in whole seconds, in the order of the source.
@@ -80,7 +82,7 @@ def blocks_in_utc(
                 yield from _place(waiting, zone, repeated_hour, clocks)
             block = block if joined is None else joined
         twice = _comes_twice(block.times, zone)
-        end = _last_before(block.times, twice) if twice[-1:].any() else len(block)
+        end = _last_before(block.times, twice) if _may_go_on(block, zone) else len(block)
         waiting = block.rows(slice(end, None)) if end < len(block) else None
         yield from _place(block.rows(slice(0, end)), zone, repeated_hour, clocks)
     if waiting is not None:
@@ -167,6 +169,14 @@ def _comes_twice(local: np.ndarray, zone: str) -> np.ndarray:
     twice = np.zeros(len(local), dtype=bool)
     twice[near] = to_utc(local[near], zone, "first") != to_utc(local[near], zone, "second")
     return twice
+
+
+def _may_go_on(block: Block, zone: str) -> bool:
+    """Whether a block ends in an hour that comes twice, or a few hours from it."""
+    if not len(block):
+        return False
+    nearby = block.times[-1] + np.arange(-_NEAR, _NEAR + 1, 1800).astype("timedelta64[s]")
+    return bool(_comes_twice(nearby, zone).any())
 
 
 def _join(first: Block, second: Block) -> Block | None:

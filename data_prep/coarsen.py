@@ -21,7 +21,7 @@ class Coarsening:
     ``mean`` is that of the readings there are. ``weighted`` is the mean weighted by the vehicles of
     each reading; the plain mean, if no reading has vehicles. ``sum`` adds readings up, in
     proportion if some are missing. ``last`` is the latest one. Readings that are several source
-    steps apart are all that there are of a step.
+    steps apart count for as many steps.
 
     Args:
         ratio: source steps in a step of the result.
@@ -49,46 +49,40 @@ class Coarsening:
         """Readings ``[K * ratio, N, F]`` from the source step ``start`` on as ``[K, N, F]``."""
         steps, nodes, channels = values.shape
         fine = values.reshape(steps // self.ratio, self.ratio, nodes, channels)
-        count = (~np.isnan(fine)).sum(axis=1)
-        expected = self._expected(fine, start)
-        coarse = np.full(count.shape, np.nan, dtype=np.float32)
+        lengths = self._lengths(values, start).reshape(fine.shape)
+        covered = lengths.sum(axis=1)
+        coarse = np.full(covered.shape, np.nan, dtype=np.float32)
         for index, rule in enumerate(self.rules):
-            of = expected[..., index]
-            coarse[..., index] = self._reduce(fine, index, rule, count[..., index], of)
-        enough = count >= np.maximum(1, np.ceil(self.min_share * expected - 1e-9))
+            coarse[..., index] = self._reduce(fine, index, rule, lengths[..., index])
+        enough = covered >= max(1, np.ceil(self.min_share * self.ratio - 1e-9))
         coarse[~enough] = np.nan
-        self.num_filled += int((count == expected).sum())
-        self.num_partial += int((enough & (count < expected)).sum())
-        self.num_dropped += int((~enough & (count > 0)).sum())
+        self.num_filled += int((covered >= self.ratio).sum())
+        self.num_partial += int((enough & (covered < self.ratio)).sum())
+        self.num_dropped += int((~enough & (covered > 0)).sum())
         return coarse
 
-    def _expected(self, fine: np.ndarray, start: int) -> np.ndarray:
-        """How many readings steps should have ``[K, N, F]``."""
-        expected = np.full((len(fine), *fine.shape[2:]), self.ratio)
+    def _lengths(self, values: np.ndarray, start: int) -> np.ndarray:
+        """Steps that each reading is for ``[K, N, F]``: up to the next one in a stretch."""
+        lengths = (~np.isnan(values)).astype(np.int32)
         for of in self.stretches:
-            low = max(0, (of.first - start) // self.ratio)
-            high = min(len(fine), (of.last + of.distance - 1 - start) // self.ratio + 1)
-            if low >= high:
-                continue
-            there = ~np.isnan(fine[low:high, :, of.column, of.feature])
-            steps = start + np.arange(low * self.ratio, high * self.ratio).reshape(there.shape)
-            is_finer = (there & ((steps - of.first) % of.distance != 0)).any(axis=1)
-            part = expected[low:high, of.column, of.feature]
-            part[~is_finer] = self.ratio // of.distance
-        return expected
+            low, high = max(0, of.first - start), max(0, of.last + 1 - start)
+            there = lengths[low:, of.column, of.feature]
+            steps = np.flatnonzero(there)
+            until = np.diff(steps, append=len(there) + of.distance)
+            steps = steps[steps < high - low]
+            there[steps] = np.minimum(until[: len(steps)], of.distance)
+        return lengths
 
-    def _reduce(
-        self, fine: np.ndarray, index: int, rule: str, count: np.ndarray, expected: np.ndarray
-    ) -> np.ndarray:
+    def _reduce(self, fine: np.ndarray, index: int, rule: str, lengths: np.ndarray) -> np.ndarray:
         readings = fine[..., index].astype(np.float64)  # [K, ratio, N]
         if rule == "last":
             latest = self.ratio - 1 - np.argmax(~np.isnan(readings)[:, ::-1], axis=1)
             return np.take_along_axis(readings, latest[:, None], axis=1)[:, 0]
-        total = np.nansum(readings, axis=1)
+        covered = lengths.sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean = total / count
             if rule == "sum":
-                return mean * expected
+                return np.nansum(readings, axis=1) * (self.ratio / covered)
+            mean = np.nansum(readings * lengths, axis=1) / covered
             if rule == "mean" or self.weight is None:
                 return mean
             vehicles = np.where(np.isnan(readings), 0, np.nan_to_num(fine[..., self.weight]))

@@ -70,10 +70,12 @@ def gather(
         KeyError, ValueError: if an option does not fit, rows contradict each other, times form no
             grid, or detectors have no place.
     """
-    try:
-        return _gather(args, read, folder, report, None)
-    except FinerError as error:
-        return _gather(args, read, folder, report, error.step)
+    finer = None
+    while True:
+        try:
+            return _gather(args, read, folder, report, finer)
+        except FinerError as error:
+            finer = error.step  # less than before, of which it is a divisor
 
 
 def _gather(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.report import enumerate_first
-from data_prep.shapes import is_geo, middle_of, read_geo, to_degrees
+from data_prep.shapes import is_geo, is_in_degrees, middle_of, read_geo, to_degrees
 from data_prep.table_numbers import doubtful_cell, find_decimal
 from data_prep.tables import TableFormat, check_columns, open_table
 
@@ -119,7 +119,7 @@ def table_from_columns(
     check_columns(path, header, dict.fromkeys(lon_columns, "--lon-column"))
     if decimal is None:
         cells = {name: columns[name] for name in (*lat_columns, *lon_columns)}
-        decimal = _find_decimal(path, cells, is_degrees=crs is None)
+        decimal = _find_decimal(path, cells, is_degrees=is_in_degrees(crs))
     lat = _degrees(path, vdids, columns, lat_columns, decimal)
     lon = _degrees(path, vdids, columns, lon_columns, decimal)
     if crs is not None:

@@ -93,7 +93,7 @@ def fill(
     lists = chain([first], lists)
     del first  # so that it goes when it has been added
     for held in lists:
-        with _looking_on(held, lists, interval or step):
+        with _looking_on(held, lists, step):
             grid.add(held)
         held.clear()  # before the next ones are read
     grid.check_length()

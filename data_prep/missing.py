@@ -7,7 +7,7 @@ import numpy as np
 
 from data_prep.feed import Block
 from data_prep.report import Report
-from socialgraph.axis import SeriesError
+from data_prep.steps import UnfitError
 
 __all__ = ["MissingRules", "parse_rules", "split_nulls"]
 
@@ -32,7 +32,7 @@ class MissingRules:
         """Blocks with these numbers set to NaN.
 
         Raises:
-            socialgraph.axis.SeriesError: if a reading is infinite, or too large for float32.
+            data_prep.steps.UnfitError: if a reading is infinite, or too large for float32.
         """
         for block in blocks:
             values = block.values.astype(np.float32)
@@ -40,9 +40,10 @@ class MissingRules:
                 self._apply(name, values[..., index])
             infinite = np.isinf(values)
             if infinite.any():
-                raise SeriesError(
+                raise UnfitError(
                     f"'{block.where}' holds {int(infinite.sum())} infinite readings, or ones that "
-                    "are too large. Write NaN for a missing one."
+                    "are too large. Write NaN for a missing one.",
+                    block.where,
                 )
             yield replace(block, values=values)
 

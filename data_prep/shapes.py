@@ -9,7 +9,7 @@ import numpy as np
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
-__all__ = ["is_geo", "middle_of", "read_geo", "to_degrees"]
+__all__ = ["is_geo", "is_in_degrees", "middle_of", "read_geo", "to_degrees"]
 
 _PAIR = re.compile(r"(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s+(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)")
 # Degrees around the area of use of a system. All of Norway uses zone 33, 13 degrees beyond it.
@@ -96,6 +96,15 @@ def to_degrees(y: np.ndarray, x: np.ndarray, crs: str) -> tuple[np.ndarray, np.n
     kept = outside | (finite & ~known)
     lat, lon = np.where(kept, y, lat), np.where(kept, x, lon)
     return np.where(finite, lat, np.nan), np.where(finite, lon, np.nan)
+
+
+def is_in_degrees(crs: str | None) -> bool:
+    """Whether coordinates of a system are degrees, as those of None are; False if there is no such
+    system."""
+    try:
+        return crs is None or CRS.from_user_input(crs).is_geographic
+    except CRSError:
+        return False
 
 
 def _is_in_metres(system: CRS) -> bool:

@@ -1,5 +1,6 @@
 """Readings that are further apart than the steps of their grid: of which detectors, and when."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -10,7 +11,6 @@ __all__ = ["Stretch", "find_short_stretches", "find_stretches", "finest_step"]
 _LEAST = 12  # equal distances in a row, which are not by chance
 _FEW = 4  # readings, if they are all that a series has
 _SHORT = 2880  # steps of a source
-_WINDOW = 24  # steps
 
 
 @dataclass
@@ -20,8 +20,9 @@ class Stretch:
     Args:
         column: of the detector.
         feature: index.
-        distance: steps from one to the next, at least 2.
+        distance: steps from one to the next, at least 2; a multiple of it where some are missing.
         first, last: steps of the first and the last one.
+        span: steps from the first of all readings of this detector and feature to the last.
     """
 
     column: int
@@ -29,6 +30,7 @@ class Stretch:
     distance: int
     first: int
     last: int
+    span: int = 0
 
 
 def finest_step(times: np.ndarray, step: int) -> int | None:
@@ -48,18 +50,24 @@ def finest_step(times: np.ndarray, step: int) -> int | None:
 def find_stretches(parts: Iterable[tuple[int, np.ndarray]]) -> list[Stretch]:
     """The stretches of readings that are further apart than a step.
 
+    A stretch has many equal distances in a row. It ends where one is no multiple of them, and where
+    as many in a row are another multiple; the next one may begin there.
+
     Args:
         parts: first step and where there are readings ``[K, N, F]``, of parts that follow each
             other.
     """
-    found: dict[tuple[int, int, int], Stretch] = {}
+    found: dict[tuple[int, int], Stretch] = {}
     runs: _Runs | None = None
     for start, there in parts:
         runs = runs or _Runs(there[0].size)
         for series, distance, first, last in runs.add(start, there.reshape(len(there), -1)):
             column, feature = divmod(series, there.shape[2])
             new = Stretch(column, feature, distance, first, last)
-            found.setdefault((series, distance, first), new).last = last  # it may have gone on
+            found.setdefault((series, first), new).last = last  # which was not certain before
+    for (series, _), stretch in found.items():
+        assert runs is not None  # which found it
+        stretch.span = int(runs.last[series] - runs.first[series]) + 1
     return list(found.values())
 
 
@@ -85,7 +93,8 @@ def find_short_stretches(parts: Iterable[tuple[int, np.ndarray]]) -> list[Stretc
         distances = np.diff(steps)
         if distances[0] > 1 and (distances == distances[0]).all():
             first, last = int(steps[0]) + start, int(steps[-1]) + start
-            found.append(Stretch(column, feature, int(distances[0]), first, last))
+            span = last - first + 1
+            found.append(Stretch(column, feature, int(distances[0]), first, last, span))
     return found
 
 
@@ -94,71 +103,80 @@ class _Runs:
     many distances in a row are equal."""
 
     def __init__(self, size: int) -> None:
-        self._last = np.full(size, -1)  # step of the last reading
-        self._since = np.zeros(size, dtype=np.int64)  # first one of those that are not beside it
+        self.first = np.full(size, -1)  # step of the first reading, and of the last one
+        self.last = np.full(size, -1)
         self._distance = np.zeros(size, dtype=np.int64)  # the last one, and how often in a row
         self._count = np.zeros(size, dtype=np.int64)
-        self._open = np.zeros(size, dtype=np.int64)  # distance that was found since then
+        self._since = np.zeros(size, dtype=np.int64)  # where a stretch begins or may begin
+        self._divisor = np.ones(size, dtype=np.int64)  # of all distances since then
+        self._is_open = np.zeros(size, dtype=bool)  # there is a stretch
 
     def add(self, start: int, there: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
-        """Series, distance, first and last step of what is found in a part ``[K, S]``."""
+        """Series, distance, first and last step of what is found in a part ``[K, S]``; of two with
+        the same first step the later one is right."""
         beside = np.zeros_like(there)  # another reading
         beside[1:] = there[1:] & there[:-1]
         beside[:-1] |= beside[1:]
-        windows = np.arange(0, len(there), _WINDOW)
+        windows = np.arange(0, len(there), _LEAST)  # any stretch has all of one
         alone = np.logical_or.reduceat(there, windows, axis=0)
         alone &= ~np.logical_or.reduceat(beside, windows, axis=0)
-        looked_at = alone.any(axis=0) | (self._open > 0)
         known = there.any(axis=0)
-        self._skip(start, there, beside, np.flatnonzero(known & ~looked_at))
-        columns = np.flatnonzero(known & looked_at)
-        where, rows = np.nonzero(there[:, columns].T)
+        rows = len(there) - 1 - np.argmax(there[::-1], axis=0)  # of the last readings
+        ends_beside = beside[rows, np.arange(len(rows))]
+        is_quiet = ends_beside & ~alone.any(axis=0) & (self._divisor == 1)
+        is_new = known & (self.first < 0)
+        self.first[is_new] = start + np.argmax(there[:, is_new], axis=0)
+        quiet = np.flatnonzero(known & is_quiet)
+        self.last[quiet] = start + rows[quiet]
+        self._distance[quiet], self._count[quiet] = 1, 1
+        columns = np.flatnonzero(known & ~is_quiet)
+        where, steps = np.nonzero(there[:, columns].T)
         ends = np.cumsum(np.bincount(where, minlength=len(columns))).tolist()
         for column, begin, end in zip(columns.tolist(), [0, *ends], ends, strict=False):
-            yield from self._add(column, rows[begin:end] + start)
-
-    def _skip(self, start: int, there: np.ndarray, beside: np.ndarray, series: np.ndarray) -> None:
-        """Pass over series of which some readings of each window are beside another one."""
-        end = start + len(there) - 1
-        self._last[series] = end - np.argmax(there[::-1, series], axis=0)
-        self._since[series] = end - np.argmax(beside[::-1, series], axis=0)
-        self._distance[series] = self._count[series] = self._open[series] = 0
+            yield from self._add(column, steps[begin:end] + start)
 
     def _add(self, series: int, steps: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
-        if self._last[series] >= 0:
-            steps = np.append(self._last[series], steps)
-        else:
-            self._since[series] = steps[0]
+        """Go through the readings of one series in a part."""
+        if self.last[series] >= 0:
+            steps = np.append(self.last[series], steps)
+        self.last[series] = steps[-1]
         distances = np.diff(steps)
-        if len(distances):
-            yield from self._parts(series, steps, distances)
-            self._last[series] = steps[-1]
-        else:
-            self._last[series] = steps[0]
-
-    def _parts(
-        self, series: int, steps: np.ndarray, distances: np.ndarray
-    ) -> Iterator[tuple[int, int, int, int]]:
-        """Between readings that are beside each other, from the one before the part on."""
         borders = np.flatnonzero(distances == 1)
         begins, ends = np.append(0, borders + 1), np.append(borders, len(distances))
         chosen = ends - begins >= _LEAST
         chosen[[0, -1]] = True  # which may go on in other parts
         for begin, end in zip(begins[chosen].tolist(), ends[chosen].tolist(), strict=True):
-            if begin > 0:
-                self._since[series], self._open[series] = steps[begin], 0
-                self._distance[series] = self._count[series] = 0
-            if begin == end:
-                continue
-            for distance, count in _runs(distances[begin:end]):
-                if distance == self._distance[series]:
-                    count += int(self._count[series])
-                self._distance[series], self._count[series] = distance, count
-                if count >= _LEAST:
-                    self._open[series] = distance
-            if self._open[series]:
-                last = steps[end - (end < len(distances))]  # the next one is beside the last
-                yield series, int(self._open[series]), int(self._since[series]), int(last)
+            step = int(steps[begin])
+            for distance, count in _runs(distances[begin : end + 1]):  # with that to the border
+                yield from self._take(series, distance, count, step)
+                step += distance * count
+
+    def _take(
+        self, series: int, distance: int, count: int, begin: int
+    ) -> Iterator[tuple[int, int, int, int]]:
+        """Go on by ``count`` equal distances from the step ``begin``."""
+        before, divisor = int(self._distance[series]), int(self._divisor[series])
+        if distance == before:  # as of the part before
+            begin -= distance * int(self._count[series])
+            count += int(self._count[series])
+        self._distance[series], self._count[series] = distance, count
+        end, since = begin + distance * count, int(self._since[series])
+        if self._is_open[series]:
+            if distance % divisor == 0 and (distance == divisor or count < _LEAST):
+                yield series, divisor, since, end
+                return
+            # A reading is of the distance that follows it, if that is no gap.
+            yield series, divisor, since, begin if distance > divisor else begin - before
+            divisor = 1
+        divisor = math.gcd(divisor, distance)
+        if divisor == 1:
+            since, divisor = begin, distance
+        is_open = distance > 1 and count >= _LEAST
+        if is_open:
+            since, divisor = since if divisor == distance else begin, distance
+            yield series, distance, since, end
+        self._since[series], self._divisor[series] = since, divisor
+        self._is_open[series] = is_open
 
 
 def _runs(distances: np.ndarray) -> Iterator[tuple[int, int]]:

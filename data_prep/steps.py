@@ -11,6 +11,7 @@ from socialgraph.axis import SeriesError, infer_interval, regular_axis, whole_se
 from socialgraph.calendar import format_local, to_local
 
 __all__ = [
+    "DistanceError",
     "OffGridError",
     "UnfitError",
     "held_blocks",
@@ -24,6 +25,10 @@ _HELD_BYTES = 2**26
 _NAME_BYTES = 64  # of a detector's name
 _DAY = 86400  # seconds
 _FEW = 4  # times, of which the distance may be by chance
+
+
+class DistanceError(SeriesError):
+    """Readings that are further apart than the steps that were asked for."""
 
 
 class UnfitError(SeriesError):
@@ -127,7 +132,7 @@ def _check_distance(times: np.ndarray, interval: int) -> None:
     """Require that not all readings are further apart than ``interval`` seconds."""
     distance = int(np.gcd.reduce(np.diff(times.astype("datetime64[s]").astype(np.int64))))
     if len(times) >= _FEW and distance > interval:
-        raise SeriesError(
+        raise DistanceError(
             f"The readings are {tell_seconds(distance)} apart, and not {tell_seconds(interval)}. "
             "Convert them at their own distance to a file of their own: set --interval of "
             "'convert' to it, or leave it out."

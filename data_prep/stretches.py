@@ -1,6 +1,7 @@
 """What becomes of readings that are further apart than the steps of their grid."""
 
 import math
+from collections import Counter
 
 import numpy as np
 
@@ -15,13 +16,16 @@ from socialgraph.axis import SeriesError
 __all__ = ["settle_stretches"]
 
 _DAY = 86400  # seconds
+# Of a longer interval there are weeks; of a detector that fails by turns, a few days in a year.
+_LEAST_SHARE = 0.1
 
 
 def settle_stretches(grid: Grid, interval: int | None, zone: str, report: Report) -> list[Stretch]:
     """The stretches of readings that are all that there are of the steps of ``interval``.
 
-    A stretch counts if it is a day long, or half of a shorter source. Others are taken for readings
-    that are missing.
+    They are taken as they are if those of a detector are a day long in all, or half of a shorter
+    source; else for readings of which some are missing. They ask for an ``interval`` only if they
+    are a tenth of the readings of the detector, too.
 
     Args:
         grid: holds all readings.
@@ -30,19 +34,23 @@ def settle_stretches(grid: Grid, interval: int | None, zone: str, report: Report
         report: is told of all stretches.
 
     Raises:
-        SeriesError: if there are some and ``interval`` was not asked for, or is longer and no
+        SeriesError: if there are so many, and ``interval`` was not asked for, or is longer and no
             multiple of their distance.
     """
     found = [*find_stretches(grid.readings()), *find_short_stretches(grid.readings())]
-    least = min(_DAY // grid.step, grid.num_steps() // 2)
-    long = [s for s in found if s.last - s.first + s.distance >= least]
     if not found:
         return []
-    if interval is None and long:
-        every = math.lcm(*(s.distance for s in long)) * grid.step
+    lengths: Counter[tuple[int, int]] = Counter()
+    for s in found:
+        lengths[s.column, s.feature] += s.last - s.first + s.distance
+    least = min(_DAY // grid.step, grid.num_steps() // 2)
+    long = [s for s in found if lengths[s.column, s.feature] >= least]
+    many = [s for s in long if lengths[s.column, s.feature] >= _LEAST_SHARE * s.span]
+    if interval is None and many:
+        every = math.lcm(*(s.distance for s in many)) * grid.step
         bring = f"Set --interval {_option(every)} to bring all to one distance, or "
         raise SeriesError(
-            f"The readings are not all the same time apart: {_tell(grid, long, zone)}. "
+            f"The readings are not all the same time apart: {_tell(grid, many, zone)}. "
             f"{bring if every <= _DAY else 'Set '}--interval {_option(grid.step)} for steps of "
             "which these fill some, and NaN between."
         )
@@ -50,13 +58,14 @@ def settle_stretches(grid: Grid, interval: int | None, zone: str, report: Report
     if interval is None:
         return []
     shorter = [s for s in long if s.distance * grid.step <= interval]
-    if any(interval % (s.distance * grid.step) for s in shorter):
-        every = math.lcm(interval, *(s.distance * grid.step for s in shorter))
+    odd = [s for s in shorter if interval % (s.distance * grid.step)]
+    if refused := [s for s in many if s in odd]:
+        every = math.lcm(interval, *(s.distance * grid.step for s in refused))
         raise SeriesError(
             f"An interval of {tell_seconds(interval)} is no multiple of all distances of readings: "
-            f"{_tell(grid, shorter, zone)}. Set --interval {_option(every)}."
+            f"{_tell(grid, refused, zone)}. Set --interval {_option(every)}."
         )
-    return shorter
+    return [s for s in shorter if s not in odd]
 
 
 def _tell(grid: Grid, found: list[Stretch], zone: str) -> str:

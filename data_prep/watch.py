@@ -17,10 +17,11 @@ from data_prep.arrivals import Arrivals
 from data_prep.clocks import Clocks, blocks_in_utc, round_blocks
 from data_prep.convert import convert
 from data_prep.detectors import DetectorTable
+from data_prep.durations import tell_seconds
 from data_prep.feed import Block, Feed
 from data_prep.left_out import LeftOut, seconds_of
 from data_prep.options import zone_of
-from data_prep.steps import OffGridError
+from data_prep.steps import DistanceError, OffGridError
 from data_prep.stream_lines import StreamLines
 from socialgraph import schema
 from socialgraph.atomic import one_writer
@@ -107,6 +108,8 @@ def _take(args: Namespace, path: Path, arrivals: Arrivals) -> bool:
                 with one_writer(path):
                     _write(args, path, documents[-1].feed, kept)
         except _UNFIT as error:
+            if isinstance(error, DistanceError) and not path.exists():
+                raise  # the option is wrong; later, documents may have been lost
             _set_aside(args, documents, arrivals, error)
             return True
         if kept or last is not None:
@@ -123,14 +126,16 @@ def _set_aside(
     """Pass over the document that ``error`` is about.
 
     Of documents that contradict each other either may be wrong: they are taken one by one from now
-    on, and it is the later one.
+    on, and it is the later one. An error that names none of several ends the watch.
     """
     odd = []
+    where = getattr(error, "where", None)
     if args.at_once == 1 or isinstance(error, OffGridError):
-        where = getattr(error, "where", None)
         odd = [d for d in documents if where in {block.where for block in d.blocks}]
-    if args.at_once == 1:
-        odd = odd or documents[-1:]
+    if args.at_once == 1 and not odd:
+        if len(documents) > 1:
+            raise error
+        odd = documents
     args.at_once = 1
     for document in odd:
         path = document.entry[1]
@@ -241,6 +246,18 @@ def _is_coarser(interval: int | None, feed: Feed) -> bool:
     return interval is not None and feed.step is not None and interval > feed.step
 
 
+def _check_interval(args: Namespace, feed: Feed) -> None:
+    """Require an interval that documents of the length that their format says can be brought to."""
+    if args.interval is None or feed.step is None:
+        return
+    step = max(feed.step, 0 if args.round is None else whole_seconds(args.round))
+    if whole_seconds(args.interval) % step:
+        raise ValueError(
+            f"The documents are {tell_seconds(step)} apart, and --interval says "
+            f"{tell_seconds(whole_seconds(args.interval))}. Set it to a multiple, or leave it out."
+        )
+
+
 def _write(args: Namespace, path: Path, feed: Feed, kept: list[Block]) -> None:
     def read(options: Namespace) -> Feed:
         detectors = None if options.detectors is not None else lambda: args.listed
@@ -253,6 +270,7 @@ def _write(args: Namespace, path: Path, feed: Feed, kept: list[Block]) -> None:
     else:
         if options.interval is None and feed.step is not None:
             options.interval = feed.step / 60  # the first documents may not follow each other
+        _check_interval(options, feed)
         if (
             options.interval is None
             and len({*np.concatenate([b.times for b in kept]).tolist()}) < 2

@@ -177,6 +177,16 @@ def place_block(block, zone):
     return times, np.concatenate([block.values for block in blocks]), clocks
 
 
+@pytest.mark.parametrize("piece", [1, 2, 3, 4, 5])
+def test_hours_that_are_newest_first_and_end_in_the_one_that_comes_twice(piece):
+    times = np.array([f"2024-10-27T0{hour}" for hour in (5, 4, 3, 2, 2)], dtype="datetime64[s]")
+    whole = Block(times, ["a"], ("x",), np.zeros((5, 1, 1)), None, True, "f.csv")
+    blocks = [whole.rows(slice(at, at + piece)) for at in range(0, 5, piece)]
+    placed = blocks_in_utc(blocks, "Europe/Berlin", "order", Clocks())
+    hours = [str(time)[11:13] for block in placed for time in block.times]
+    assert hours == ["04", "03", "02", "01", "00"]
+
+
 def test_rows_of_the_absent_hour_without_a_reading_vanish():
     texts = ["2012-03-11T01:30", "2012-03-11T02:00", "2012-03-11T02:30", "2012-03-11T03:00"]
     utc, kept, clocks = place(texts, [1, np.nan, np.nan, 2])

@@ -194,6 +194,13 @@ def test_a_table_without_names_may_have_a_decimal_comma(write_file):
     assert (table.vdids, table.lat[:, 0].tolist()) == (["7", "8"], [48.1, 48.25])
 
 
+@pytest.mark.parametrize("crs", [None, "EPSG:4326", "EPSG:4258"])
+def test_degrees_of_three_decimals_are_no_thousands(write_file, crs):
+    path = write_file("d.csv", "id;lat;lon\na;48.101;9.102\nb;48.203;9.204\n")
+    table = read_detectors(path, crs=crs)
+    np.testing.assert_allclose(table.lat[:, 0], [48.101, 48.203], atol=1e-5)
+
+
 def test_a_quote_that_does_not_close_is_refused(write_file):
     path = write_file("d.csv", 'id,lat,lon,name\na,48.1,9.1,"A\nb,48.2,9.2,B\nc,48.3,9.3,"C"\n')
     with pytest.raises(ValueError, match=r"Line 2 of .*has a quote that does not close"):

@@ -1,7 +1,11 @@
 """Sources whose readings are not all the same time apart: told, never mostly NaN in silence."""
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data_prep import steps
 from data_prep.spacing import find_stretches
@@ -136,6 +140,52 @@ def test_readings_that_are_missing_by_chance_are_no_longer_interval():
     assert find_stretches([(5, there)]) == []
 
 
+def few_by_few(there):
+    """The stretches of one series, as steps of its readings: distance, first, last."""
+    steps = np.flatnonzero(there).tolist()
+    distances = np.diff(steps).tolist()
+    found, begin, i = [], 0, 0
+
+    def is_many(i):
+        return distances[i] > 1 and distances[i : i + 12] == [distances[i]] * 12
+
+    while i < len(distances):
+        if math.gcd(*distances[begin : i + 1]) == 1:
+            begin = i
+        if not is_many(i):
+            i += 1
+            continue
+        of = distances[i]
+        first = i if any(distance % of for distance in distances[begin:i]) else begin
+        end = i
+        while end < len(distances) and distances[end] % of == 0:
+            if distances[end] != of and is_many(end):
+                break
+            end += 1
+        last = end if end == len(distances) or distances[end] > of else end - 1
+        found.append((of, steps[first], steps[last]))
+        begin = i = end
+    return found
+
+
+_RUNS = st.lists(
+    st.tuples(st.sampled_from([1, 2, 3, 4, 5, 6, 10, 12, 15, 30]), st.integers(1, 30)), max_size=12
+)
+
+
+@settings(deadline=None)
+@given(_RUNS, _RUNS, st.lists(st.integers(0, 600), max_size=20), st.integers(1, 130))
+def test_stretches_are_the_same_in_parts_of_any_size(one, other, gone, size):
+    there = np.zeros((900, 2), dtype=bool)
+    for column, runs in enumerate((one, other)):
+        steps = np.cumsum([3, *(distance for distance, count in runs for _ in range(count))])
+        there[steps[steps < len(there)], column] = True
+    there[gone] = False
+    parts = ((s, there[s : s + size, :, None]) for s in range(0, len(there), size))
+    found = {(s.column, s.distance, s.first, s.last) for s in find_stretches(parts)}
+    assert found == {(c, *of) for c in range(2) for of in few_by_few(there[:, c])}
+
+
 @pytest.mark.parametrize("size", [7, 100, 5000])
 def test_stretches_are_found_across_the_parts_of_a_grid(size):
     there = np.ones((5000, 3, 2), dtype=bool)
@@ -158,3 +208,75 @@ def test_a_finer_detector_of_a_short_source_is_told_too(convert, form):
     assert "Set --interval 5min to bring all to one distance" in said
     series, _ = convert(readings, "--interval", "5min", "--min-share", "0.2", form=form)
     assert (series.values == 5).all()  # not 25: a reading is all of its step
+
+
+def in_turn(*minutes, days=3):
+    """So many days of each distance of readings."""
+    times = np.datetime64("2024-01-01") + np.arange(len(minutes) + 1) * days
+    parts = zip(times[:-1], times[1:], minutes, strict=True)
+    return {time: x for part in parts for time, x in counts(*part).items()}
+
+
+@pytest.mark.parametrize("minutes", [(10, 15), (15, 10), (10, 15, 10), (15, 5, 1), (1, 5, 15)])
+def test_any_intervals_in_turn_come_to_a_multiple_of_all(convert, minutes):
+    series, said = convert({vdid: in_turn(*minutes) for vdid in "ab"}, "--interval", "30min")
+    assert series is not None, said
+    assert series.values.shape == (len(minutes) * 144, 2, 1)
+    assert (series.values == 30).all()
+
+
+@pytest.mark.parametrize("minutes", [(15, 5, 1), (5, 2), (5, 2, 10)])
+def test_parts_that_are_finer_come_long_after_others(convert, minutes, monkeypatch):
+    """Each of them when the ones before are no longer held, and on a grid of its own."""
+    monkeypatch.setattr(steps, "_HELD_BYTES", 2000)
+    monkeypatch.setattr("data_prep.tables._PIECE_CELLS", 300)
+    readings = {vdid: in_turn(*minutes) for vdid in "ab"}
+    series, said = convert(readings, "--interval", "30min")
+    assert series is not None, said
+    assert (series.values == 30).all()
+
+
+def test_intervals_in_turn_are_told_with_the_times_of_each(convert):
+    _, said = convert({vdid: in_turn(10, 15) for vdid in "ab"})
+    assert "15 min from 2024-01-04T00:00:00+00:00 to 2024-01-06T23:45:00+00:00 at 2 of 2" in said
+    assert "10 min from 2024-01-01T00:00:00+00:00 to 2024-01-04T00:00:00+00:00 at 2 of 2" in said
+
+
+def test_a_clock_that_is_shifted_keeps_its_interval(convert):
+    shifted = counts("2024-01-01", "2024-01-05", 15) | counts("2024-01-05T00:01", "2024-01-09", 15)
+    readings = {"a": counts("2024-01-01", "2024-01-09", 1), "b": shifted}
+    series, _ = convert(readings, "--interval", "15min")
+    assert (series.values == 15).all()
+
+
+@pytest.mark.parametrize("minutes", [(15, 5), (5, 15)])
+def test_an_interval_that_changes_inside_of_a_step(convert, minutes):
+    at = "2024-01-03T12:15"
+    first, second = minutes
+    readings = counts("2024-01-01", at, first) | counts(at, "2024-01-05", second)
+    series, _ = convert({"a": readings, "b": readings}, "--interval", "30min")
+    assert (series.values == 30).all()
+    words = ("--interval", "30min", "--rule", "flow=mean")
+    series, _ = convert({"a": readings, "b": readings}, *words, unit="veh/h")
+    assert series.values[120, 0, 0] == 10  # half of it 15, half of it 5
+
+
+def test_a_day_of_every_second_reading_in_two_months_is_told_alone(convert):
+    readings = {vdid: counts("2024-01-01", "2024-03-01", 5) for vdid in "ab"}
+    for time in list(counts("2024-02-01", "2024-02-02T01:00", 10)):
+        readings["b"].pop(time)
+    series, said = convert(readings)
+    assert series is not None, said
+    assert "10 min from 2024-01-31T23:55:00+00:00 to 2024-02-02T00:45:00+00:00 at 1 of 2" in said
+    series, _ = convert(readings, "--interval", "10min")
+    assert (series.values[:4400] == 10).all()
+
+
+def test_a_detector_of_another_interval_is_refused_in_a_file_that_is_longer(convert):
+    readings = {
+        "a": counts("2024-01-01", "2024-03-01", 5),
+        "b": counts("2024-02-01", "2024-02-03", 15),
+    }
+    series, said = convert(readings)
+    assert series is None
+    assert "15 min from 2024-02-01T00:00:00+00:00" in said

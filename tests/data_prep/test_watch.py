@@ -322,6 +322,30 @@ def test_a_document_off_the_grid_is_set_aside(room, capsys, words):
     assert readings_of(room.file)["a"][-1] == (5 if words else 1)
 
 
+@pytest.mark.parametrize("words", [(), ("--interval", "5min")])
+def test_a_document_with_an_infinite_reading_is_set_aside_alone(room, capsys, words):
+    for minute in range(12):
+        room(minute, speed=60)
+        if minute == 2:
+            path = room.folder / "02.json"
+            path.write_text(path.read_text().replace('60, "Occ', '1e39, "Occ'))
+    assert room.watch(*words) == 0
+    said = capsys.readouterr().err
+    assert said.count("set aside: ") == 1
+    assert "02.json' holds 2 infinite readings" in said
+    np.testing.assert_array_equal(
+        speeds(room.file)[1], [60, 60] if words else [60, 60, np.nan, *[60] * 9]
+    )
+
+
+def test_documents_further_apart_than_the_interval_end_a_watch(room, capsys):
+    for minute in range(0, 60, 5):
+        room(minute)
+    assert room.watch("--interval", "30s") == 2
+    assert not room.file.exists()
+    assert "set aside" not in capsys.readouterr().err
+
+
 def test_local_times_are_brought_to_the_interval(room, capsys):
     for minute in range(11):
         text = live(vd("a", lane(60, 2, 1), time=f"2024-01-01T08:{minute:02}:00"))
@@ -358,6 +382,8 @@ def test_documents_in_the_hour_that_comes_twice_are_told_and_the_rest_taken(room
         ("--round", "0.001s"),
         ("--interval", "0.001s"),
         ("--lane-rule", "speed=median"),
+        ("--interval", "30s"),
+        ("--interval", "90s"),
     ],
 )
 def test_a_mistake_in_options_ends_the_watch(room, capsys, words):
