@@ -41,7 +41,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--quick", action="store_true", help="2 s, one model: does it run?")
     args = parser.parse_args(argv)
-    args.add = True  # no naive rivals, which need no training
+    args.add, args.options = True, []  # no naive rivals, which need no training
     if args.quick:
         args.budgets, args.models = [2.0], args.models[:1]
     args.output = args.output or result_path(f"curve_{args.config.stem}", args.quick)
