@@ -199,6 +199,8 @@ def _with_radius(name: str, runs: list[dict]) -> str:
     if not runs[0].get("radius"):
         return name
     network = runs[0]["configuration"]["model"]["network"]["init_args"]
+    if "network" in network:  # a member of an ensemble
+        network = network["network"]["init_args"]
     part = network if "pooling" in network else network["block"]["init_args"]
     options = part["pooling"]["init_args"]
     radii = [radius for run in runs for radius in run["radius"]]
