@@ -249,6 +249,7 @@ def with_a_newcomer(series, first):
     )
 
 
+@pytest.mark.slow
 def test_what_is_usual_for_a_newcomer_comes_from_all_of_the_file(traffic_file, capsys):
     series = make_series(steps=800)
     write("early.h5", series.first(500))
@@ -283,6 +284,7 @@ def test_errors_do_not_take_the_place_of_what_is_read(checkpoint, traffic_file, 
         assert Path(path).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_training_in_double_precision_forecasts(traffic_file):
     checkpoint = fit(traffic_file, "--trainer.precision=64-true", model="stacked")
     words = [f"--ckpt_path={checkpoint}", "--trainer.precision=64-true", "--forecast.path=double"]
@@ -296,6 +298,7 @@ def test_a_training_in_double_precision_forecasts(traffic_file):
     )
 
 
+@pytest.mark.slow
 def test_the_distributed_model_runs_detector_by_detector_from_yaml(traffic_file):
     loop = f"{ENCODER}.vectorised=false"
     checkpoint = fit(traffic_file, loop, model="distributed")
