@@ -10,8 +10,8 @@ from socialgraph.nn.sizes import tell_sizes
 
 __all__ = ["Ensemble"]
 
-_GRAPH = {"edge_index", "distance", "offset", "edge_attr"}
-_OF_ALL = {*_GRAPH, "positions_xy", "node", "attributes", "setting"}
+_OF_ALL = {"edge_index", "distance", "offset", "edge_attr"}
+_OF_ALL |= {"positions_xy", "node", "attributes", "setting"}
 
 
 class Ensemble(nn.Module):
@@ -56,33 +56,15 @@ class Ensemble(nn.Module):
         # By the names of the arguments, for a checkpoint.
         self.network, self.size = made, len(made)
 
-    def build(
-        self,
-        in_channels: int,
-        out_channels: int,
-        window: int,
-        horizon: int,
-        vdids: Sequence[str],
-        max_radius: float | None = None,
-        width: int = 1,
-    ) -> None:
-        """Tell the members their sizes, as :meth:`socialgraph.nn.SocialGraphNet.build` does.
+    def build(self, **sizes: object) -> None:
+        """Tell the members their sizes.
 
         Args:
-            in_channels, out_channels, window, horizon, vdids, max_radius, width: as there.
+            sizes: as :meth:`socialgraph.nn.SocialGraphNet.build` takes them.
 
         Raises:
             ValueError: as the members do.
         """
-        sizes = {
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "window": window,
-            "horizon": horizon,
-            "vdids": vdids,
-            "max_radius": max_radius,
-            "width": width,
-        }
         for member in self.members:
             tell_sizes(member, sizes)
 

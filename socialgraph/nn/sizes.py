@@ -74,11 +74,12 @@ def keep_sizes(network: nn.Module, sizes: dict[str, object]) -> None:
 
 
 def tell_sizes(network: nn.Module, sizes: dict[str, object]) -> None:
-    """Tell a network with a method ``build`` the sizes that this names."""
+    """Tell a network with a method ``build`` the sizes that this names, or all if it takes any."""
     build = getattr(network, "build", None)
     if build is not None:
         named = inspect.signature(build).parameters
-        build(**{name: size for name, size in sizes.items() if name in named})
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in named.values())
+        build(**{name: size for name, size in sizes.items() if takes_any or name in named})
 
 
 def make_part(factory: Callable | nn.Module, *widths: int, **known: object) -> nn.Module:
