@@ -5,9 +5,15 @@ import pytest
 import torch
 
 from socialgraph.data import Windows, window_starts
-from socialgraph.pretrained import local
 from socialgraph.pretrained.history import History
-from socialgraph.pretrained.local import Compared, LocalRidge, Mixture, compare, intervals_of
+from socialgraph.pretrained.local import (
+    Compared,
+    Mixture,
+    Moments,
+    best_share,
+    compare,
+    intervals_of,
+)
 from socialgraph.spread import spread_over
 from tests.conftest import make_series
 
@@ -22,9 +28,9 @@ def history_of(steps=1200, missing=0.1):
 
 def test_the_map_is_that_of_least_squares_with_a_penalty():
     history, starts = history_of()
-    whole_of_it = LocalRidge(history, starts).weight
+    whole_of_it = Moments(history, starts).fit().weight
     starts = starts[spread_over(len(starts), 400)]  # at most so many are fitted to
-    torch.testing.assert_close(LocalRidge(history, starts).weight, whole_of_it)
+    torch.testing.assert_close(Moments(history, starts).fit().weight, whole_of_it)
     weight = whole_of_it.numpy()
     rows, targets = [], []
     for start in starts:
@@ -76,29 +82,54 @@ def test_what_is_usual_takes_the_place_of_both_if_it_is_better():
     assert (bad.share == 0).all()
     assert (bad.share_of_both < 1).any()
     assert usual.shape == (2, 4, len(series.vdids), 1)
-    ridge, profile = LocalRidge(history, starts)(batch), batch["profile"][:, 6:]
+    ridge, profile = Moments(history, starts).fit()(batch), batch["profile"][:, 6:]
     expected = bad.share_of_both * ridge + (1 - bad.share_of_both) * profile
     torch.testing.assert_close(usual, expected)
 
 
-def test_the_windows_that_are_compared_share_no_step_with_those_that_are_fitted(monkeypatch):
-    history, starts = history_of()
-    seen, fitted = [], []
+def test_each_fifth_is_forecast_by_a_map_of_windows_that_share_no_step_with_it():
+    history, starts = history_of(steps=400)
+    assert len(starts) == 391  # all are fitted to
 
     def apply(batches):
-        for batch in batches:
-            seen.append(batch["issued"])
-            yield torch.zeros_like(batch["targets"]), batch
+        return ((torch.zeros_like(batch["targets"]), batch) for batch in batches)
 
-    def fit(history, starts):
-        fitted.extend(starts)
-        return LocalRidge(history, starts)
+    found = compare(history, starts, Moments(history, starts), apply)
+    assert found.fold.bincount().min() > 15  # of 128 windows
+    some = starts[spread_over(len(starts), 128)]
+    for fold, window, forecast in zip(found.fold, some, found.ridge, strict=True):
+        held_back = np.array_split(np.arange(391), 5)[fold]
+        assert window in held_back
+        steps = set(range(held_back[0], held_back[-1] + WINDOWS.length))
+        others = [s for s in range(391) if not steps & set(range(s, s + WINDOWS.length))]
+        ridge = Moments(history, np.array(others)).fit()
+        (batch,) = history.training_batches([window])
+        torch.testing.assert_close(forecast, ridge(batch)[0], atol=1e-4, rtol=0)
 
-    monkeypatch.setattr(local, "LocalRidge", fit)
-    compare(history, starts, apply)
-    first = torch.searchsorted(history.collator.seconds, torch.cat(seen).min()).item() - 5
-    assert first == 4 * len(starts) // 5
-    assert max(fitted) + WINDOWS.length == first - 1
+
+def test_the_first_forecast_is_left_only_for_what_the_fifths_agree_on():
+    fold = torch.arange(5).repeat_interleave(4)
+    targets = torch.zeros(20, 2, 3, 1)
+    # The second is right everywhere at the first step, and in one fifth at the second step,
+    # where it is as wrong as the first in all others.
+    second = torch.zeros(20, 2, 3, 1)
+    second[fold > 0, 1] = 1.01
+    first = torch.ones(20, 2, 3, 1)
+    mask = torch.ones(20, 2, 3, 1, dtype=torch.bool)
+    found = Compared(first, second, second, targets, mask, fold)
+    share = best_share(first, second, found, torch.ones(3))
+    assert share.flatten().tolist() == [0.0, 1.0]
+    assert second[:, 1].mean() < first[:, 1].mean()  # though it is better on the whole
+
+
+def test_errors_count_where_the_truth_is_known_and_by_the_scale_of_the_detector():
+    fold, targets = torch.arange(5), torch.zeros(5, 1, 3, 1)
+    first = torch.tensor([0.0, 1.0, 0.0]).view(1, 1, 3, 1).expand(5, 1, 3, 1)
+    second = torch.tensor([1.0, 0.0, 9.0]).view(1, 1, 3, 1).expand(5, 1, 3, 1)
+    mask = torch.tensor([True, True, False]).view(1, 1, 3, 1).expand(5, 1, 3, 1)
+    found = Compared(first, second, second, targets, mask, fold)
+    assert best_share(first, second, found, torch.tensor([2.0, 1.0, 1.0])).item() == 1
+    assert best_share(first, second, found, torch.tensor([1.0, 2.0, 1.0])).item() == 0
 
 
 def test_without_enough_history_the_network_is_alone():
@@ -107,18 +138,7 @@ def test_without_enough_history_the_network_is_alone():
     alone = Mixture(history, starts, lambda batches: pytest.fail("nothing is compared"), [0.9])
     assert alone.share.flatten().tolist() == [1.0] * 4
     assert alone.quantiles(torch.zeros(1, 4, 6, 1)) is None
-    assert LocalRidge(history, starts[:0]).weight.abs().max() == 0  # what is usual, then
-
-
-def test_of_less_than_four_days_intervals_are_learnt_and_no_shares():
-    def apply(batches):
-        return ((batch["targets"] + 100.0, batch) for batch in batches)
-
-    assert (Mixture(*history_of(steps=4 * 288, missing=0.0), apply, [0.9]).share < 1).all()
-    alone = Mixture(*history_of(steps=4 * 288 - 1, missing=0.0), apply, [0.9])
-    assert alone.share.flatten().tolist() == [1.0] * 4
-    assert alone.share_of_both.flatten().tolist() == [1.0] * 4
-    assert alone.quantiles(torch.zeros(1, 4, 6, 1)).shape == (1, 4, 6, 1, 1)
+    assert Moments(history, starts[:0]).fit().weight.abs().max() == 0  # what is usual, then
 
 
 def test_intervals_are_quantiles_of_what_the_mixture_was_wrong_by():
@@ -126,7 +146,8 @@ def test_intervals_are_quantiles_of_what_the_mixture_was_wrong_by():
     size = (999, 2, 3, 1)
     targets = torch.randn(size, generator=draw) * torch.tensor([1.0, 2.0, 5.0]).view(3, 1)
     network, ridge = torch.full(size, 4.0), torch.full(size, -2.0)
-    found = Compared(network, ridge, ridge, targets, torch.ones(size, dtype=torch.bool))
+    mask = torch.ones(size, dtype=torch.bool)
+    found = Compared(network, ridge, ridge, targets, mask, torch.arange(999) // 200)
     share = torch.tensor([1.0, 0.5]).view(2, 1, 1)
     made = intervals_of(found, torch.lerp(ridge, network, share), [0.05, 0.95])
     point = torch.tensor([4.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 3, 1)

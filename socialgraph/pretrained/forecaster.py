@@ -18,7 +18,7 @@ from socialgraph.nn.inputs import last_observed
 from socialgraph.pretrained.archive import SHIPPED, Parts, read_parts, write_parts
 from socialgraph.pretrained.history import History
 from socialgraph.pretrained.last_days import LastDays
-from socialgraph.pretrained.local import FEW_DAYS, LocalRidge, Mixture
+from socialgraph.pretrained.local import Mixture, Moments
 from socialgraph.scaler import Scaler
 from socialgraph.series import TrafficSeries
 from socialgraph.spec import DataSpec
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PretrainedForecaster", "load_pretrained"]
 
+_FEW_DAYS = 4.0  # of training
 _MEASURED = ("forecast", "network", "last_value", "usual", "ridge")
 
 
@@ -43,8 +44,8 @@ class PretrainedForecaster:
 
     If the history tells it, the network's forecasts are mixed with those of a linear map that is
     fitted to the history, and with what is usual (:class:`socialgraph.pretrained.local.Mixture`),
-    in a fraction of a second. How wrong the mixture was in the last fifth of the history gives
-    intervals, by split conformal prediction (:class:`socialgraph.conformal.Conformal`).
+    in a fraction of a second. How wrong the mixture was for windows of the history that it was not
+    fitted to gives intervals, by conformal prediction (:class:`socialgraph.conformal.Conformal`).
 
     Args:
         network: a :class:`socialgraph.nn.SocialGraphNet` of one feature that knows no detector by
@@ -164,7 +165,7 @@ class PretrainedForecaster:
         from socialgraph.pretrained.tuning import tune  # Lightning takes seconds to import
 
         days = (series.timestamps[-1] - series.timestamps[0]) / np.timedelta64(1, "D")
-        if days < FEW_DAYS:
+        if days < _FEW_DAYS:
             text = (
                 f"The history is of {days:.1f} days: a network that is tuned on so few may "
                 "forecast worse than before. Look at its score, or tune it when there are four."
@@ -239,7 +240,7 @@ class PretrainedForecaster:
         if not np.isfinite(series.values[:steps]).any():
             return dict.fromkeys((*_MEASURED, "coverage"), np.nan)
         history = self._history(series, steps)
-        ridge = LocalRidge(history, parts["train"])
+        ridge = Moments(history, parts["train"]).fit()
         mixture = Mixture(history, parts["train"], self._apply, calibrated_levels([], 0.9))
         sums, inside, count = np.zeros(len(_MEASURED)), 0.0, 0
         for network, batch in self._apply(history.batches(parts["test"])):

@@ -11,7 +11,7 @@ from socialgraph.conformal import Conformal, Residuals
 from socialgraph.pretrained.history import History
 from socialgraph.spread import spread_over
 
-__all__ = ["FEW_DAYS", "Compared", "LocalRidge", "Mixture", "best_share", "compare", "intervals_of"]
+__all__ = ["Compared", "LocalRidge", "Mixture", "Moments", "best_share", "compare", "intervals_of"]
 
 Apply = Callable[[Iterable[dict]], Iterable[tuple[Tensor, dict]]]
 
@@ -19,32 +19,21 @@ _PENALTY = 10.0
 _MOST_WINDOWS = 400  # to fit the map, spread over the history
 _MOST_COMPARED = 128
 _FEW_WINDOWS = 64  # with fewer nothing is learnt
-FEW_DAYS = 4.0  # with fewer the last fifth of them is too unlike the days to come
+_FOLDS = 5
 
 
 class LocalRidge:
-    """Ridge regression of the targets on the window and what is usual, shared by all detectors.
+    """A linear map from the window and what is usual to the targets, shared by all detectors.
 
     It forecasts how far the targets will be from what is usual, from how far each reading of the
     window was; missing readings count as usual.
 
     Args:
-        history: the series.
-        starts: first steps of the windows that it is fitted to.
+        weight: the map :math:`(C, P)`; :class:`Moments` fits it.
     """
 
-    def __init__(self, history: History, starts: np.ndarray) -> None:
-        window, horizon = history.windows.window, history.windows.horizon
-        size = window + horizon + 1
-        square = _PENALTY * torch.eye(size, dtype=torch.float64)
-        product = torch.zeros(size, horizon, dtype=torch.float64)
-        for batch in history.training_batches(starts[spread_over(len(starts), _MOST_WINDOWS)]):
-            inputs, usual = _inputs(batch)
-            targets = batch["targets"][..., 0].transpose(1, 2).double() - usual
-            whole = batch["target_mask"][..., 0].all(dim=1)  # [B, N]
-            square += inputs[whole].T @ inputs[whole]
-            product += inputs[whole].T @ targets[whole]
-        self.weight = torch.linalg.solve(square, product)  # [C, P]
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
 
     def __call__(self, batch: dict[str, Tensor]) -> Tensor:
         """Forecasts ``[B, P, N, 1]`` in deviations."""
@@ -52,45 +41,95 @@ class LocalRidge:
         return (inputs @ self.weight + usual).transpose(1, 2)[..., None].float()
 
 
+class Moments:
+    r"""What a ridge regression needs of each window, so that it can be fitted to any of them.
+
+    .. math:: \mathbf{W} = \bigl( \lambda \mathbf{I} + \sum_w \mathbf{X}_w^\top \mathbf{X}_w
+        \bigr)^{-1} \sum_w \mathbf{X}_w^\top \mathbf{Y}_w
+
+    Args:
+        history: the series.
+        starts: first steps of the windows; of more than 400 so many are taken.
+    """
+
+    def __init__(self, history: History, starts: np.ndarray) -> None:
+        self.starts = starts[spread_over(len(starts), _MOST_WINDOWS)]
+        window, horizon = history.windows.window, history.windows.horizon
+        size = window + horizon + 1
+        squares = [torch.zeros(0, size, size, dtype=torch.float64)]
+        products = [torch.zeros(0, size, horizon, dtype=torch.float64)]
+        for batch in history.training_batches(self.starts):
+            inputs, usual = _inputs(batch)
+            targets = batch["targets"][..., 0].transpose(1, 2).double() - usual
+            whole = batch["target_mask"][..., 0].all(dim=1)[..., None]  # [B, N, 1]
+            transposed = (inputs * whole).transpose(1, 2)
+            squares.append(transposed @ inputs)
+            products.append(transposed @ torch.where(whole, targets, 0.0))
+        self.square, self.product = torch.cat(squares), torch.cat(products)
+
+    def fit(self, chosen: np.ndarray | None = None) -> LocalRidge:
+        """The map of some of the windows, True where chosen ``[W]``; None for all."""
+        rows = slice(None) if chosen is None else torch.from_numpy(chosen)
+        square, product = self.square[rows].sum(0), self.product[rows].sum(0)
+        return LocalRidge(torch.linalg.solve(square + _PENALTY * torch.eye(len(square)), product))
+
+
 class Compared(NamedTuple):
-    """Forecasts of windows that neither has seen, and the truth, ``[W, P, N, 1]`` in deviations."""
+    """Forecasts of windows by what was not fitted to them, and the truth.
+
+    Args:
+        network, ridge, usual, targets: in deviations :math:`(W, P, N, 1)`.
+        mask: True where the truth is known, likewise.
+        fold: which fifth of the history each window is of :math:`(W)`.
+    """
 
     network: Tensor
     ridge: Tensor
     usual: Tensor
     targets: Tensor
     mask: Tensor
+    fold: Tensor
 
 
-def compare(history: History, starts: np.ndarray, apply: Apply) -> Compared | None:
-    """Forecasts of the last fifth of the windows by the network, and by a map fitted before them.
+def compare(history: History, starts: np.ndarray, moments: Moments, apply: Apply) -> Compared:
+    """Forecasts of windows of the whole history, by cross-validation.
+
+    The windows of each fifth are forecast by the network, by a map that is fitted to windows which
+    share no step with that fifth, and by what is usual without their own readings.
 
     Args:
         history: the series.
         starts: first steps of the windows that are known.
+        moments: of these windows.
         apply: gives the network's forecasts of batches, and the batches.
-
-    Returns:
-        None with fewer than 64 windows.
     """
-    if len(starts) < _FEW_WINDOWS:
-        return None
-    border = 4 * len(starts) // 5
-    # No window of the first part shares a step with the second.
-    ridge = LocalRidge(history, starts[: max(1, border - history.windows.length)])
-    last = starts[border:]
-    batches = history.training_batches(last[spread_over(len(last), _MOST_COMPARED)])
-    parts = [
-        (forecast, ridge(batch), _usual(batch), batch["targets"], batch["target_mask"])
-        for forecast, batch in apply(batches)
-    ]
+    length, some = history.windows.length, starts[spread_over(len(starts), _MOST_COMPARED)]
+    parts = []
+    for fold, known in enumerate(np.array_split(starts, _FOLDS)):
+        first, last = known[0], known[-1]
+        ridge = moments.fit((moments.starts <= first - length) | (moments.starts >= last + length))
+        own = some[(some >= first) & (some <= last)]
+        parts += [
+            (
+                forecast,
+                ridge(batch),
+                _usual(batch),
+                batch["targets"],
+                batch["target_mask"],
+                torch.full((len(forecast),), fold),
+            )
+            for forecast, batch in apply(history.training_batches(own))
+        ]
     return Compared(*map(torch.cat, zip(*parts, strict=True)))
 
 
 def best_share(first: Tensor, second: Tensor, found: Compared, scale: Tensor) -> Tensor:
-    """Share of a forecast in its mixture with another, for each step ``[P, 1, 1]``.
+    r"""Share of a forecast in its mixture with another, for each step ``[P, 1, 1]``.
 
-    It is the one of 0, 0.1, ..., 1 with the smallest absolute error.
+    Of 0, 0.1, ..., 1 it is the largest share whose absolute error is not worse than that of the
+    best one by more than a standard error over the folds (the one-standard-error rule; Breiman et
+    al., *Classification and Regression Trees*, 1984, section 3.4.3): the first forecast is left
+    only for what the fifths of the history agree on.
 
     Args:
         first: forecasts ``[W, P, N, 1]``.
@@ -99,12 +138,19 @@ def best_share(first: Tensor, second: Tensor, found: Compared, scale: Tensor) ->
         scale: deviation of each detector ``[N]``, by which its errors count.
     """
     shares = torch.linspace(0, 1, 11)
+    of_fold = torch.nn.functional.one_hot(found.fold, _FOLDS).double()  # [W, K]
+    count = of_fold.T @ found.mask.sum(dim=(2, 3)).double()  # [K, P]
     wrong = []
     for share in shares:
         error = (torch.lerp(second, first, share) - found.targets).abs().double()
-        error *= scale.view(1, 1, -1, 1)
-        wrong.append(torch.where(found.mask, error, 0.0).sum(dim=(0, 2, 3)))
-    return shares[torch.stack(wrong).argmin(dim=0)].view(-1, 1, 1)
+        error = torch.where(found.mask, error * scale.view(1, 1, -1, 1), 0.0).sum(dim=(2, 3))
+        wrong.append(of_fold.T @ error / count.clamp(min=1))
+    errors = torch.stack(wrong)  # [S, K, P]
+    best = errors.mean(dim=1).argmin(dim=0)
+    worse = errors - errors.gather(0, best.expand(1, _FOLDS, -1))
+    alike = worse.mean(dim=1) <= worse.std(dim=1) / _FOLDS**0.5
+    place = (alike * torch.arange(len(shares))[:, None]).amax(dim=0)
+    return shares[place].view(-1, 1, 1)
 
 
 def intervals_of(found: Compared, mixed: Tensor, levels: list[float]) -> Conformal | None:
@@ -121,9 +167,8 @@ def intervals_of(found: Compared, mixed: Tensor, levels: list[float]) -> Conform
 class Mixture:
     """Forecasts of the network, mixed with those of a map, and both with what is usual.
 
-    Each step has its own shares, those with which the last fifth of the history would have been
-    forecast best: first of network and map, then of their mixture and the usual day. With less than
-    four days of history the network is alone.
+    Each step has its own shares: first of network and map, then of their mixture and the usual day
+    (:func:`best_share`), by cross-validation over the history (:func:`compare`).
 
     Args:
         history: the series.
@@ -142,17 +187,19 @@ class Mixture:
         levels: list[float],
         adapt: bool = True,
     ) -> None:
-        found = compare(history, starts, apply)
         self.share = self.share_of_both = torch.ones(history.windows.horizon, 1, 1)
-        if found is not None and adapt and _days(history, starts) >= FEW_DAYS:
+        self.ridge = self.conformal = None
+        if len(starts) < _FEW_WINDOWS:
+            return
+        moments = Moments(history, starts)
+        found = compare(history, starts, moments, apply)
+        if adapt:
             scale = torch.from_numpy(history.standard.scale)
             self.share = best_share(found.network, found.ridge, found, scale)
             both = torch.lerp(found.ridge, found.network, self.share)
             self.share_of_both = best_share(both, found.usual, found, scale)
-        alone = bool((self.share == 1).all())
-        self.ridge = None if alone else LocalRidge(history, starts)
-        self.conformal = None
-        if found is not None and levels:
+            self.ridge = moments.fit()
+        if levels:
             mixed = self._mix(found.network, found.ridge, found.usual)
             self.conformal = intervals_of(found, mixed, levels)
 
@@ -172,13 +219,6 @@ class Mixture:
     def _mix(self, network: Tensor, ridge: Tensor, usual: Tensor) -> Tensor:
         both = torch.lerp(ridge, network, self.share)
         return torch.lerp(usual, both, self.share_of_both)
-
-
-def _days(history: History, starts: np.ndarray) -> float:
-    """Days that the windows cover, from the first step to the end of the last."""
-    times, minutes = history.series.timestamps, history.series.interval_minutes
-    apart = times[starts[-1] + history.windows.length - 1] - times[starts[0]]
-    return float(apart / np.timedelta64(1, "D")) + minutes / 1440
 
 
 def _usual(batch: dict[str, Tensor]) -> Tensor:
