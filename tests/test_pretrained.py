@@ -16,6 +16,7 @@ from socialgraph.cli import main
 from socialgraph.graph import RadiusGraph
 from socialgraph.pretrained import PretrainedForecaster, load_pretrained
 from socialgraph.pretrained.last_days import LastDays
+from socialgraph.pretrained.tuning import tune
 from socialgraph.schema import write
 from tests.conftest import make_series
 
@@ -205,10 +206,10 @@ def test_a_file_that_holds_none_or_asks_for_more_than_it_holds_is_refused(tmp_pa
 
 @pytest.mark.slow
 def test_it_is_tuned_on_a_series_and_the_one_at_hand_stays_as_it_was(forecaster, series, tmp_path):
+    series = make_series(steps=1500)
     history = replace(series, values=series.values[:-288], timestamps=series.timestamps[:-288])
     before = [weight.clone() for weight in forecaster.network.parameters()]
-    with pytest.warns(UserWarning, match="tuned on so few may forecast worse"):
-        tuned = forecaster.tune(history, epochs=2, learning_rate=2e-3)
+    tuned = forecaster.tune(history, epochs=2, learning_rate=2e-3)
     torch.testing.assert_close(list(forecaster.network.parameters()), before, rtol=0, atol=0)
     own, better = forecaster.score(series), tuned.score(series)
     for name in series.feature_names:
@@ -219,6 +220,21 @@ def test_it_is_tuned_on_a_series_and_the_one_at_hand_stays_as_it_was(forecaster,
     loaded = load_pretrained(tmp_path / "tuned.ckpt")
     pd.testing.assert_frame_equal(loaded.forecast(series), tuned.forecast(series))
     assert loaded.card == {"a": 1, "tuned_on": "made", "tuned_epochs": 2}
+
+
+def test_of_less_than_four_days_less_is_kept_of_what_tuning_changes(forecaster, series):
+    days = replace(series, values=series.values[:577], timestamps=series.timestamps[:577])
+    days = days.select(["flow"])
+    with pytest.warns(UserWarning, match=r"is of 2.0 days: 25% of what its training changes"):
+        tuned = forecaster.tune(days, epochs=1, learning_rate=2e-3, seed=3)
+    whole = tune(forecaster.parts, days, 1, 2e-3, seed=3)
+    changed = 0
+    for kept, all_of_it, before in zip(
+        *(net.parameters() for net in (tuned.network, whole, forecaster.network)), strict=True
+    ):
+        torch.testing.assert_close(kept, before + (all_of_it - before) / 4)
+        changed += not torch.equal(kept, before)
+    assert changed > 10
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PretrainedForecaster", "load_pretrained"]
 
-_FEW_DAYS = 4.0  # of training
+_FEW_DAYS = 4.0  # of which not all that a training changes is kept
 _MEASURED = ("forecast", "network", "last_value", "usual", "ridge")
 
 
@@ -150,7 +150,10 @@ class PretrainedForecaster:
         seed: int = 0,
         trainable: Literal["all", "head"] = "all",
     ) -> "PretrainedForecaster":
-        """A forecaster whose weights were trained on from these on a series; warns of too few days.
+        """A forecaster whose weights were trained on from these on a series.
+
+        A history of less than four days is unlike those to come, so that less of what it changes is
+        kept: the square of its share of four days (a warning tells).
 
         Args:
             series: the history; each feature is a network of its own.
@@ -165,14 +168,14 @@ class PretrainedForecaster:
         from socialgraph.pretrained.tuning import tune  # Lightning takes seconds to import
 
         days = (series.timestamps[-1] - series.timestamps[0]) / np.timedelta64(1, "D")
-        if days < _FEW_DAYS:
+        share = min(1.0, days / _FEW_DAYS) ** 2
+        if share < 1:
             text = (
-                f"The history is of {days:.1f} days: a network that is tuned on so few may "
-                "forecast worse than before. Look at its score, or tune it when there are four."
+                f"The history is of {days:.1f} days: {share:.0%} of what its training changes is "
+                "kept, as so few days may be unlike those to come. Tune again when there are four."
             )
             warnings.warn(text, stacklevel=2)
-
-        network = tune(self.parts, series, epochs, learning_rate, seed, trainable)
+        network = tune(self.parts, series, epochs, learning_rate, seed, trainable, share)
         card = {**self.card, "tuned_on": series.dataset_name, "tuned_epochs": epochs}
         return PretrainedForecaster(**self.parts._replace(network=network, card=card)._asdict())
 

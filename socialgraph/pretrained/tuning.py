@@ -23,8 +23,16 @@ def tune(
     learning_rate: float,
     seed: int,
     trainable: Literal["all", "head"] = "all",
+    share: float = 1.0,
 ) -> nn.Module:
-    """A copy of a network, trained on from its weights; see ``PretrainedForecaster.tune``."""
+    r"""A copy of a network, trained on from its weights; see ``PretrainedForecaster.tune``.
+
+    Args:
+        share: how much of the change is kept,
+            :math:`\theta + \text{share} \, (\theta_\text{tuned} - \theta)`, which guards against a
+            history that is unlike what will come (Wortsman et al., `Robust fine-tuning of zero-shot
+            models <https://arxiv.org/abs/2109.01903>`_).
+    """
     data = NetworksDataModule(
         [Network(series)],
         windows=Windows(parts.window, parts.horizon),
@@ -38,7 +46,11 @@ def tune(
     with quietly(), torch.random.fork_rng():
         torch.manual_seed(seed)
         _trainer(epochs).fit(forecaster.train(), data)
-    return network.cpu()
+    network.cpu()
+    with torch.no_grad():
+        for weight, before in zip(network.parameters(), parts.network.parameters(), strict=True):
+            weight.copy_(torch.lerp(before, weight, share))
+    return network
 
 
 def _trainer(epochs: int) -> pl.Trainer:
