@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from benchmarks.auckland import auckland
 from benchmarks.environment import ROOT, describe_environment
+from benchmarks.zero_shot import averaged
 from data_prep.simulate import random_networks
 from data_prep.simulate.ranges import Ranges
 from socialgraph import schema
@@ -57,6 +58,7 @@ INGREDIENTS: dict[str, dict] = {
 }
 GRAPH = {"max_radius": 5000.0, "max_num_neighbors": 12}
 WINDOWS = Windows(12, 12)
+_LONGER = (15.0, 60.0)  # minutes to average over, as real networks at such intervals are few
 _CHECKED = 4  # random networks that stay, for validation
 
 
@@ -71,7 +73,10 @@ def real(without: list[str]) -> list[TrafficSeries]:
         whole = schema.read(ROOT / "data" / "aarhus.h5", ["speed", "count"])
         month = whole.select(vdids=whole.vdids[::4])
         month.values, month.timestamps = month.values[:8640], month.timestamps[:8640]
-        series += [month.select([name]) for name in ("speed", "count")]
+        longer = whole.select(vdids=whole.vdids[2::4])
+        for name in ("speed", "count"):
+            series.append(month.select([name]))
+            series += [averaged(longer.select([name]), minutes) for minutes in _LONGER]
     return series
 
 
