@@ -356,6 +356,25 @@ def check_resumable(checkpoint: dict) -> None:
         )
 
 
+def leave_cut_epoch_open(checkpoint: dict, num_batches: float) -> None:
+    """Let a training that was stopped in mid-epoch, as by ``max_time``, go on within that epoch.
+
+    Lightning ends the epoch that it cuts, and would begin the next one with what is left of it.
+
+    Args:
+        checkpoint: as Lightning has made it; changed in place.
+        num_batches: those of an epoch.
+    """
+    loop = checkpoint.get("loops", {}).get("fit_loop")
+    if loop is None:
+        return
+    batches = loop["epoch_loop.batch_progress"]
+    if batches["is_last_batch"] or not 0 < batches["current"]["ready"] < num_batches:
+        return
+    for progress in loop["epoch_progress"].values():
+        progress["processed"] = min(progress["processed"], progress["started"] - 1)
+
+
 def check_unfinished(checkpoint: dict, max_epochs: int | None, max_steps: int) -> None:
     """Refuse to go on with a training that has reached its end.
 

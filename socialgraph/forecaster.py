@@ -19,6 +19,7 @@ from socialgraph.checkpoint import (
     check_resumable,
     check_same_network,
     check_unfinished,
+    leave_cut_epoch_open,
     network_of,
     objective_of,
     read_checkpoint,
@@ -450,8 +451,10 @@ class Forecaster(pl.LightningModule):
         if "callbacks" not in checkpoint and self._trainer is not None:
             take_average(self, checkpoint)
         keep_parts(self, checkpoint)
-        if self._trainer is not None and self.trainer.datamodule is not None:
-            checkpoint["data"] = self.trainer.datamodule.describe()
+        if self._trainer is not None:
+            leave_cut_epoch_open(checkpoint, self.trainer.num_training_batches)
+            if self.trainer.datamodule is not None:
+                checkpoint["data"] = self.trainer.datamodule.describe()
         checkpoint["total_steps"] = self._total_steps
         checkpoint["step_mean"] = self._step_mean.state(self.named_parameters())
         checkpoint["random_state"] = random_state()

@@ -415,6 +415,48 @@ def test_a_stopped_training_goes_on_to_the_same_losses(
             assert torch.equal(weight, resumed[name])
 
 
+class StopAfter(pl.Callback):
+    """Ends a training after a batch of an epoch, as Lightning's Timer does for ``max_time``."""
+
+    def __init__(self, epoch, batch):
+        self.place = epoch, batch
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        trainer.should_stop = (trainer.current_epoch, batch_idx) == self.place
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+@pytest.mark.parametrize("interval", [1.0, 0.3])
+def test_a_training_that_is_stopped_in_an_epoch_goes_on_within_it(
+    traffic_file, tmp_path, epoch, interval
+):
+    def run(name, checkpoint=None, *callbacks):
+        losses = Losses()
+        keep = ModelCheckpoint(tmp_path / name, monitor="val/mae", filename="at", save_last=True)
+        logger = MetricsLogger(tmp_path / "logs", name)
+        trainer = make_trainer(
+            tmp_path,
+            2,
+            callbacks=[losses, keep, *callbacks],
+            logger=logger,
+            val_check_interval=interval,
+            log_every_n_steps=1,
+        )
+        pl.seed_everything(1)
+        forecaster = make_forecaster()
+        trainer.fit(forecaster, make_data(traffic_file), ckpt_path=checkpoint)
+        return losses.values, [w.detach().clone() for w in forecaster.parameters()], trainer
+
+    whole, weights, _ = run("whole")
+    first, _, stopped = run("part", None, StopAfter(epoch, 4))
+    rest, resumed, trainer = run("rest", str(tmp_path / "part" / "last.ckpt"))
+    assert stopped.global_step == len(first) < trainer.global_step == len(whole)
+    assert [*first, *rest] == whole
+    assert trainer.current_epoch == 2
+    for ours, theirs in zip(weights, resumed, strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_a_prolonged_training_says_what_becomes_of_the_rate(traffic_file, tmp_path):
     # Cases from outside: fine-tune.
     _, _, path = train(tmp_path, make_data(traffic_file), limit_train_batches=None)
