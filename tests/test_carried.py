@@ -212,7 +212,7 @@ def test_a_network_without_a_state_is_refused_before_it_trains(tmp_path, capsys)
         command(tmp_path, "fit", "--data.windows.carry_state=true", model="stacked")
     assert end.value.code == 2
     said = capsys.readouterr().err
-    assert "for 'carry_state' (got a SocialGraphNet with a SumEncoder, which does not)" in said
+    assert "for 'carry_state' (got SocialGraphNet with SumEncoder, which does not)" in said
     assert not list(tmp_path.glob("**/*.ckpt"))
 
 
@@ -226,5 +226,5 @@ def test_a_network_without_a_state_is_tested_on_each_window_alone(tmp_path):
 
 
 def test_a_foreign_network_is_refused_too():
-    with pytest.raises(ValueError, match=r"for 'carry_state' \(got a Linear, which does not\)"):
+    with pytest.raises(ValueError, match=r"for 'carry_state' \(got Linear, which does not\)"):
         CarriedState().forecast(torch.nn.Linear(1, 1), {}, torch.tensor([False]))

@@ -48,8 +48,8 @@ def check_carries(network: nn.Module, wanted: str, instead: str) -> None:
     """
     if not getattr(network, "steps", False):
         encoder = getattr(network, "encoder", None)
-        of = "" if encoder is None else f" with a {type(encoder).__name__}"
+        of = "" if encoder is None else f" with {type(encoder).__name__}"
         raise ValueError(
             f"Expected a network whose encoder carries a state from step to step, for {wanted} "
-            f"(got a {type(network).__name__}{of}, which does not). {instead}"
+            f"(got {type(network).__name__}{of}, which does not). {instead}"
         )
