@@ -1,6 +1,7 @@
 """Who may import whom: the rooms of the package, read from the source."""
 
 import ast
+import functools
 import subprocess
 import sys
 
@@ -431,12 +432,15 @@ HEAVY = {
 OURS = {"socialgraph", "data_prep", "benchmarks", "tests"}
 
 
+@functools.cache
 def imports(path):
+    found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield node.module
+            found.append(node.module)
+    return found
 
 
 def test_a_room_imports_only_what_it_may():
