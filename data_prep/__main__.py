@@ -4,7 +4,8 @@ import argparse
 import importlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from data_prep.formats import FORMATS, Format
@@ -36,16 +37,21 @@ def _run(words: list[str]) -> int:
 
 
 def _build_parser(words: list[str]) -> argparse.ArgumentParser:
+    """The parser of the command in ``words`` alone, as each takes time; without one, of all."""
     parser = argparse.ArgumentParser(prog="python -m data_prep", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    _add_formats(commands)
-    _add_convert(commands, words)
-    _add_append(commands, words)
-    _add_watch(commands, words)
-    _add_inspect(commands)
-    _add_clean(commands)
-    _add_backfill(commands)
-    _add_simulate(commands)
+    known: dict[str, Callable[[argparse._SubParsersAction], None]] = {
+        "formats": _add_formats,
+        "convert": partial(_add_convert, words=words),
+        "append": partial(_add_append, words=words),
+        "watch": partial(_add_watch, words=words),
+        "inspect": _add_inspect,
+        "clean": _add_clean,
+        "backfill": _add_backfill,
+        "simulate": _add_simulate,
+    }
+    for name in [name for name in known if name in words[:1]] or known:
+        known[name](commands)
     return parser
 
 
@@ -63,13 +69,15 @@ def _formats(args: argparse.Namespace) -> int:
 
 
 def _add_convert(commands: argparse._SubParsersAction, words: list[str]) -> None:
-    """The parsers of all formats; only that of the one in ``words`` has options, as each takes the
-    time to load its module."""
+    """The parser of the format in ``words``, with its options; without one, those of all formats,
+    without options, as the module of each takes time to load."""
     convert = commands.add_parser("convert", help="raw files to one HDF5 file")
     formats = convert.add_subparsers(required=True, metavar="FORMAT", dest="format")
-    for name, known in FORMATS.items():
+    chosen = [name for name in FORMATS if name in words[1:2]]
+    for name in chosen or FORMATS:
+        known = FORMATS[name]
         parser = formats.add_parser(name, help=known.summary, description=known.summary)
-        if name in words[1:2]:
+        if chosen:
             _add_format(parser, known)
             _add_raw(parser, known)
             parser.add_argument("out", metavar="OUT")

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from socialgraph.checkpoint import recipe_of
+from socialgraph.layers import named_poolings
 from socialgraph.objective import Objective
 from socialgraph.scaler import Scaling
 from socialgraph.spec import DataSpec
@@ -20,7 +21,6 @@ __all__ = [
     "check_objective",
     "check_options",
     "check_trainer",
-    "poolings_of",
     "tell_types_of_edges",
     "tell_unwritable",
 ]
@@ -89,7 +89,7 @@ def check_graph(network: nn.Module, batch: dict, given: DataSpec) -> None:
     if check is not None:
         check(batch.get("positions_xy"), given.vdids)
     edge_index = batch.get("edge_index")
-    if not poolings_of(network) or edge_index is None or len(given.vdids) < 2:
+    if not named_poolings(network) or edge_index is None or len(given.vdids) < 2:
         return
     if edge_index.size(1) == 0:
         raise RuntimeError(
@@ -101,7 +101,7 @@ def check_graph(network: nn.Module, batch: dict, given: DataSpec) -> None:
 
 def tell_types_of_edges(network: nn.Module, graph: dict[str, Tensor]) -> None:
     """Warn if a graph has types of edges that a pooling does not look at."""
-    deaf = [p for p in poolings_of(network) if not getattr(p, "edge_dim", 0)]
+    deaf = [p for _, p in named_poolings(network) if not getattr(p, "edge_dim", 0)]
     if "edge_attr" in graph and deaf:
         types = graph["edge_attr"].size(1)
         warnings.warn(
@@ -120,8 +120,3 @@ def tell_unwritable(network: nn.Module) -> None:
             "socialgraph.recipe.recorded.",
             stacklevel=3,
         )
-
-
-def poolings_of(network: nn.Module) -> list[nn.Module]:
-    """The poolings of a network that names them."""
-    return getattr(network, "poolings", [])

@@ -31,7 +31,6 @@ from socialgraph.checks import (
     check_objective,
     check_options,
     check_trainer,
-    poolings_of,
     tell_types_of_edges,
     tell_unwritable,
 )
@@ -41,6 +40,7 @@ from socialgraph.finite import check_finite, check_weights
 from socialgraph.forecasting import forecast_series
 from socialgraph.graph import GraphBuilder
 from socialgraph.kept import keep_parts, take_parts
+from socialgraph.layers import named_poolings, radius_name
 from socialgraph.logger import MetricsLogger
 from socialgraph.metrics import ForecastErrors, IntervalErrors, errors_from_sums
 from socialgraph.objective import Objective, Point
@@ -551,10 +551,10 @@ class Forecaster(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the wall time of the epoch, its validation included, and each learned radius."""
         self.log("epoch_seconds", time.perf_counter() - self._epoch_start)
-        for layer, pooling in enumerate(poolings_of(self.network), 1):
+        for layer, pooling in named_poolings(self.network):
             if getattr(pooling, "learn_radius", False):
                 for head, radius in enumerate(pooling.radius.detach(), 1):
-                    self.log(f"radius/layer_{layer}_head_{head}", radius.float())
+                    self.log(radius_name(layer, head), radius.float())
 
     def _begin(self, spec: DataSpec) -> None:
         """Adopt the data of a new training, from the weights at hand or those of a checkpoint."""

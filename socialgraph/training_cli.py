@@ -92,7 +92,20 @@ class ForecastCLI(LightningCLI):
     """LightningCLI of a :class:`Forecaster` and a :class:`TrafficDataModule`.
 
     Sizes are written once, in the ``data`` section: the forecaster tells its network.
+
+    Args:
+        command: the one subcommand that it knows, as the parser of each takes time; None for none.
+        args, kwargs: of LightningCLI.
     """
+
+    def __init__(self, *args: Any, command: str | None, **kwargs: Any) -> None:
+        self._command = command
+        super().__init__(*args, **kwargs)
+
+    def subcommands(self) -> dict[str, set[str]]:
+        """The command with the arguments of the Trainer's that the command line does not give."""
+        known = LightningCLI.subcommands()
+        return {name: skipped for name, skipped in known.items() if name == self._command}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the writers of results, and what only the command line knows."""
@@ -227,6 +240,7 @@ def _open(words: list[str], run: bool = True, **parser_kwargs: Any) -> ForecastC
             auto_configure_optimizers=False,
             trainer_defaults=_trainer_defaults(),
             args=words,
+            command=words[0] if run else None,
             run=run,
         )
     except MisconfigurationException as error:

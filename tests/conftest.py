@@ -1,5 +1,6 @@
 """Made data that every test can use; real files are under ../shared/data where they exist."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -21,6 +22,15 @@ SHARED = ROOT.parent / "shared" / "data"
 NEEDS_SHARED = pytest.mark.skipif(
     not SHARED.is_dir(), reason=f"the real data are not beside the repository ({SHARED})"
 )
+
+
+# What is imported stays: to look through it for garbage again and again takes a second.
+def pytest_collection():
+    gc.disable()
+
+
+def pytest_collection_finish():
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

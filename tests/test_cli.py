@@ -345,8 +345,16 @@ def test_a_value_of_the_wrong_type_is_refused(traffic_file, capsys, word, said):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("--model.weight_decay=-1", "'weight_decay' of 0 or more (got -1.0)"),
-        ("--model.warmup_steps=-1", "'warmup_steps' of 0 or more (got -1)"),
+        pytest.param(  # as the learning rate
+            "--model.weight_decay=-1",
+            "'weight_decay' of 0 or more (got -1.0)",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "--model.warmup_steps=-1",
+            "'warmup_steps' of 0 or more (got -1)",
+            marks=pytest.mark.slow,
+        ),
         ("--model.learning_rate=-1", "'learning_rate' of 0 or more (got -1.0)"),
         (
             "--model.objective={class_path: Point, init_args: {huber_delta: 0}}",

@@ -150,7 +150,7 @@ def trained(request, tmp_path_factory):
     write(folder / "series.h5", make_noisy())
     pl.seed_everything(0)
     objective = Point() if request.param == "point" else Quantile()
-    data = make_data(folder / "series.h5", split=(0.4, 0.3, 0.3))
+    data = make_data(folder / "series.h5", batch_size=32, split=(0.4, 0.3, 0.3))
     options = {"learning_rate": 0.01, "warmup_steps": 5, "objective": objective}
     forecaster = Forecaster(make_quantile_network(), **options)
     trainer = make_trainer(folder, 3, enable_checkpointing=False)

@@ -384,7 +384,8 @@ def test_windows_that_were_not_trained_on_may_be_tested(tmp_path, change):
 
 
 @pytest.mark.parametrize(
-    ("stop", "interval", "dropout"), [(52, 1.0, 0.0), (52, 1.0, 0.3), (40, 0.3, 0.3)]
+    ("stop", "interval", "dropout"),
+    [pytest.param(26, 1.0, 0.0, marks=pytest.mark.slow), (26, 1.0, 0.3), (20, 0.3, 0.3)],
 )
 def test_a_stopped_training_goes_on_to_the_same_losses(
     traffic_file, tmp_path, stop, interval, dropout
@@ -399,7 +400,7 @@ def test_a_stopped_training_goes_on_to_the_same_losses(
         pl.seed_everything(1)
         forecaster = make_forecaster(dropout=dropout)
         try:
-            trainer.fit(forecaster, make_data(traffic_file), ckpt_path=checkpoint)
+            trainer.fit(forecaster, make_data(traffic_file, batch_size=16), ckpt_path=checkpoint)
         except KilledError:
             return losses.values, trainer
         return losses.values, forecaster.state_dict()
@@ -620,7 +621,7 @@ def test_a_training_resumes_exactly_where_epochs_are_cut_or_steps_have_several_b
         trainer = make_trainer(tmp_path, 2, callbacks=[losses, keep, *callbacks], **options)
         pl.seed_everything(1)
         forecaster = make_forecaster()
-        trainer.fit(forecaster, make_data(traffic_file), ckpt_path=checkpoint)
+        trainer.fit(forecaster, make_data(traffic_file, batch_size=16), ckpt_path=checkpoint)
         return losses.values, [w.detach().clone() for w in forecaster.parameters()]
 
     whole, weights = run("whole")

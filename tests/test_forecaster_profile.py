@@ -52,14 +52,27 @@ def usual_speed(series, steps, time, node, leave=None):
     return np.nanmean(values)
 
 
-@pytest.fixture
-def trained(tmp_path):
+def train(folder):
     series = make_series(steps=288 * 4, seed=3)
     data = make_data(series, features=["speed"])
     forecaster = Forecaster(Usual(), learning_rate=0.0)
-    trainer = make_trainer(tmp_path)
+    trainer = make_trainer(folder)
     trainer.fit(forecaster, data)
     return series, data, forecaster, trainer
+
+
+@pytest.fixture
+def trained(tmp_path):
+    return train(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """Of the checkpoint of such a training."""
+    folder = tmp_path_factory.mktemp("trained")
+    *_, trainer = train(folder)
+    trainer.save_checkpoint(folder / "a.ckpt")
+    return folder / "a.ckpt"
 
 
 def test_a_training_window_is_told_the_other_days_and_a_test_window_all_of_the_training(trained):
@@ -121,22 +134,16 @@ def test_a_stranger_is_told_its_own_history_and_the_others_that_of_their_trainin
         {"mean": torch.zeros(6, 1), "deviation": torch.zeros(6, 1)},
     ],
 )
-def test_a_checkpoint_with_another_profile_is_refused(tmp_path, trained, profile):
-    *_, trainer = trained
-    trainer.save_checkpoint(tmp_path / "a.ckpt")
-    checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
+def test_a_checkpoint_with_another_profile_is_refused(tmp_path, path, profile):
+    checkpoint = torch.load(path, weights_only=True)
     assert checkpoint["profile"]["mean"].shape == (2, 288, 6, 1)
     torch.save({**checkpoint, "profile": profile}, tmp_path / "b.ckpt")
     with pytest.raises(ValueError, match=r"profile|means and deviations"):
         Forecaster(Usual()).on_load_checkpoint(torch.load(tmp_path / "b.ckpt", weights_only=True))
 
 
-def test_the_profile_may_not_be_absent_from_the_checkpoint_of_a_network_that_reads_it(
-    tmp_path, trained
-):
-    *_, trainer = trained
-    trainer.save_checkpoint(tmp_path / "a.ckpt")
-    checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
+def test_the_profile_may_not_be_absent_from_the_checkpoint_of_a_network_that_reads_it(path):
+    checkpoint = torch.load(path, weights_only=True)
     del checkpoint["profile"]
     with pytest.raises(ValueError, match="no 'profile'"):
         Forecaster(Usual()).on_load_checkpoint(checkpoint)

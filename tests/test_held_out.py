@@ -31,7 +31,7 @@ def test_training_sees_nothing_of_them_and_the_test_sees_all(tmp_path):
     wild.values[:, [1, 4]] = 9999.0  # would rule scales, profiles, neighbours and loss
     fitted = []
     for given in (series, wild):
-        data = make_data(given, held_out_detectors=HELD_OUT)
+        data = make_data(given, batch_size=32, held_out_detectors=HELD_OUT)
         torch.manual_seed(1)
         forecaster = Forecaster(make_stacked(), warmup_steps=5)
         trainer = make_trainer(tmp_path)
@@ -105,7 +105,7 @@ def test_what_cannot_be_held_out_is_refused():
 def test_a_network_with_an_encoder_for_each_detector_cannot_forecast_them(tmp_path):
     data = make_data(make_series(steps=288 * 2), held_out_detectors=HELD_OUT)
     forecaster = make_distributed(True)
-    trainer = make_trainer(tmp_path)
+    trainer = make_trainer(tmp_path, limit_train_batches=2, limit_val_batches=2)
     trainer.fit(forecaster, data)
     with pytest.raises(SpecError, match="2 of 6 detectors were not in training"):
         trainer.test(forecaster, data)

@@ -74,16 +74,21 @@ def test_two_networks_are_trained_on_tested_and_another_is_forecast(capsys):
     assert found["flow"].mean() > 5 * found["speed"].mean()  # in the units of the series
 
 
+# The slow ones are those of the data module, which tests/data/test_networks.py asks for itself.
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--data.series=data/town.h5"], "'data.series' or 'data.networks'"),
         (["--data.features=[speed]"], "no ['features'] beside 'data.networks'"),
         (["--data.networks=[data/absent.h5]"], "data/absent.h5"),
-        (["--data.networks=[]"], "one network or more"),
-        (["--data.networks=[{series: data/town.h5, weight: -1}]"], "'weight' above 0"),
+        pytest.param(["--data.networks=[]"], "one network or more", marks=pytest.mark.slow),
+        pytest.param(
+            ["--data.networks=[{series: data/town.h5, weight: -1}]"],
+            "'weight' above 0",
+            marks=pytest.mark.slow,
+        ),
         (["--data.networks=[{series: data/town.h5, wait: 1}]"], "wait"),
-        (["--data.scale_by=row"], "scale_by"),
+        pytest.param(["--data.scale_by=row"], "scale_by", marks=pytest.mark.slow),
         (["--data.windows.window=400"], "has no window"),
     ],
 )

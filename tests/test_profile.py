@@ -28,12 +28,13 @@ def make_sums(days=9, minutes=60, nodes=3, missing=0.2, begin="2024-03-01", gap=
 def plain(sums, step, left_out=()):
     """Mean and deviation at a step by a loop over all readings, those of some steps left out."""
     day, half = 86400, sums.half * sums.step
+    seconds, kind = sums.seconds.tolist(), sums.kind.tolist()
     near = []
-    for row in range(len(sums.values)):
-        apart = abs(int(sums.seconds[row] - sums.seconds[step])) % day
+    for row, second in enumerate(seconds):
+        apart = abs(second - seconds[step]) % day
         if min(apart, day - apart) <= half and row not in left_out:
             near.append(row)
-    same = [row for row in near if sums.kind[row] == sums.kind[step]]
+    same = [row for row in near if kind[row] == kind[step]]
     count, mean, deviation = average(sums, same)
     _, mean_of_all, deviation_of_all = average(sums, near)
     some = count > 0
@@ -69,12 +70,13 @@ def test_a_training_window_is_told_nothing_of_its_own_readings(minutes, gap):
     firsts = [0, 45, day - 4 - len(gap), 3 * day - 2]
     windows = torch.tensor(firsts)[:, None] + torch.arange(7)
     mean, deviation = sums.around(windows)
+    seconds = sums.seconds.tolist()
     for place in np.ndindex(*windows.shape):
         step = int(windows[place])
         own = [
             row
-            for row in range(len(sums.values))
-            if abs(int(sums.seconds[row] - sums.seconds[step])) <= sums.half * sums.step
+            for row, second in enumerate(seconds)
+            if abs(second - seconds[step]) <= sums.half * sums.step
         ]
         expected = plain(sums, step, left_out=own)
         torch.testing.assert_close(mean[place].double(), expected[0], rtol=1e-4, atol=1e-3)

@@ -142,7 +142,7 @@ def test_a_file_that_was_cut_off_is_refused(traffic_file):
             schema.read(traffic_file)
 
 
-@pytest.mark.parametrize("limit", [1000, 10_000, 30_000])
+@pytest.mark.parametrize("limit", [1000, pytest.param(10_000, marks=pytest.mark.slow), 30_000])
 def test_a_full_disk_is_an_error_and_no_crash(tmp_path, limit):
     script = (
         "import resource, signal, sys; from data_prep.__main__ import main\n"

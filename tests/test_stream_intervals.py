@@ -36,7 +36,8 @@ def trained(tmp_path_factory):
     pl.seed_everything(0)
     forecaster = Forecaster(make_quantile_network(), learning_rate=0.01, warmup_steps=5)
     trainer = make_trainer(folder, 2, enable_checkpointing=False)
-    trainer.fit(forecaster, make_data(folder / "series.h5", split=(0.4, 0.3, 0.3)))
+    data = make_data(folder / "series.h5", batch_size=32, split=(0.4, 0.3, 0.3))
+    trainer.fit(forecaster, data)
     trainer.save_checkpoint(folder / "a.ckpt")
     return folder / "a.ckpt", series
 

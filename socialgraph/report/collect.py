@@ -9,6 +9,7 @@ import torch
 from socialgraph.calendar import clock
 from socialgraph.data import TrafficDataModule
 from socialgraph.graph import project
+from socialgraph.layers import named_poolings
 from socialgraph.report.content import (
     Accuracy,
     Content,
@@ -149,6 +150,7 @@ def _details(
     found = influences(forecaster, data, place, chosen, quarters)
     return Details(
         chosen=chosen,
+        layers=[] if found is None else found.layers,
         day=day_lines(scores, values, usual, data, steps),
         day_steps=steps,
         neighbours=[] if found is None else [neighbours_of(n, found, pos) for n in chosen],
@@ -219,10 +221,10 @@ def _worst(
     ]
 
 
-def _radii(forecaster: "Forecaster") -> list[list[float]]:
+def _radii(forecaster: "Forecaster") -> dict[str, list[float]]:
     """The reach of each head of each pooling, in metres."""
-    poolings = getattr(forecaster.network, "poolings", [])
-    return [p.radius.tolist() for p in poolings if hasattr(p, "radius")]
+    poolings = named_poolings(forecaster.network)
+    return {layer: p.radius.tolist() for layer, p in poolings if hasattr(p, "radius")}
 
 
 def _quarters(horizon: int) -> list[int]:

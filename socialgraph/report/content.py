@@ -79,14 +79,14 @@ class Detectors:
         worst: the ten with the largest MAE, and what is unusual about each.
         pos: positions in metres ``[N, 2]``.
         edges: of the graph ``[2, E]``.
-        radii: reach of each head of each layer of pooling, in metres.
+        radii: reach of each head, in metres, by the name of the layer of pooling.
     """
 
     errors: dict[str, np.ndarray]
     worst: list[dict]
     pos: np.ndarray
     edges: np.ndarray
-    radii: list[list[float]]
+    radii: dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ class Details:
 
     Args:
         chosen: detectors that can be.
+        layers: names of the L layers of pooling whose attention is known.
         day: lines of :func:`socialgraph.report.details.day_lines`.
         day_steps: forecast steps that the day shows, from 0.
         neighbours: of each of ``chosen``, by :func:`socialgraph.report.details.neighbours_of`;
@@ -104,6 +105,7 @@ class Details:
     """
 
     chosen: list[int]
+    layers: list[str]
     day: dict[str, np.ndarray]
     day_steps: list[int]
     neighbours: list[dict]

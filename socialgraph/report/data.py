@@ -117,7 +117,8 @@ def _map(content: Content) -> dict | None:
         "y": numbers(km[:, 1], 6),
         "nodes": placed.tolist(),
         "edges": pairs[:, pairs[0] < pairs[1]].T.tolist(),
-        "layers": content.detectors.radii,
+        "layers": list(content.detectors.radii.values()),
+        "layer_names": list(content.detectors.radii),
     }
 
 

@@ -25,6 +25,7 @@ class Influences(NamedTuple):
 
     Args:
         edge_index: ``[2, E]``.
+        layers: names of the L layers of pooling whose attention is known.
         attention: mean weight of each edge by layer and local hour ``[L, 24, E]``, NaN for an hour
             without a test window.
         receivers: detectors whose gradients were taken ``[R]``.
@@ -34,6 +35,7 @@ class Influences(NamedTuple):
     """
 
     edge_index: np.ndarray
+    layers: list[str]
     attention: np.ndarray
     receivers: list[int]
     gradient: np.ndarray
@@ -113,14 +115,15 @@ def influences(
         return None
     nodes = len(data.spec.vdids)
     by_hour = _windows_by_hour(data)
-    layers: dict[int, list[torch.Tensor]] = {}
+    found: dict[int, dict[str, torch.Tensor]] = {}
     for hour, starts in by_hour.items():
-        layers[hour] = [w.mean(dim=0) for w in attention(forecaster, data.collator(starts))]
-    depth = len(next(iter(layers.values())))
-    weights = np.full((depth, 24, edge_index.size(1)), np.nan, dtype=np.float32)
-    for hour, found in layers.items():
-        for layer, weight in enumerate(found):
-            weights[layer, hour] = weight.numpy()
+        shares = attention(forecaster, data.collator(starts))
+        found[hour] = {layer: weight.mean(dim=0) for layer, weight in shares.items()}
+    layers = list(next(iter(found.values())))
+    weights = np.full((len(layers), 24, edge_index.size(1)), np.nan, dtype=np.float32)
+    for hour, by_layer in found.items():
+        for place, layer in enumerate(layers):
+            weights[place, hour] = by_layer[layer].numpy()
     hours = sorted({min(by_hour, key=lambda h: abs(h - wanted)) for wanted in _HOURS})
     heard = reach(forecaster.network, edge_index, nodes)
     groups = disjoint_groups(heard, receivers)
@@ -128,7 +131,7 @@ def influences(
     batch = data.collator([by_hour[hour][0] for hour in hours])
     gradient = influence(forecaster, batch, groups, heard, steps, target)
     taken = [node for group in groups for node in group]
-    return Influences(edge_index.numpy(), weights, taken, gradient.numpy(), hours, steps)
+    return Influences(edge_index.numpy(), layers, weights, taken, gradient.numpy(), hours, steps)
 
 
 def neighbours_of(node: int, found: Influences, pos: np.ndarray) -> dict:

@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 
 from socialgraph.error_table import whole_hours
+from socialgraph.layers import layer_of
 from socialgraph.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SEQUENTIAL, SKY
 from socialgraph.report.content import Content
 from socialgraph.report.errors import gain
@@ -194,16 +195,16 @@ def radius_figure(content: Content) -> dict:
     """Learned radii by epoch, one line for each head of each layer."""
     curves = content.origin.training
     names = [name for name in curves if name.startswith("radius/")]
-    layers = sorted({name.split("_head_")[0] for name in names})
+    layers = list(dict.fromkeys(map(layer_of, names)))
     palette = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
-    lines = []
+    lines: list[dict] = []
     for name in names:
-        layer = layers.index(name.split("_head_")[0])
+        layer = layer_of(name)
         km = [metres / 1000 for metres in curves[name]["value"]]
-        line = _line(curves[name]["epoch"], km, f"layer {layer + 1}", 1.6,
-                     (palette[layer % len(palette)], "solid"), " km")  # fmt: skip
-        first = name == next(n for n in names if n.startswith(layers[layer]))
-        lines.append({**line, "legendgroup": layers[layer], "showlegend": first})
+        line = _line(curves[name]["epoch"], km, layer, 1.6,
+                     (palette[layers.index(layer) % len(palette)], "solid"), " km")  # fmt: skip
+        first = all(other["legendgroup"] != layer for other in lines)
+        lines.append({**line, "legendgroup": layer, "showlegend": first})
     return _by_epoch(lines, "learned radius [km]")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from scipy.sparse import csr_matrix, identity
 from torch import Tensor, nn
 
+from socialgraph.layers import named_poolings
 from socialgraph.nn import SocialGraphNet, SocialPooling
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ __all__ = ["attention", "disjoint_groups", "influence", "reach"]
 
 
 @torch.inference_mode()
-def attention(forecaster: "Forecaster", batch: dict[str, Tensor]) -> list[Tensor]:
+def attention(forecaster: "Forecaster", batch: dict[str, Tensor]) -> dict[str, Tensor]:
     r"""Weights :math:`p_i \alpha_{ji}` of every edge in each pooling, the mean of its heads.
 
     Args:
@@ -26,16 +28,16 @@ def attention(forecaster: "Forecaster", batch: dict[str, Tensor]) -> list[Tensor
         batch: B windows in real units.
 
     Returns:
-        ``[B, E]`` for each :class:`socialgraph.nn.SocialPooling` that has weights (``max`` has
-        none), in the order of ``edge_index``.
+        By the name of its layer, ``[B, E]`` for each :class:`socialgraph.nn.SocialPooling` that
+        has weights (``max`` has none), in the order of ``edge_index``.
     """
-    found: list[Tensor] = []
+    found: dict[str, Tensor] = {}
     with _kept_calls(forecaster.network) as calls:
         forecaster(batch)
-        for pooling, args, kwargs in list(calls):
+        for layer, pooling, args, kwargs in list(calls):
             _, (_, weight) = pooling(*args, **kwargs, return_attention_weights=True)
             windows = len(batch["features"])
-            found.append(weight.mean(dim=-1).expand(windows, -1))
+            found[layer] = weight.mean(dim=-1).expand(windows, -1)
     return found
 
 
@@ -121,17 +123,18 @@ def disjoint_groups(heard: np.ndarray, receivers: Sequence[int]) -> list[list[in
 
 
 @contextmanager
-def _kept_calls(network: nn.Module) -> Iterator[list[tuple[SocialPooling, tuple, dict]]]:
-    """What the poolings of a network are called with, while the block runs."""
-    calls: list[tuple[SocialPooling, tuple, dict]] = []
+def _kept_calls(network: nn.Module) -> Iterator[list[tuple[str, SocialPooling, tuple, dict]]]:
+    """What the poolings of a network, by the name of their layer, are called with, while the block
+    runs."""
+    calls: list[tuple[str, SocialPooling, tuple, dict]] = []
 
-    def keep(pooling: SocialPooling, args: tuple, kwargs: dict) -> None:
+    def keep(layer: str, pooling: SocialPooling, args: tuple, kwargs: dict) -> None:
         if not kwargs.get("return_attention_weights"):
-            calls.append((pooling, args, kwargs))
+            calls.append((layer, pooling, args, kwargs))
 
     with ExitStack() as stack:
-        for pooling in getattr(network, "poolings", []):
+        for layer, pooling in named_poolings(network):
             if isinstance(pooling, SocialPooling) and pooling.aggregation != "max":
-                hook = pooling.register_forward_pre_hook(keep, with_kwargs=True)
+                hook = pooling.register_forward_pre_hook(partial(keep, layer), with_kwargs=True)
                 stack.callback(hook.remove)
         yield calls

@@ -156,7 +156,7 @@ function circle(node) {
     });
     const [low, high] = ends(radii).map((r) => (r / 1000).toFixed(1));
     Plotly.restyle("map", { x: [x], y: [y], mode: "lines", hoverinfo: "skip", showlegend: true,
-      name: `layer ${layer + 1}: ${low === high ? low : `${low}–${high}`} km${beyond() ? ", off the map" : ""}`,
+      name: `${map.layer_names[layer]}: ${low === high ? low : `${low}–${high}`} km${beyond() ? ", off the map" : ""}`,
       line: { color: LAYERS[layer % LAYERS.length], width: 1.3, dash: layer % 2 ? "dash" : "solid" } }, [1 + layer]);
   });
   Plotly.restyle("map", { x: [known ? [map.x[node]] : []], y: [known ? [map.y[node]] : []], mode: "markers", hoverinfo: "skip", showlegend: false,

@@ -145,11 +145,10 @@ def _map_caption(content: Content, placed: np.ndarray) -> str:
 def _influences(content: Content) -> str:
     if content.details.influences is None:
         return '<p class="note">The network has no pooling: no detector influences another.</p>'
-    layers = len(content.details.neighbours[0]["attention"])
     charts = [
-        _figure(f"attention-{k}", f"Attention, layer {k + 1}.",
+        _figure(f"attention-{k}", f"Attention, {layer}.",
                 "Share of what the detector pools that comes from each neighbour, by local hour.")
-        for k in range(layers)
+        for k, layer in enumerate(content.details.layers)
     ]  # fmt: skip
     charts += [
         _figure("gradient-hour", "Gradient, by hour.",

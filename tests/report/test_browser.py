@@ -130,10 +130,11 @@ def test_a_click_on_the_map_opens_a_detector(browser, page):
     told = browser.execute_script("return document.getElementById('told').textContent")
     assert "would move by" in told
     # The circles are as large as the learned radius, in kilometres on both axes.
-    circle, radius, x = browser.execute_script(
-        "const map = document.getElementById('map');"
-        "return [map.data[1].x.slice(0, 73), report.map.layers[0][0], report.map.x[2]]"
+    name, circle, radius, x = browser.execute_script(
+        "const map = document.getElementById('map'), own = map.data[1];"
+        "return [own.name, own.x.slice(0, 73), report.map.layers[0][0], report.map.x[2]]"
     )
+    assert name.startswith("layer 1: ")
     assert max(circle) - x == pytest.approx(radius / 1000, rel=1e-3)
     scale = browser.execute_script(
         "const l = document.getElementById('map')._fullLayout; return [l.xaxis._m, l.yaxis._m]"

@@ -108,6 +108,7 @@ def test_the_map_has_the_graph_and_the_radii_to_scale(run, page):
     radii = [pooling.radius.tolist() for pooling in run.forecaster.network.poolings]
     for layer, own in zip(told["layers"], radii, strict=True):
         assert layer == pytest.approx(own)
+    assert told["layer_names"] == ["layer 1", "layer 2"]
 
 
 def row_of(page, label) -> list[str]:

@@ -104,7 +104,7 @@ def test_weights_of_a_mean_are_shared_by_the_neighbours():
     assert len(layers) == 2
     degree = torch.bincount(batch["edge_index"][1])
     expected = 1 / degree[batch["edge_index"][1]]
-    for weight in layers:
+    for weight in layers.values():
         torch.testing.assert_close(weight, expected.expand(2, -1))
 
 
@@ -120,13 +120,13 @@ def test_weights_are_what_a_layer_returns():
         hook.remove()
         args, kwargs = seen[0]
         _, (_, weight) = pooling(*args, **kwargs, return_attention_weights=True)
-    torch.testing.assert_close(attention(forecaster, batch)[1], weight.mean(dim=-1))
+    torch.testing.assert_close(attention(forecaster, batch)["layer 2"], weight.mean(dim=-1))
     assert not pooling._forward_pre_hooks
 
 
 def test_a_maximum_has_no_weights():
     forecaster, data = made(aggr="max")
-    assert attention(forecaster, batch_of(data, [40])) == []
+    assert attention(forecaster, batch_of(data, [40])) == {}
 
 
 def test_neighbours_are_those_with_the_largest_gradients():
@@ -170,8 +170,10 @@ def test_attention_of_an_hour_is_the_mean_of_two_of_its_windows():
     hour = found.hours[0]
     own = starts[(times.astype("datetime64[h]").astype(int) + 8) % 24 == hour]
     chosen = [own[len(own) // 4], own[3 * len(own) // 4]]
-    for layer, weight in enumerate(attention(forecaster, batch_of(data, chosen))):
-        np.testing.assert_allclose(found.attention[layer, hour], weight.mean(dim=0), rtol=1e-5)
+    by_layer = attention(forecaster, batch_of(data, chosen))
+    assert found.layers == list(by_layer)
+    for told, weight in zip(found.attention, by_layer.values(), strict=True):
+        np.testing.assert_allclose(told[hour], weight.mean(dim=0), rtol=1e-5)
     heard = reach(forecaster.network, data.graph_tensors["edge_index"], 6)
     batch = batch_of(data, chosen[:1])
     np.testing.assert_allclose(
