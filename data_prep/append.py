@@ -10,6 +10,7 @@ import numpy as np
 from data_prep.convert import Gathered, gather
 from data_prep.feed import Feed
 from data_prep.grid import MOST_STEPS_PER_TIME
+from data_prep.kept import take_times
 from data_prep.report import Report, enumerate_first
 from data_prep.steps import name_time
 from socialgraph import schema
@@ -59,6 +60,7 @@ def _append(path: Path, args: Namespace, read: Callable[[Namespace], Feed]) -> R
         )
     args.interval, args.timezone = old.interval_minutes, args.timezone or old.timezone
     args.name, args.edges, args.known = old.dataset_name, None, old
+    take_times(args)
     gathered = gather(args, read, path.parent, report)
     _check_features(path, old, gathered.series)
     start = _first_step(path, old, gathered.series)

@@ -20,6 +20,7 @@ from data_prep.coarsen import Coarsening, check_sums, choose_rules
 from data_prep.durations import tell_seconds
 from data_prep.feed import Block, Feed
 from data_prep.grid import Grid
+from data_prep.kept import as_kept, kept_of, pairs_as_kept, units_of
 from data_prep.missing import MissingRules
 from data_prep.options import feature_pairs, zone_of
 from data_prep.report import Report
@@ -30,6 +31,8 @@ from socialgraph.axis import SeriesError, whole_seconds
 from socialgraph.calendar import to_local
 
 __all__ = ["FinerError", "fill"]
+
+_MIN_SHARE = 0.5  # of the finer readings, unless it is said or kept
 
 
 class FinerError(Exception):
@@ -45,7 +48,7 @@ def fill(
     args: Namespace,
     feed: Feed,
     rules: MissingRules,
-    units: dict[str, str],
+    said: dict[str, str],
     folder: Path,
     report: Report,
     finer: int | None,
@@ -56,7 +59,7 @@ def fill(
         args: options of :func:`data_prep.options.add_readings_options`.
         feed: gives the readings.
         rules: which of them are missing.
-        units: of the features.
+        said: units of the features, by the options or by the source.
         folder: where readings may be kept that do not fit into memory.
         report: gets what was found and done.
         finer: seconds between two readings of a later part of the source, if they are known.
@@ -85,8 +88,9 @@ def fill(
             # Contradictions at this one time are what is wrong, and said first.
             Grid(1, feed.features, args.on_conflict, zone, folder).add(first)
         raise
-    coarsening = _coarsening(args, feed, units, 1 if interval is None else interval // step)
-    ratio = coarsening.ratio
+    ratio = 1 if interval is None else interval // step
+    units = units_of(args.known, feed.features, said, ratio)
+    coarsening = _coarsening(args, feed, units, ratio)
     start, coarsening.lead = _start(_usual_time(first, step), step, step * ratio, zone)
     origin = start + coarsening.lead
     grid = Grid(step, feed.features, args.on_conflict, zone, folder, ratio, origin, how)
@@ -126,12 +130,17 @@ def _check_length(length: int, step: int, coarsening: Coarsening, report: Report
 
 def _coarsening(args: Namespace, feed: Feed, units: dict[str, str], ratio: int) -> Coarsening:
     said = feature_pairs(args.rule, "--rule", feed.features)
+    share, kept = args.min_share, kept_of(args.known)
     if ratio == 1:  # none is used, and none asked for
         said = dict.fromkeys(feed.features, "mean") | said
+    else:
+        said = pairs_as_kept("--rule", said, kept.rules)
+        share = as_kept("--min-share", share, kept.min_share)
     rules, weight = choose_rules(feed.features, units, said, feed.rules)
-    if not 0 <= args.min_share <= 1:
-        raise ValueError(f"Expected --min-share from 0 to 1 (got {args.min_share:g}).")
-    return Coarsening(ratio, rules, weight, args.min_share)
+    share = _MIN_SHARE if share is None else share
+    if not 0 <= share <= 1:
+        raise ValueError(f"Expected --min-share from 0 to 1 (got {share:g}).")
+    return Coarsening(ratio, rules, weight, share)
 
 
 @contextmanager

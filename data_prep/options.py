@@ -91,8 +91,7 @@ def _add_rule_options(parser: ArgumentParser) -> None:
     add(
         "--min-share",
         type=float,
-        default=0.5,
-        help="share of the finer readings that a reading needs, 0 to 1 (default: %(default)g)",
+        help="share of the finer readings that a reading needs, 0 to 1 (default: 0.5)",
     )
     add(
         "--on-conflict",

@@ -18,7 +18,9 @@ root attributes                        MAY: ``schema_version``, ``dataset_name``
                                        numbers that mean missing, and the lowest and highest
                                        plausible reading, by feature), ``finer_null_values`` and
                                        ``finer_ranges`` (those of the source, if its readings were
-                                       joined to these), ``source``, ``created_by``
+                                       joined to these), ``source_rules`` (JSON: how they were,
+                                       see :class:`socialgraph.series.SourceRules`), ``source``,
+                                       ``created_by``
 =====================================  ============================================================
 
 A file without the MAY entries is read with what can be inferred. Files of version 1 have times on

@@ -313,3 +313,126 @@ def test_readings_further_apart_than_the_file_are_sent_to_a_file_of_their_own(ap
     words = ["--wide", f"speed={tmp_path / 'new.csv'}", "--detectors", str(tmp_path / "d.csv")]
     assert main(["convert", "csv", str(tmp_path / "o.h5"), *words, "--interval", "1h"]) == 0
     assert schema.read(tmp_path / "o.h5").interval_minutes == 60
+
+
+LAYOUT = ["--id-column", "id", "--time-column", "time", "--features", "q=volume", "v=speed"]
+
+
+def days_of(write_file, tmp_path, days, words, later=()):
+    """Status of a file that is made of the first of ``days`` and to which the others are added;
+    its readings, and those of a file that is made of all at once."""
+    detectors = str(write_file("d.csv", TABLE))
+    parts, whole = tmp_path / "parts.h5", tmp_path / "whole.h5"
+    rows = [text.splitlines(keepends=True) for text in days]
+    texts = [*days, "".join([rows[0][0], *(line for day in rows for line in day[1:])])]
+    paths = [write_file(f"{number}.csv", text) for number, text in enumerate(texts)]
+    made = ["--detectors", detectors, "--overwrite", *LAYOUT, *words]
+    assert main(["convert", "csv", str(whole), "--long", str(paths[-1]), *made]) == 0
+    assert main(["convert", "csv", str(parts), "--long", str(paths[0]), *made]) == 0
+    for path in paths[1:-1]:
+        command = ["append", str(parts), "--format", "csv", "--long", str(path), *LAYOUT, *later]
+        if status := main(command):
+            return status, None, None
+    return 0, schema.read(parts).values, schema.read(whole).values
+
+
+def quarters(first, hours=6, ends=0):
+    """Rows of a and b every 15 minutes, with a volume and a speed."""
+    rng = np.random.default_rng(hours + int(first[8:10]))
+    times = np.datetime64(first, "s") + np.arange(4 * hours) * np.timedelta64(900, "s")
+    times = times + np.timedelta64(ends, "s")
+    rows = [f"{v},{t},{rng.integers(100, 900)},{rng.integers(30, 90)}" for v in "ab" for t in times]
+    return "\n".join(["id,time,q,v", *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--unit volume=veh/h",
+        "--unit volume=veh/15min --rule speed=weighted",
+        "--rule volume=mean --min-share 1",
+        "--rule volume=last speed=last",
+    ],
+)
+def test_what_was_said_of_finer_readings_holds_for_those_that_are_added(
+    write_file, tmp_path, capsys, words
+):
+    """A volume that was a rate was summed in what was added, and a weighted speed averaged."""
+    second = quarters("2024-01-01T06:00").splitlines(keepends=True)
+    days = [quarters("2024-01-01T00:00"), "".join(second[:-1])]  # its last step has three of four
+    said = [*words.split(), "--interval", "1h"]
+    status, parts, whole = days_of(write_file, tmp_path, days, said)
+    assert status == 0
+    np.testing.assert_array_equal(parts, whole)
+    assert np.isnan(parts[-1, 1, 0]) == ("--min-share" in words)
+    rules = schema.read(tmp_path / "parts.h5").source_rules
+    assert rules == schema.read(tmp_path / "whole.h5").source_rules
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        ("--rule speed=mean", "--rule speed=weighted, and --rule speed=mean is set"),
+        ("--min-share 0.25", "--min-share 0.5, and --min-share 0.25 is set"),
+        ("--unit volume=veh/15min", "has volume in veh/h, the new readings in veh/15min"),
+    ],
+)
+def test_what_contradicts_how_a_file_was_made_is_refused(write_file, tmp_path, capsys, later, said):
+    days = [quarters("2024-01-01T00:00"), quarters("2024-01-01T06:00")]
+    words = ["--interval", "1h", "--unit", "volume=veh/h", "--rule", "speed=weighted"]
+    assert days_of(write_file, tmp_path, days, words, later.split())[0] == 2
+    assert said in capsys.readouterr().err
+    same = ["--rule", "speed=weighted", "--min-share", "0.5"]
+    assert days_of(write_file, tmp_path, days, words, same)[0] == 0
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("interval", ["15min", "1h"])
+def test_times_that_are_ends_are_so_in_what_is_added(write_file, tmp_path, capsys, interval):
+    days = [quarters("2024-01-01T00:00", ends=870), quarters("2024-01-01T06:00", ends=870)]
+    words = ["--interval", interval, "--unit", "volume=veh/h"]
+    words += ["--label-end", "15min", "--round", "15min"]
+    status, parts, whole = days_of(write_file, tmp_path, days, words)
+    assert status == 0
+    np.testing.assert_array_equal(parts, whole)
+    assert len(parts) == (48 if interval == "15min" else 12)
+    assert days_of(write_file, tmp_path, days[:1], words)[0] == 0
+    starts = str(write_file("starts.csv", quarters("2024-01-01T06:00")))
+    command = ["append", str(tmp_path / "parts.h5"), "--format", "csv", "--long", starts, *LAYOUT]
+    assert main([*command, "--label-end", "0"]) == 0
+    np.testing.assert_array_equal(schema.read(tmp_path / "parts.h5").values, whole)
+    capsys.readouterr()
+
+
+def test_a_unit_that_may_be_a_rate_or_a_count_is_asked_for(write_file, tmp_path, capsys):
+    """An hourly file of veh/h may hold either, and keeps no rule, as nothing was finer."""
+    hourly = [f"{v},2024-01-01T0{h}:00,{400 + h},50\n" for v in "ab" for h in range(6)]
+    days = ["id,time,q,v\n" + "".join(hourly), quarters("2024-01-01T06:00")]
+    words = ["--unit", "volume=veh/h", "--interval", "1h"]
+    detectors = str(write_file("d.csv", TABLE))
+    paths = [write_file(f"{number}.csv", text) for number, text in enumerate(days)]
+    out = tmp_path / "f.h5"
+    made = ["--long", str(paths[0]), "--detectors", detectors, *LAYOUT, *words]
+    assert main(["convert", "csv", str(out), *made]) == 0
+    command = ["append", str(out), "--format", "csv", "--long", str(paths[1]), *LAYOUT]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "may be a rate or a count" in said
+    (advice,) = re.findall(r"Set (--unit volume=veh/h) if they are rates", said)
+    assert main([*command, *advice.split()]) == 0
+    first = [int(row.split(",")[2]) for row in days[1].splitlines()[1:5]]
+    assert schema.read(out).values[6, 0, 0] == np.float32(np.mean(first))
+    capsys.readouterr()
+
+
+def test_a_file_that_keeps_nothing_is_added_to_as_before(write_file, tmp_path, capsys):
+    days = [quarters("2024-01-01T00:00"), quarters("2024-01-01T06:00")]
+    words = ["--interval", "1h", "--unit", "volume=veh/15min"]
+    assert days_of(write_file, tmp_path, days[:1], words)[0] == 0
+    with h5py.File(tmp_path / "parts.h5", "r+") as file:
+        del file.attrs["source_rules"]
+    new = str(write_file("new.csv", days[1]))
+    command = ["append", str(tmp_path / "parts.h5"), "--format", "csv", "--long", new, *LAYOUT]
+    assert main(command) == 0
+    assert "coarser        volume sum, speed mean" in capsys.readouterr().out
