@@ -11,7 +11,7 @@ from data_prep.report import Report
 from data_prep.steps import name_time
 from socialgraph.calendar import to_local
 
-__all__ = ["report_axis", "report_gaps", "report_pairs", "report_rows"]
+__all__ = ["report_axis", "report_clock_change", "report_gaps", "report_pairs", "report_rows"]
 
 
 def report_rows(grid: Grid, report: Report) -> None:
@@ -40,16 +40,22 @@ def report_axis(
     report.add("interval", f"{interval / 60:g} minutes ({how}){odd}")
     if ratio > 1:
         report.add("source", f"a reading every {tell_seconds(grid.step)}")
-    phases = to_local(axis, zone).astype("datetime64[s]").astype(np.int64) % min(interval, 86400)
-    if 86400 % interval == 0 and (changes := np.flatnonzero(np.diff(phases))).size:
-        moved = name_time(axis[changes[0] + 1], zone)
-        report.add("clock", f"steps begin at other times of the day from {moved} on")
+    report_clock_change(axis, interval, zone, report)
     first, last = (name_time(axis[end], zone) for end in (0, -1))
     report.add("time axis", f"{len(axis)} steps from {first} to {last}")
     present = np.zeros(len(axis), dtype=bool)
     there = np.flatnonzero(grid.present()) + grid.first
     present[there // ratio - grid.first // ratio] = True
     report_gaps(axis, present, zone, report)
+
+
+def report_clock_change(axis: np.ndarray, interval: int, zone: str, report: Report) -> None:
+    """Report from which of the times ``[T]`` on steps of ``interval`` seconds begin at other times
+    of the day, as the clock was changed."""
+    phases = to_local(axis, zone).astype("datetime64[s]").astype(np.int64) % min(interval, 86400)
+    if 86400 % interval == 0 and (changes := np.flatnonzero(np.diff(phases))).size:
+        moved = name_time(axis[changes[0] + 1], zone)
+        report.add("clock", f"steps begin at other times of the day from {moved} on")
 
 
 def report_gaps(axis: np.ndarray, present: np.ndarray, zone: str, report: Report) -> None:

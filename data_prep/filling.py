@@ -29,6 +29,7 @@ from data_prep.steps import OffGridError, held_blocks, refuse_days, settle_step
 from data_prep.stretches import settle_stretches
 from socialgraph.axis import SeriesError, whole_seconds
 from socialgraph.calendar import to_local
+from socialgraph.series import TrafficSeries
 
 __all__ = ["FinerError", "fill"]
 
@@ -91,7 +92,9 @@ def fill(
     ratio = 1 if interval is None else interval // step
     units = units_of(args.known, feed.features, said, ratio)
     coarsening = _coarsening(args, feed, units, ratio)
-    start, coarsening.lead = _start(_usual_time(first, step), step, step * ratio, zone)
+    usual = _usual_time(first, step)
+    start = _start(args.known, usual, step * ratio, zone)
+    coarsening.lead = (int(usual.astype(np.int64)) - start) % step
     origin = start + coarsening.lead
     grid = Grid(step, feed.features, args.on_conflict, zone, folder, ratio, origin, how)
     lists = chain([first], lists)
@@ -168,10 +171,10 @@ def _usual_time(blocks: list[Block], step: int) -> np.datetime64:
     return times[first[counts.argmax()]]
 
 
-def _start(time: np.datetime64, step: int, interval: int, zone: str) -> tuple[int, int]:
-    """Seconds since 1970 at which an interval begins on the local clock, and seconds from there to
-    its first step of the source."""
-    second = int(time.astype(np.int64))
+def _start(known: TrafficSeries | None, time: np.datetime64, interval: int, zone: str) -> int:
+    """Seconds since 1970 at which an interval begins: as those of the file that readings are added
+    to, else on the local clock at ``time``."""
+    if known is not None:
+        return int(known.timestamps[0].astype(np.int64)) % interval
     local = int(to_local(np.array([time]), zone)[0].astype(np.int64))
-    start = (second - local) % interval
-    return start, (second - start) % step
+    return (int(time.astype(np.int64)) - local) % interval

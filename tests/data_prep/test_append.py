@@ -436,3 +436,51 @@ def test_a_file_that_keeps_nothing_is_added_to_as_before(write_file, tmp_path, c
     command = ["append", str(tmp_path / "parts.h5"), "--format", "csv", "--long", new, *LAYOUT]
     assert main(command) == 0
     assert "coarser        volume sum, speed mean" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("interval", ["3h", "24h"])
+def test_steps_go_on_as_the_file_has_them_after_the_clock_was_changed(
+    write_file, tmp_path, capsys, interval
+):
+    """The 31st of March 2024 has 23 hours in Berlin: steps begin an hour later on the clock."""
+    local = np.arange("2024-03-30T00", "2024-04-02T00", dtype="datetime64[h]")
+    local = local[local != np.datetime64("2024-03-31T02")]  # an hour that is left out
+    rows = [f"{time}:00,{n % 24},{n}\n" for n, time in enumerate(local)]
+    days = [rows[:24], rows[24:48], rows[48:]]  # the second ends where a step of 24 h does
+    words = ["--detectors", str(write_file("d.csv", TABLE)), "--interval", interval]
+    words += ["--timezone", "Europe/Berlin", "--rule", "count=sum"]
+    parts, whole = tmp_path / "parts.h5", tmp_path / "whole.h5"
+    for number, day in enumerate([rows, *days]):
+        path = write_file(f"{number}.csv", "time,a,b\n" + "".join(day))
+        out = parts if number else whole
+        if number > 1:
+            command = ["append", str(parts), "--format", "csv", "--wide", f"count={path}"]
+            assert main(command) == 0
+        else:
+            assert main(["convert", "csv", str(out), "--wide", f"count={path}", *words]) == 0
+    first = "2024-03-31T04:00:00" if interval == "3h" else "2024-04-01T01:00:00"
+    told = f"steps begin at other times of the day from {first}+02:00 on"
+    assert capsys.readouterr().out.count(told) == 2  # of the whole and of what is added
+    found, expected = schema.read(parts), schema.read(whole)
+    np.testing.assert_array_equal(found.timestamps, expected.timestamps)
+    np.testing.assert_array_equal(found.values, expected.values)
+
+
+def test_another_clock_moves_no_step_of_the_file(write_file, tmp_path, capsys):
+    words = ["--detectors", str(write_file("d.csv", TABLE)), "--interval", "1h"]
+    words += ["--timezone", "Asia/Kolkata", "--rule", "speed=mean"]
+    out = tmp_path / "f.h5"
+    first = write_file("1.csv", table_of("2024-01-01T00:00", 24, a=range(24), b=range(24)))
+    assert main(["convert", "csv", str(out), "--wide", f"speed={first}", *words]) == 0
+    utc = write_file("2.csv", table_of("2023-12-31T20:30", 12, a=[7] * 12, b=[8] * 12))
+    command = ["append", str(out), "--format", "csv", "--wide", f"speed={utc}"]
+    assert main([*command, "--timezone", "UTC"]) == 0
+    assert values_of(out)[2:].tolist() == [[7, 8]]
+    capsys.readouterr()
+
+
+def test_readings_beside_the_steps_of_the_file_are_named_with_them(append):
+    status, said = append(table_of("2024-01-01T00:21", 2, a=[4, 5], b=[4, 5]))
+    assert status == 2
+    assert "begin at 2024-01-01T00:21:00+00:00, off the times of" in said
+    assert "every 5 minutes from 2024-01-01T00:00:00+00:00 on, by 60 seconds" in said
