@@ -7,7 +7,7 @@ import numpy as np
 from data_prep.coarsen import Coarsening
 from data_prep.durations import tell_seconds
 from data_prep.grid import Grid
-from data_prep.report import Report
+from data_prep.report import Report, enumerate_first
 from data_prep.steps import name_time
 from socialgraph.calendar import to_local
 
@@ -80,8 +80,18 @@ def report_gaps(axis: np.ndarray, present: np.ndarray, zone: str, report: Report
     )
 
 
-def report_pairs(grid: Grid, coarsening: Coarsening, absent: Counter, report: Report) -> None:
-    """Report the pairs of detector and time that no row gave, and the readings made of few."""
+def report_pairs(
+    grid: Grid, vdids: list[str], coarsening: Coarsening, absent: Counter, report: Report
+) -> None:
+    """Report the pairs of detector and time that no row gave, and the readings made of few.
+
+    Args:
+        grid: held the rows.
+        vdids: ids of the detectors ``[N]``, whose lanes were joined.
+        coarsening: brought the readings to the interval.
+        absent: how many pairs no row gave.
+        report: gets the lines.
+    """
     pairs = grid.num_steps() * len(grid.vdids)
     if absent["pairs"]:
         report.add(
@@ -97,3 +107,24 @@ def report_pairs(grid: Grid, coarsening: Coarsening, absent: Counter, report: Re
             f"{coarsening.num_partial} of some, {coarsening.num_dropped} of too few "
             f"(--min-share {coarsening.min_share:g}) set to NaN",
         )
+        _report_few(vdids, coarsening, report)
+
+
+def _report_few(vdids: list[str], coarsening: Coarsening, report: Report) -> None:
+    """Report the detectors that never have enough readings for a step, or never all for a sum."""
+    most = coarsening.most
+    assert most is not None  # as there was a part
+    few = (most > 0) & (most < coarsening.needed)
+    is_sum = np.array(coarsening.rules) == "sum"
+    raised = (most >= coarsening.needed) & (most < coarsening.ratio) & is_sum
+    for name, chosen, what in (
+        ("too few", few, "have readings, but for no step enough"),
+        ("raised", raised, "have sums of some readings alone, raised in proportion"),
+    ):
+        names = np.array(vdids)[chosen.any(axis=1)].tolist()
+        if names:
+            report.add(
+                name,
+                f"{len(names)} detectors {what}: {enumerate_first(names)}. If theirs are further "
+                f"apart than others, set --apart {names[0]}=LENGTH, or take a longer piece",
+            )

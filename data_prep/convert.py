@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.account import report_axis, report_pairs
+from data_prep.apart import APART, distances_of
 from data_prep.coarsen import Coarsening, coarser_unit
 from data_prep.detectors import DetectorTable
 from data_prep.feed import Feed
@@ -99,6 +100,7 @@ def _gather(
     lanes.report(report)
     is_joined = coarsening.ratio > 1 or lanes.vdids != grid.vdids
     _check_kept_ranges(args, rules, is_joined)
+    apart = distances_of(grid, coarsening.stretches)
     coarsening.stretches = [replace(s, column=lanes.of[s.column]) for s in coarsening.stretches]
     places = find_places(args, feed, table, lanes.vdids, report)
     axis = _axis(grid, coarsening)
@@ -122,13 +124,13 @@ def _gather(
         missing=rules.describe(),
         **_rules_of(rules, not is_joined),
         source_rules=_source_rules(args, feed, units, coarsening, lane_rules),
-        vd_info=places.info,
+        vd_info=_with_distances(places.info, apart),
         edges=places.edges,
     )
     return Gathered(
         series,
         _parts(grid, lanes, coarsening, absent),
-        lambda: report_pairs(grid, coarsening, absent, report),
+        lambda: report_pairs(grid, lanes.vdids, coarsening, absent, report),
     )
 
 
@@ -210,6 +212,11 @@ def _rules_of(rules: MissingRules, whole: bool) -> dict[str, dict[str, list[floa
     nulls = {name: list(values) for name, values in rules.null_values.items() if values}
     spans = {name: list(span) for name, span in rules.ranges.items()}
     return {f"{finer}null_values": nulls, f"{finer}ranges": spans}
+
+
+def _with_distances(info: dict[str, dict], apart: dict[str, int]) -> dict[str, dict]:
+    """What is known of detectors, with the seconds between the readings of some."""
+    return info | {vdid: {**info.get(vdid, {}), APART: seconds} for vdid, seconds in apart.items()}
 
 
 def _source_rules(

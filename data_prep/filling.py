@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.account import report_rows
+from data_prep.apart import apart_of, known_stretches, tell_absent
 from data_prep.clocks import (
     Clocks,
     blocks_between,
@@ -70,7 +71,7 @@ def fill(
         KeyError, ValueError: if an option does not fit, rows contradict each other, or times form
             no grid.
     """
-    clocks, zone = Clocks(), zone_of(args)
+    clocks, zone, apart = Clocks(), zone_of(args), apart_of(args)
     rounded = None if args.round is None else whole_seconds(args.round)
     blocks = round_blocks(rules.apply(feed.blocks), rounded)
     placed = blocks_in_utc(blocks, zone, args.repeated_hour, clocks)
@@ -107,6 +108,10 @@ def fill(
     report_clocks(clocks, args.timezone, report)
     report_rows(grid, report)
     coarsening.stretches = settle_stretches(grid, interval, zone, report)
+    if ratio > 1:
+        tell_absent(args, grid, report)
+        found = coarsening.stretches
+        coarsening.stretches = [*found, *known_stretches(grid, ratio, found, apart, report)]
     if feed.length is not None:
         _check_length(feed.length, step, coarsening, report)
     if ratio > 1:

@@ -484,3 +484,78 @@ def test_readings_beside_the_steps_of_the_file_are_named_with_them(append):
     assert status == 2
     assert "begin at 2024-01-01T00:21:00+00:00, off the times of" in said
     assert "every 5 minutes from 2024-01-01T00:00:00+00:00 on, by 60 seconds" in said
+
+
+def test_a_detector_that_tells_less_often_does_so_in_pieces_too_short_to_show_it(
+    write_file, tmp_path, capsys
+):
+    """Of b there is a reading every 15 minutes, in a source of five."""
+    rows = table_of(
+        "2024-01-01T00:00", 60, a=range(60), b=[n if n % 3 == 0 else "" for n in range(60)]
+    )
+    head, *rows = rows.splitlines(keepends=True)
+    words = ["--interval", "15min", "--rule", "count=sum"]
+    words += ["--detectors", str(write_file("d.csv", TABLE))]
+    parts, whole = tmp_path / "parts.h5", tmp_path / "whole.h5"
+    path = write_file("all.csv", head + "".join(rows))
+    assert main(["convert", "csv", str(whole), "--wide", f"count={path}", *words]) == 0
+    path = write_file("0.csv", head + "".join(rows[:48]))
+    assert main(["convert", "csv", str(parts), "--wide", f"count={path}", *words]) == 0
+    for first, last in ((48, 51), (51, 57), (57, 60)):
+        path = write_file("new.csv", head + "".join(rows[first:last]))
+        capsys.readouterr()
+        assert main(["append", str(parts), "--format", "csv", "--wide", f"count={path}"]) == 0
+        assert "15 min as is known, at 1 detectors (b)" in capsys.readouterr().out
+    np.testing.assert_array_equal(values_of(parts), values_of(whole))
+    assert values_of(parts)[-4:, 1].tolist() == [48, 51, 54, 57]
+
+
+def test_a_detector_that_tells_as_often_as_others_again_is_taken_as_it_is(
+    write_file, tmp_path, capsys
+):
+    text = table_of(
+        "2024-01-01T00:00", 48, a=range(48), b=[1 if n % 3 == 0 else "" for n in range(48)]
+    )
+    words = ["--interval", "15min", "--rule", "count=sum"]
+    words += ["--detectors", str(write_file("d.csv", TABLE))]
+    out, path = tmp_path / "f.h5", write_file("0.csv", text)
+    assert main(["convert", "csv", str(out), "--wide", f"count={path}", *words]) == 0
+    path = write_file("1.csv", table_of("2024-01-01T04:00", 3, a=[1, 1, 1], b=[1, 2, 3]))
+    assert main(["append", str(out), "--format", "csv", "--wide", f"count={path}"]) == 0
+    assert (
+        "less than is known, and taken as they are, at 1 detectors (b)" in capsys.readouterr().out
+    )
+    assert values_of(out)[-2:].tolist() == [[45 + 46 + 47, 1], [3, 6]]
+
+
+@pytest.mark.parametrize(
+    ("share", "name", "value"), [("0.5", "too few", NAN), ("0.3", "raised", 21)]
+)
+def test_detectors_of_too_few_readings_are_named_with_what_mends_it(
+    write_file, tmp_path, capsys, share, name, value
+):
+    path = write_file("0.csv", table_of("2024-01-01T00:00", 3, a=[1, 2, 3], b=[7, "", ""]))
+    words = ["--interval", "15min", "--rule", "count=sum", "--detectors"]
+    words += [str(write_file("d.csv", TABLE)), "--wide", f"count={path}"]
+    out = tmp_path / "f.h5"
+    assert main(["convert", "csv", str(out), *words, "--min-share", share]) == 0
+    (told,) = [row for row in capsys.readouterr().out.splitlines() if row.startswith(name)]
+    np.testing.assert_array_equal(values_of(out), [[6, value]])
+    (advice,) = re.findall(r"set (--apart b=)LENGTH", told)
+    mended = [*words, "--overwrite", *f"{advice}15min x=1h".split()]
+    assert main(["convert", "csv", str(out), *mended]) == 0
+    said = capsys.readouterr().out
+    assert "of too few" in said
+    assert f"\n{name}" not in said
+    assert "no readings of x, which --apart names" in said
+    assert values_of(out).tolist() == [[6, 7]]
+    assert schema.read(out).vd_info["b"]["seconds_apart"] == 900
+
+
+@pytest.mark.parametrize("kept", ["often", -900, 0.5])
+def test_a_distance_that_is_none_is_refused(append, kept):
+    with h5py.File(append.file, "r+") as file:
+        file["metadata/vd_info/b"].attrs["seconds_apart"] = kept
+    status, said = append(table_of("2024-01-01T00:20", 1, a=[4], b=[5]))
+    assert status == 2
+    assert "Expected whole seconds as 'seconds_apart' of b" in said
