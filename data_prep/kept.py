@@ -69,6 +69,7 @@ def units_of(
     """
     if known is None:
         return dict(said)
+    assert known.units is not None  # as a series has them once it is made
     told = dict(zip(known.feature_names, known.units, strict=True))
     if ratio > 1 and known.source_rules.rules:
         told = known.source_rules.units
@@ -80,6 +81,7 @@ def units_of(
 
 def _finer_unit(known: TrafficSeries, name: str, unit: str) -> str:
     """The unit of finer readings: that of the file, or empty if it is a count of its steps."""
+    assert known.interval_minutes is not None  # as a series has it once it is made
     told, interval = parse_unit(unit), whole_seconds(known.interval_minutes)
     if told is None:
         return unit

@@ -8,7 +8,9 @@
                                        with another offset; without one they are on the local clock
                                        of ``timezone``
 ``metadata/vd_info/<vdid>``            MAY: attributes ``position_lat``, ``position_lon`` (degrees,
-                                       WGS84) and whatever else the source knows of the detector
+                                       WGS84) and whatever else the source knows of the detector,
+                                       such as ``seconds_apart`` of a detector that tells less
+                                       often than the others of a finer source
 ``metadata/edges``                     MAY: group of ``edge_index`` ``[2, E]`` (where a way starts,
                                        where it ends) and ``distance`` ``[E]`` in metres
 root attributes                        MAY: ``schema_version``, ``dataset_name``,
