@@ -7,11 +7,11 @@ import numpy as np
 from data_prep.coarsen import Coarsening
 from data_prep.durations import tell_seconds
 from data_prep.grid import Grid
-from data_prep.report import Report
+from data_prep.report import Report, enumerate_first
 from data_prep.steps import name_time
 from socialgraph.calendar import to_local
 
-__all__ = ["report_axis", "report_gaps", "report_pairs", "report_rows"]
+__all__ = ["report_axis", "report_clock_change", "report_gaps", "report_pairs", "report_rows"]
 
 
 def report_rows(grid: Grid, report: Report) -> None:
@@ -40,16 +40,22 @@ def report_axis(
     report.add("interval", f"{interval / 60:g} minutes ({how}){odd}")
     if ratio > 1:
         report.add("source", f"a reading every {tell_seconds(grid.step)}")
-    phases = to_local(axis, zone).astype("datetime64[s]").astype(np.int64) % min(interval, 86400)
-    if 86400 % interval == 0 and (changes := np.flatnonzero(np.diff(phases))).size:
-        moved = name_time(axis[changes[0] + 1], zone)
-        report.add("clock", f"steps begin at other times of the day from {moved} on")
+    report_clock_change(axis, interval, zone, report)
     first, last = (name_time(axis[end], zone) for end in (0, -1))
     report.add("time axis", f"{len(axis)} steps from {first} to {last}")
     present = np.zeros(len(axis), dtype=bool)
     there = np.flatnonzero(grid.present()) + grid.first
     present[there // ratio - grid.first // ratio] = True
     report_gaps(axis, present, zone, report)
+
+
+def report_clock_change(axis: np.ndarray, interval: int, zone: str, report: Report) -> None:
+    """Report from which of the times ``[T]`` on steps of ``interval`` seconds begin at other times
+    of the day, as the clock was changed."""
+    phases = to_local(axis, zone).astype("datetime64[s]").astype(np.int64) % min(interval, 86400)
+    if 86400 % interval == 0 and (changes := np.flatnonzero(np.diff(phases))).size:
+        moved = name_time(axis[changes[0] + 1], zone)
+        report.add("clock", f"steps begin at other times of the day from {moved} on")
 
 
 def report_gaps(axis: np.ndarray, present: np.ndarray, zone: str, report: Report) -> None:
@@ -74,8 +80,18 @@ def report_gaps(axis: np.ndarray, present: np.ndarray, zone: str, report: Report
     )
 
 
-def report_pairs(grid: Grid, coarsening: Coarsening, absent: Counter, report: Report) -> None:
-    """Report the pairs of detector and time that no row gave, and the readings made of few."""
+def report_pairs(
+    grid: Grid, vdids: list[str], coarsening: Coarsening, absent: Counter, report: Report
+) -> None:
+    """Report the pairs of detector and time that no row gave, and the readings made of few.
+
+    Args:
+        grid: held the rows.
+        vdids: ids of the detectors ``[N]``, whose lanes were joined.
+        coarsening: brought the readings to the interval.
+        absent: how many pairs no row gave.
+        report: gets the lines.
+    """
     pairs = grid.num_steps() * len(grid.vdids)
     if absent["pairs"]:
         report.add(
@@ -91,3 +107,24 @@ def report_pairs(grid: Grid, coarsening: Coarsening, absent: Counter, report: Re
             f"{coarsening.num_partial} of some, {coarsening.num_dropped} of too few "
             f"(--min-share {coarsening.min_share:g}) set to NaN",
         )
+        _report_few(vdids, coarsening, report)
+
+
+def _report_few(vdids: list[str], coarsening: Coarsening, report: Report) -> None:
+    """Report the detectors that never have enough readings for a step, or never all for a sum."""
+    most = coarsening.most
+    assert most is not None  # as there was a part
+    few = (most > 0) & (most < coarsening.needed)
+    is_sum = np.array(coarsening.rules) == "sum"
+    raised = (most >= coarsening.needed) & (most < coarsening.ratio) & is_sum
+    for name, chosen, what in (
+        ("too few", few, "have readings, but for no step enough"),
+        ("raised", raised, "have sums of some readings alone, raised in proportion"),
+    ):
+        names = np.array(vdids)[chosen.any(axis=1)].tolist()
+        if names:
+            report.add(
+                name,
+                f"{len(names)} detectors {what}: {enumerate_first(names)}. If theirs are further "
+                f"apart than others, set --apart {names[0]}=LENGTH, or take a longer piece",
+            )

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.account import report_clock_change
 from data_prep.convert import Gathered, gather
 from data_prep.feed import Feed
 from data_prep.grid import MOST_STEPS_PER_TIME
+from data_prep.kept import take_times
 from data_prep.report import Report, enumerate_first
 from data_prep.steps import name_time
 from socialgraph import schema
@@ -59,6 +61,7 @@ def _append(path: Path, args: Namespace, read: Callable[[Namespace], Feed]) -> R
         )
     args.interval, args.timezone = old.interval_minutes, args.timezone or old.timezone
     args.name, args.edges, args.known = old.dataset_name, None, old
+    take_times(args)
     gathered = gather(args, read, path.parent, report)
     _check_features(path, old, gathered.series)
     start = _first_step(path, old, gathered.series)
@@ -105,8 +108,11 @@ def _first_step(path: Path, old: TrafficSeries, new: TrafficSeries) -> int:
         )
     if distance % step:
         raise SeriesError(
-            f"The new readings are off the times of '{path}' by "
-            f"{int((distance % step).astype(np.int64))} seconds. Set --round."
+            f"The new readings begin at {name_time(new.timestamps[0], old.timezone)}, off the "
+            f"times of '{path}', which has a step every {old.interval_minutes:g} minutes from "
+            f"{name_time(old.timestamps[0], old.timezone)} on, by "
+            f"{int((distance % step).astype(np.int64))} seconds. Set --round if times jitter; else "
+            "convert all readings anew, days with a --timezone whose clock does not change."
         )
     start = int(distance // step)
     gap = start - len(old.timestamps)
@@ -211,6 +217,10 @@ def _report(
     old: TrafficSeries, new: TrafficSeries, merged: TrafficSeries, start: int, report: Report
 ) -> None:
     gap = start - len(old.timestamps)
+    if gap >= 0:
+        ends = np.array([old.timestamps[-1], new.timestamps[0]])
+        seconds = whole_seconds(old.interval_minutes)
+        report_clock_change(ends, seconds, old.timezone, report)
     if gap > 0:
         first, last = (
             name_time(merged.timestamps[i], old.timezone) for i in (len(old.timestamps), start - 1)

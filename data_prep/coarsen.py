@@ -33,6 +33,7 @@ class Coarsening:
         num_filled: readings that were made from all source steps.
         num_partial: those that were made from some.
         num_dropped: those that had too few.
+        most: of how many source steps the best reading was made ``[N, F]``; None before the first.
     """
 
     ratio: int
@@ -44,6 +45,12 @@ class Coarsening:
     num_filled: int = 0
     num_partial: int = 0
     num_dropped: int = 0
+    most: np.ndarray | None = None
+
+    @property
+    def needed(self) -> int:
+        """Source steps that a reading of the result needs."""
+        return max(1, int(np.ceil(self.min_share * self.ratio - 1e-9)))
 
     def apply(self, values: np.ndarray, start: int = 0) -> np.ndarray:
         """Readings ``[K * ratio, N, F]`` from the source step ``start`` on as ``[K, N, F]``."""
@@ -54,7 +61,9 @@ class Coarsening:
         coarse = np.full(covered.shape, np.nan, dtype=np.float32)
         for index, rule in enumerate(self.rules):
             coarse[..., index] = self._reduce(fine, index, rule, lengths[..., index])
-        enough = covered >= max(1, np.ceil(self.min_share * self.ratio - 1e-9))
+        most = covered.max(axis=0, initial=0)
+        self.most = most if self.most is None else np.maximum(self.most, most)
+        enough = covered >= self.needed
         coarse[~enough] = np.nan
         self.num_filled += int((covered >= self.ratio).sum())
         self.num_partial += int((enough & (covered < self.ratio)).sum())

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.account import report_axis, report_pairs
+from data_prep.apart import APART, distances_of
 from data_prep.coarsen import Coarsening, coarser_unit
 from data_prep.detectors import DetectorTable
 from data_prep.feed import Feed
 from data_prep.filling import FinerError, fill
 from data_prep.grid import Grid
+from data_prep.kept import kept_of, pairs_as_kept, units_of
 from data_prep.lanes import Lanes
 from data_prep.missing import MissingRules, parse_rules, split_nulls
 from data_prep.options import feature_pairs, refuse_existing, zone_of
@@ -21,7 +23,7 @@ from data_prep.places import find_places, read_table
 from data_prep.report import Report
 from socialgraph import schema
 from socialgraph.atomic import refuse_replacing
-from socialgraph.series import TrafficSeries
+from socialgraph.series import SourceRules, TrafficSeries
 
 __all__ = ["Gathered", "convert", "gather"]
 
@@ -87,15 +89,18 @@ def _gather(
 ) -> Gathered:
     zone = zone_of(args)  # refused before a file is read
     feed, table = _open(args, read)
-    units = feed.units | feature_pairs(args.unit, "--unit", feed.features)
+    said = feed.units | feature_pairs(args.unit, "--unit", feed.features)
     rules = parse_rules(*_said_missing(args, feed.features, report), feed.features)
-    grid, coarsening = fill(args, feed, rules, units, folder, report, finer)
+    grid, coarsening = fill(args, feed, rules, said, folder, report, finer)
     feed.tell(report)
+    units = units_of(args.known, feed.features, said, coarsening.ratio)
     lane_rules = feature_pairs(args.lane_rule, "--lane-rule", feed.features)
+    lane_rules = pairs_as_kept("--lane-rule", lane_rules, kept_of(args.known).lane_rules)
     lanes = Lanes(grid.vdids, feed.features, units, lane_rules)
     lanes.report(report)
     is_joined = coarsening.ratio > 1 or lanes.vdids != grid.vdids
     _check_kept_ranges(args, rules, is_joined)
+    apart = distances_of(grid, coarsening.stretches)
     coarsening.stretches = [replace(s, column=lanes.of[s.column]) for s in coarsening.stretches]
     places = find_places(args, feed, table, lanes.vdids, report)
     axis = _axis(grid, coarsening)
@@ -118,13 +123,14 @@ def _gather(
         source=f"data_prep {args.command}: {feed.read}{places.told}",
         missing=rules.describe(),
         **_rules_of(rules, not is_joined),
-        vd_info=places.info,
+        source_rules=_source_rules(args, feed, units, coarsening, lane_rules),
+        vd_info=_with_distances(places.info, apart),
         edges=places.edges,
     )
     return Gathered(
         series,
         _parts(grid, lanes, coarsening, absent),
-        lambda: report_pairs(grid, coarsening, absent, report),
+        lambda: report_pairs(grid, lanes.vdids, coarsening, absent, report),
     )
 
 
@@ -206,6 +212,29 @@ def _rules_of(rules: MissingRules, whole: bool) -> dict[str, dict[str, list[floa
     nulls = {name: list(values) for name, values in rules.null_values.items() if values}
     spans = {name: list(span) for name, span in rules.ranges.items()}
     return {f"{finer}null_values": nulls, f"{finer}ranges": spans}
+
+
+def _with_distances(info: dict[str, dict], apart: dict[str, int]) -> dict[str, dict]:
+    """What is known of detectors, with the seconds between the readings of some."""
+    return info | {vdid: {**info.get(vdid, {}), APART: seconds} for vdid, seconds in apart.items()}
+
+
+def _source_rules(
+    args: Namespace,
+    feed: Feed,
+    units: dict[str, str],
+    coarsening: Coarsening,
+    lane_rules: dict[str, str],
+) -> SourceRules:
+    is_finer = coarsening.ratio > 1
+    return SourceRules(
+        rules=dict(zip(feed.features, coarsening.rules, strict=True)) if is_finer else {},
+        units={name: units[name] for name in feed.features if name in units} if is_finer else {},
+        lane_rules=lane_rules,
+        min_share=coarsening.min_share if is_finer else None,
+        round=args.round,
+        label_end=None if feed.length is None else feed.length / 60,
+    )
 
 
 def _axis(grid: Grid, coarsening: Coarsening) -> np.ndarray:

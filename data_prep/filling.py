@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.account import report_rows
+from data_prep.apart import apart_of, known_stretches, tell_absent
 from data_prep.clocks import (
     Clocks,
     blocks_between,
@@ -20,6 +21,7 @@ from data_prep.coarsen import Coarsening, check_sums, choose_rules
 from data_prep.durations import tell_seconds
 from data_prep.feed import Block, Feed
 from data_prep.grid import Grid
+from data_prep.kept import as_kept, kept_of, pairs_as_kept, units_of
 from data_prep.missing import MissingRules
 from data_prep.options import feature_pairs, zone_of
 from data_prep.report import Report
@@ -28,8 +30,11 @@ from data_prep.steps import OffGridError, held_blocks, refuse_days, settle_step
 from data_prep.stretches import settle_stretches
 from socialgraph.axis import SeriesError, whole_seconds
 from socialgraph.calendar import to_local
+from socialgraph.series import TrafficSeries
 
 __all__ = ["FinerError", "fill"]
+
+_MIN_SHARE = 0.5  # of the finer readings, unless it is said or kept
 
 
 class FinerError(Exception):
@@ -45,7 +50,7 @@ def fill(
     args: Namespace,
     feed: Feed,
     rules: MissingRules,
-    units: dict[str, str],
+    said: dict[str, str],
     folder: Path,
     report: Report,
     finer: int | None,
@@ -56,7 +61,7 @@ def fill(
         args: options of :func:`data_prep.options.add_readings_options`.
         feed: gives the readings.
         rules: which of them are missing.
-        units: of the features.
+        said: units of the features, by the options or by the source.
         folder: where readings may be kept that do not fit into memory.
         report: gets what was found and done.
         finer: seconds between two readings of a later part of the source, if they are known.
@@ -66,7 +71,7 @@ def fill(
         KeyError, ValueError: if an option does not fit, rows contradict each other, or times form
             no grid.
     """
-    clocks, zone = Clocks(), zone_of(args)
+    clocks, zone, apart = Clocks(), zone_of(args), apart_of(args)
     rounded = None if args.round is None else whole_seconds(args.round)
     blocks = round_blocks(rules.apply(feed.blocks), rounded)
     placed = blocks_in_utc(blocks, zone, args.repeated_hour, clocks)
@@ -85,9 +90,12 @@ def fill(
             # Contradictions at this one time are what is wrong, and said first.
             Grid(1, feed.features, args.on_conflict, zone, folder).add(first)
         raise
-    coarsening = _coarsening(args, feed, units, 1 if interval is None else interval // step)
-    ratio = coarsening.ratio
-    start, coarsening.lead = _start(_usual_time(first, step), step, step * ratio, zone)
+    ratio = 1 if interval is None else interval // step
+    units = units_of(args.known, feed.features, said, ratio)
+    coarsening = _coarsening(args, feed, units, ratio)
+    usual = _usual_time(first, step)
+    start = _start(args.known, usual, step * ratio, zone)
+    coarsening.lead = (int(usual.astype(np.int64)) - start) % step
     origin = start + coarsening.lead
     grid = Grid(step, feed.features, args.on_conflict, zone, folder, ratio, origin, how)
     lists = chain([first], lists)
@@ -100,6 +108,10 @@ def fill(
     report_clocks(clocks, args.timezone, report)
     report_rows(grid, report)
     coarsening.stretches = settle_stretches(grid, interval, zone, report)
+    if ratio > 1:
+        tell_absent(args, grid, report)
+        found = coarsening.stretches
+        coarsening.stretches = [*found, *known_stretches(grid, ratio, found, apart, report)]
     if feed.length is not None:
         _check_length(feed.length, step, coarsening, report)
     if ratio > 1:
@@ -126,12 +138,17 @@ def _check_length(length: int, step: int, coarsening: Coarsening, report: Report
 
 def _coarsening(args: Namespace, feed: Feed, units: dict[str, str], ratio: int) -> Coarsening:
     said = feature_pairs(args.rule, "--rule", feed.features)
+    share, kept = args.min_share, kept_of(args.known)
     if ratio == 1:  # none is used, and none asked for
         said = dict.fromkeys(feed.features, "mean") | said
+    else:
+        said = pairs_as_kept("--rule", said, kept.rules)
+        share = as_kept("--min-share", share, kept.min_share)
     rules, weight = choose_rules(feed.features, units, said, feed.rules)
-    if not 0 <= args.min_share <= 1:
-        raise ValueError(f"Expected --min-share from 0 to 1 (got {args.min_share:g}).")
-    return Coarsening(ratio, rules, weight, args.min_share)
+    share = _MIN_SHARE if share is None else share
+    if not 0 <= share <= 1:
+        raise ValueError(f"Expected --min-share from 0 to 1 (got {share:g}).")
+    return Coarsening(ratio, rules, weight, share)
 
 
 @contextmanager
@@ -159,10 +176,10 @@ def _usual_time(blocks: list[Block], step: int) -> np.datetime64:
     return times[first[counts.argmax()]]
 
 
-def _start(time: np.datetime64, step: int, interval: int, zone: str) -> tuple[int, int]:
-    """Seconds since 1970 at which an interval begins on the local clock, and seconds from there to
-    its first step of the source."""
-    second = int(time.astype(np.int64))
+def _start(known: TrafficSeries | None, time: np.datetime64, interval: int, zone: str) -> int:
+    """Seconds since 1970 at which an interval begins: as those of the file that readings are added
+    to, else on the local clock at ``time``."""
+    if known is not None:
+        return int(known.timestamps[0].astype(np.int64)) % interval
     local = int(to_local(np.array([time]), zone)[0].astype(np.int64))
-    start = (second - local) % interval
-    return start, (second - start) % step
+    return (int(time.astype(np.int64)) - local) % interval

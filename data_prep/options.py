@@ -91,8 +91,15 @@ def _add_rule_options(parser: ArgumentParser) -> None:
     add(
         "--min-share",
         type=float,
-        default=0.5,
-        help="share of the finer readings that a reading needs, 0 to 1 (default: %(default)g)",
+        help="share of the finer readings that a reading needs, 0 to 1 (default: 0.5)",
+    )
+    add(
+        "--apart",
+        **_SEVERAL,
+        default=[],
+        metavar="DETECTOR=LENGTH",
+        help="detectors whose readings are further apart than those of others, e.g. VD-3=5min, if "
+        "a source is too short to tell it (default: as the file knows)",
     )
     add(
         "--on-conflict",

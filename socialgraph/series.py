@@ -14,7 +14,7 @@ from socialgraph.calendar import RepeatedHour, check_years, check_zone
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RoadDistances", "SeriesError", "TrafficSeries", "as_id", "is_speed"]
+__all__ = ["RoadDistances", "SeriesError", "SourceRules", "TrafficSeries", "as_id", "is_speed"]
 
 _EMPTY_CELLS = ("nan", "NaT", "<NA>")
 
@@ -30,6 +30,36 @@ class RoadDistances(NamedTuple):
 
     edge_index: np.ndarray
     distance: np.ndarray
+
+
+@dataclass(frozen=True)
+class SourceRules:
+    """How the readings of a source became those of a file, for readings that are added later.
+
+    Args:
+        rules: how finer readings came to the interval, by feature; empty if they were not finer.
+        units: units of the finer readings, by feature.
+        lane_rules: how lanes of a detector were joined, by feature, where it was said.
+        min_share: share of the finer readings that a reading needs; None if they were not finer.
+        round: minutes of which times were brought to a multiple; None if they were not.
+        label_end: minutes of a reading, if times were its end; None if they were its start.
+    """
+
+    rules: dict[str, str] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    lane_rules: dict[str, str] = field(default_factory=dict)
+    min_share: float | None = None
+    round: float | None = None
+    label_end: float | None = None
+
+    def __post_init__(self) -> None:
+        texts = (self.rules, self.units, self.lane_rules)
+        words = [word for pairs in texts for pair in pairs.items() for word in pair]
+        numbers = [n for n in (self.min_share, self.round, self.label_end) if n is not None]
+        if not all(isinstance(word, str) for word in words):
+            raise SeriesError(f"Expected texts as rules and units by feature (got {self}).")
+        if not all(isinstance(n, int | float) and np.isfinite(n) and n >= 0 for n in numbers):
+            raise SeriesError(f"Expected numbers from 0 on as share and minutes (got {self}).")
 
 
 @dataclass
@@ -51,6 +81,7 @@ class TrafficSeries:
         ranges: lowest and highest plausible reading, by feature.
         finer_null_values, finer_ranges: the same of the source, if its readings were joined to
             these, over lanes or to a longer interval.
+        source_rules: how the readings of the source became these.
         vd_info: further attributes of detectors, by id.
         edges: lengths of ways between the detectors, if they are known.
 
@@ -78,6 +109,7 @@ class TrafficSeries:
     ranges: dict[str, list[float]] = field(default_factory=dict)
     finer_null_values: dict[str, list[float]] = field(default_factory=dict)
     finer_ranges: dict[str, list[float]] = field(default_factory=dict)
+    source_rules: SourceRules = field(default_factory=SourceRules)
 
     def __post_init__(self) -> None:
         self.vdids = [as_id(vdid) for vdid in self.vdids]

@@ -459,6 +459,16 @@ def test_ranges_that_are_none_are_refused(traffic_file, text):
         schema.read(traffic_file)
 
 
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"rules": 1}', '{"rules": {"q": 1}}', '{"round": "x"}', '{"odd": 1}']
+)
+def test_source_rules_that_are_none_are_refused(traffic_file, text):
+    with h5py.File(traffic_file, "r+") as file:
+        file.attrs["source_rules"] = text
+    with pytest.raises(schema.SchemaError, match="the attribute 'source_rules'"):
+        schema.read(traffic_file)
+
+
 def test_a_file_that_was_added_to_meanwhile_is_not_cut(tmp_path):
     path, series = tmp_path / "a.h5", make_series()
     schema.write(path, series)

@@ -8,7 +8,9 @@
                                        with another offset; without one they are on the local clock
                                        of ``timezone``
 ``metadata/vd_info/<vdid>``            MAY: attributes ``position_lat``, ``position_lon`` (degrees,
-                                       WGS84) and whatever else the source knows of the detector
+                                       WGS84) and whatever else the source knows of the detector,
+                                       such as ``seconds_apart`` of a detector that tells less
+                                       often than the others of a finer source
 ``metadata/edges``                     MAY: group of ``edge_index`` ``[2, E]`` (where a way starts,
                                        where it ends) and ``distance`` ``[E]`` in metres
 root attributes                        MAY: ``schema_version``, ``dataset_name``,
@@ -18,7 +20,9 @@ root attributes                        MAY: ``schema_version``, ``dataset_name``
                                        numbers that mean missing, and the lowest and highest
                                        plausible reading, by feature), ``finer_null_values`` and
                                        ``finer_ranges`` (those of the source, if its readings were
-                                       joined to these), ``source``, ``created_by``
+                                       joined to these), ``source_rules`` (JSON: how they were,
+                                       see :class:`socialgraph.series.SourceRules`), ``source``,
+                                       ``created_by``
 =====================================  ============================================================
 
 A file without the MAY entries is read with what can be inferred. Files of version 1 have times on

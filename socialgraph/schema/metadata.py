@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 from socialgraph.schema.layout import POSITION, SchemaError, read_text, without_position
-from socialgraph.series import RoadDistances, SeriesError
+from socialgraph.series import RoadDistances, SeriesError, SourceRules
 from socialgraph.storage import check_dataset, check_links
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "read_interval",
     "read_positions",
     "read_rules",
+    "read_source_rules",
     "read_units",
 ]
 
@@ -53,6 +54,19 @@ def read_rules(file: h5py.File, name: str) -> dict[str, list[float]]:
     if not (whole and finite):
         raise SchemaError(f"'{file.filename}': the attribute '{name}' holds {rules}.")
     return rules
+
+
+def read_source_rules(file: h5py.File) -> SourceRules:
+    """How readings of the source became those of the file; empty if the file does not tell.
+
+    Raises:
+        SchemaError: if the attribute is damaged.
+    """
+    try:
+        return SourceRules(**json.loads(read_text(file.attrs.get("source_rules", "")) or "{}"))
+    except (AttributeError, TypeError, ValueError) as error:
+        text = f"'{file.filename}': the attribute 'source_rules' is damaged ({error})."
+        raise SchemaError(text) from error
 
 
 def read_info(file: h5py.File, vdids: list[str]) -> dict[str, dict]:

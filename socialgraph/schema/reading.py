@@ -15,6 +15,7 @@ from socialgraph.schema.metadata import (
     read_interval,
     read_positions,
     read_rules,
+    read_source_rules,
     read_units,
 )
 from socialgraph.series import TrafficSeries
@@ -145,6 +146,7 @@ def _make_series(
         interval_minutes=read_interval(file),
         vd_info=read_info(file, vdids),
         edges=read_edges(file),
+        source_rules=read_source_rules(file),
         **{name: read_rules(file, name) for name in RULES},
         **text,
     )

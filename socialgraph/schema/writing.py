@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import h5py
@@ -67,6 +67,7 @@ def write_parts(path: str | Path, series: TrafficSeries, parts: Iterable[np.ndar
             file.attrs[name] = _fixed(getattr(series, name))
         for name in RULES:
             file.attrs[name] = _fixed(json.dumps(getattr(series, name)))
+        file.attrs["source_rules"] = _fixed(json.dumps(asdict(series.source_rules)))
 
 
 def append(path: str | Path, series: TrafficSeries, start: int, parts: Iterable) -> None:

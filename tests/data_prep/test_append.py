@@ -313,3 +313,249 @@ def test_readings_further_apart_than_the_file_are_sent_to_a_file_of_their_own(ap
     words = ["--wide", f"speed={tmp_path / 'new.csv'}", "--detectors", str(tmp_path / "d.csv")]
     assert main(["convert", "csv", str(tmp_path / "o.h5"), *words, "--interval", "1h"]) == 0
     assert schema.read(tmp_path / "o.h5").interval_minutes == 60
+
+
+LAYOUT = ["--id-column", "id", "--time-column", "time", "--features", "q=volume", "v=speed"]
+
+
+def days_of(write_file, tmp_path, days, words, later=()):
+    """Status of a file that is made of the first of ``days`` and to which the others are added;
+    its readings, and those of a file that is made of all at once."""
+    detectors = str(write_file("d.csv", TABLE))
+    parts, whole = tmp_path / "parts.h5", tmp_path / "whole.h5"
+    rows = [text.splitlines(keepends=True) for text in days]
+    texts = [*days, "".join([rows[0][0], *(line for day in rows for line in day[1:])])]
+    paths = [write_file(f"{number}.csv", text) for number, text in enumerate(texts)]
+    made = ["--detectors", detectors, "--overwrite", *LAYOUT, *words]
+    assert main(["convert", "csv", str(whole), "--long", str(paths[-1]), *made]) == 0
+    assert main(["convert", "csv", str(parts), "--long", str(paths[0]), *made]) == 0
+    for path in paths[1:-1]:
+        command = ["append", str(parts), "--format", "csv", "--long", str(path), *LAYOUT, *later]
+        if status := main(command):
+            return status, None, None
+    return 0, schema.read(parts).values, schema.read(whole).values
+
+
+def quarters(first, hours=6, ends=0):
+    """Rows of a and b every 15 minutes, with a volume and a speed."""
+    rng = np.random.default_rng(hours + int(first[8:10]))
+    times = np.datetime64(first, "s") + np.arange(4 * hours) * np.timedelta64(900, "s")
+    times = times + np.timedelta64(ends, "s")
+    rows = [f"{v},{t},{rng.integers(100, 900)},{rng.integers(30, 90)}" for v in "ab" for t in times]
+    return "\n".join(["id,time,q,v", *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--unit volume=veh/h",
+        "--unit volume=veh/15min --rule speed=weighted",
+        "--rule volume=mean --min-share 1",
+        "--rule volume=last speed=last",
+    ],
+)
+def test_what_was_said_of_finer_readings_holds_for_those_that_are_added(
+    write_file, tmp_path, capsys, words
+):
+    """A volume that was a rate was summed in what was added, and a weighted speed averaged."""
+    second = quarters("2024-01-01T06:00").splitlines(keepends=True)
+    days = [quarters("2024-01-01T00:00"), "".join(second[:-1])]  # its last step has three of four
+    said = [*words.split(), "--interval", "1h"]
+    status, parts, whole = days_of(write_file, tmp_path, days, said)
+    assert status == 0
+    np.testing.assert_array_equal(parts, whole)
+    assert np.isnan(parts[-1, 1, 0]) == ("--min-share" in words)
+    rules = schema.read(tmp_path / "parts.h5").source_rules
+    assert rules == schema.read(tmp_path / "whole.h5").source_rules
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        ("--rule speed=mean", "--rule speed=weighted, and --rule speed=mean is set"),
+        ("--min-share 0.25", "--min-share 0.5, and --min-share 0.25 is set"),
+        ("--unit volume=veh/15min", "has volume in veh/h, the new readings in veh/15min"),
+    ],
+)
+def test_what_contradicts_how_a_file_was_made_is_refused(write_file, tmp_path, capsys, later, said):
+    days = [quarters("2024-01-01T00:00"), quarters("2024-01-01T06:00")]
+    words = ["--interval", "1h", "--unit", "volume=veh/h", "--rule", "speed=weighted"]
+    assert days_of(write_file, tmp_path, days, words, later.split())[0] == 2
+    assert said in capsys.readouterr().err
+    same = ["--rule", "speed=weighted", "--min-share", "0.5"]
+    assert days_of(write_file, tmp_path, days, words, same)[0] == 0
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("interval", ["15min", "1h"])
+def test_times_that_are_ends_are_so_in_what_is_added(write_file, tmp_path, capsys, interval):
+    days = [quarters("2024-01-01T00:00", ends=870), quarters("2024-01-01T06:00", ends=870)]
+    words = ["--interval", interval, "--unit", "volume=veh/h"]
+    words += ["--label-end", "15min", "--round", "15min"]
+    status, parts, whole = days_of(write_file, tmp_path, days, words)
+    assert status == 0
+    np.testing.assert_array_equal(parts, whole)
+    assert len(parts) == (48 if interval == "15min" else 12)
+    assert days_of(write_file, tmp_path, days[:1], words)[0] == 0
+    starts = str(write_file("starts.csv", quarters("2024-01-01T06:00")))
+    command = ["append", str(tmp_path / "parts.h5"), "--format", "csv", "--long", starts, *LAYOUT]
+    assert main([*command, "--label-end", "0"]) == 0
+    np.testing.assert_array_equal(schema.read(tmp_path / "parts.h5").values, whole)
+    capsys.readouterr()
+
+
+def test_a_unit_that_may_be_a_rate_or_a_count_is_asked_for(write_file, tmp_path, capsys):
+    """An hourly file of veh/h may hold either, and keeps no rule, as nothing was finer."""
+    hourly = [f"{v},2024-01-01T0{h}:00,{400 + h},50\n" for v in "ab" for h in range(6)]
+    days = ["id,time,q,v\n" + "".join(hourly), quarters("2024-01-01T06:00")]
+    words = ["--unit", "volume=veh/h", "--interval", "1h"]
+    detectors = str(write_file("d.csv", TABLE))
+    paths = [write_file(f"{number}.csv", text) for number, text in enumerate(days)]
+    out = tmp_path / "f.h5"
+    made = ["--long", str(paths[0]), "--detectors", detectors, *LAYOUT, *words]
+    assert main(["convert", "csv", str(out), *made]) == 0
+    command = ["append", str(out), "--format", "csv", "--long", str(paths[1]), *LAYOUT]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "may be a rate or a count" in said
+    (advice,) = re.findall(r"Set (--unit volume=veh/h) if they are rates", said)
+    assert main([*command, *advice.split()]) == 0
+    first = [int(row.split(",")[2]) for row in days[1].splitlines()[1:5]]
+    assert schema.read(out).values[6, 0, 0] == np.float32(np.mean(first))
+    capsys.readouterr()
+
+
+def test_a_file_that_keeps_nothing_is_added_to_as_before(write_file, tmp_path, capsys):
+    days = [quarters("2024-01-01T00:00"), quarters("2024-01-01T06:00")]
+    words = ["--interval", "1h", "--unit", "volume=veh/15min"]
+    assert days_of(write_file, tmp_path, days[:1], words)[0] == 0
+    with h5py.File(tmp_path / "parts.h5", "r+") as file:
+        del file.attrs["source_rules"]
+    new = str(write_file("new.csv", days[1]))
+    command = ["append", str(tmp_path / "parts.h5"), "--format", "csv", "--long", new, *LAYOUT]
+    assert main(command) == 0
+    assert "coarser        volume sum, speed mean" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("interval", ["3h", "24h"])
+def test_steps_go_on_as_the_file_has_them_after_the_clock_was_changed(
+    write_file, tmp_path, capsys, interval
+):
+    """The 31st of March 2024 has 23 hours in Berlin: steps begin an hour later on the clock."""
+    local = np.arange("2024-03-30T00", "2024-04-02T00", dtype="datetime64[h]")
+    local = local[local != np.datetime64("2024-03-31T02")]  # an hour that is left out
+    rows = [f"{time}:00,{n % 24},{n}\n" for n, time in enumerate(local)]
+    days = [rows[:24], rows[24:48], rows[48:]]  # the second ends where a step of 24 h does
+    words = ["--detectors", str(write_file("d.csv", TABLE)), "--interval", interval]
+    words += ["--timezone", "Europe/Berlin", "--rule", "count=sum"]
+    parts, whole = tmp_path / "parts.h5", tmp_path / "whole.h5"
+    for number, day in enumerate([rows, *days]):
+        path = write_file(f"{number}.csv", "time,a,b\n" + "".join(day))
+        out = parts if number else whole
+        if number > 1:
+            command = ["append", str(parts), "--format", "csv", "--wide", f"count={path}"]
+            assert main(command) == 0
+        else:
+            assert main(["convert", "csv", str(out), "--wide", f"count={path}", *words]) == 0
+    first = "2024-03-31T04:00:00" if interval == "3h" else "2024-04-01T01:00:00"
+    told = f"steps begin at other times of the day from {first}+02:00 on"
+    assert capsys.readouterr().out.count(told) == 2  # of the whole and of what is added
+    found, expected = schema.read(parts), schema.read(whole)
+    np.testing.assert_array_equal(found.timestamps, expected.timestamps)
+    np.testing.assert_array_equal(found.values, expected.values)
+
+
+def test_another_clock_moves_no_step_of_the_file(write_file, tmp_path, capsys):
+    words = ["--detectors", str(write_file("d.csv", TABLE)), "--interval", "1h"]
+    words += ["--timezone", "Asia/Kolkata", "--rule", "speed=mean"]
+    out = tmp_path / "f.h5"
+    first = write_file("1.csv", table_of("2024-01-01T00:00", 24, a=range(24), b=range(24)))
+    assert main(["convert", "csv", str(out), "--wide", f"speed={first}", *words]) == 0
+    utc = write_file("2.csv", table_of("2023-12-31T20:30", 12, a=[7] * 12, b=[8] * 12))
+    command = ["append", str(out), "--format", "csv", "--wide", f"speed={utc}"]
+    assert main([*command, "--timezone", "UTC"]) == 0
+    assert values_of(out)[2:].tolist() == [[7, 8]]
+    capsys.readouterr()
+
+
+def test_readings_beside_the_steps_of_the_file_are_named_with_them(append):
+    status, said = append(table_of("2024-01-01T00:21", 2, a=[4, 5], b=[4, 5]))
+    assert status == 2
+    assert "begin at 2024-01-01T00:21:00+00:00, off the times of" in said
+    assert "every 5 minutes from 2024-01-01T00:00:00+00:00 on, by 60 seconds" in said
+
+
+def test_a_detector_that_tells_less_often_does_so_in_pieces_too_short_to_show_it(
+    write_file, tmp_path, capsys
+):
+    """Of b there is a reading every 15 minutes, in a source of five."""
+    rows = table_of(
+        "2024-01-01T00:00", 60, a=range(60), b=[n if n % 3 == 0 else "" for n in range(60)]
+    )
+    head, *rows = rows.splitlines(keepends=True)
+    words = ["--interval", "15min", "--rule", "count=sum"]
+    words += ["--detectors", str(write_file("d.csv", TABLE))]
+    parts, whole = tmp_path / "parts.h5", tmp_path / "whole.h5"
+    path = write_file("all.csv", head + "".join(rows))
+    assert main(["convert", "csv", str(whole), "--wide", f"count={path}", *words]) == 0
+    path = write_file("0.csv", head + "".join(rows[:48]))
+    assert main(["convert", "csv", str(parts), "--wide", f"count={path}", *words]) == 0
+    for first, last in ((48, 51), (51, 57), (57, 60)):
+        path = write_file("new.csv", head + "".join(rows[first:last]))
+        capsys.readouterr()
+        assert main(["append", str(parts), "--format", "csv", "--wide", f"count={path}"]) == 0
+        assert "15 min as is known, at 1 detectors (b)" in capsys.readouterr().out
+    np.testing.assert_array_equal(values_of(parts), values_of(whole))
+    assert values_of(parts)[-4:, 1].tolist() == [48, 51, 54, 57]
+
+
+def test_a_detector_that_tells_as_often_as_others_again_is_taken_as_it_is(
+    write_file, tmp_path, capsys
+):
+    text = table_of(
+        "2024-01-01T00:00", 48, a=range(48), b=[1 if n % 3 == 0 else "" for n in range(48)]
+    )
+    words = ["--interval", "15min", "--rule", "count=sum"]
+    words += ["--detectors", str(write_file("d.csv", TABLE))]
+    out, path = tmp_path / "f.h5", write_file("0.csv", text)
+    assert main(["convert", "csv", str(out), "--wide", f"count={path}", *words]) == 0
+    path = write_file("1.csv", table_of("2024-01-01T04:00", 3, a=[1, 1, 1], b=[1, 2, 3]))
+    assert main(["append", str(out), "--format", "csv", "--wide", f"count={path}"]) == 0
+    assert (
+        "less than is known, and taken as they are, at 1 detectors (b)" in capsys.readouterr().out
+    )
+    assert values_of(out)[-2:].tolist() == [[45 + 46 + 47, 1], [3, 6]]
+
+
+@pytest.mark.parametrize(
+    ("share", "name", "value"), [("0.5", "too few", NAN), ("0.3", "raised", 21)]
+)
+def test_detectors_of_too_few_readings_are_named_with_what_mends_it(
+    write_file, tmp_path, capsys, share, name, value
+):
+    path = write_file("0.csv", table_of("2024-01-01T00:00", 3, a=[1, 2, 3], b=[7, "", ""]))
+    words = ["--interval", "15min", "--rule", "count=sum", "--detectors"]
+    words += [str(write_file("d.csv", TABLE)), "--wide", f"count={path}"]
+    out = tmp_path / "f.h5"
+    assert main(["convert", "csv", str(out), *words, "--min-share", share]) == 0
+    (told,) = [row for row in capsys.readouterr().out.splitlines() if row.startswith(name)]
+    np.testing.assert_array_equal(values_of(out), [[6, value]])
+    (advice,) = re.findall(r"set (--apart b=)LENGTH", told)
+    mended = [*words, "--overwrite", *f"{advice}15min x=1h".split()]
+    assert main(["convert", "csv", str(out), *mended]) == 0
+    said = capsys.readouterr().out
+    assert "of too few" in said
+    assert f"\n{name}" not in said
+    assert "no readings of x, which --apart names" in said
+    assert values_of(out).tolist() == [[6, 7]]
+    assert schema.read(out).vd_info["b"]["seconds_apart"] == 900
+
+
+@pytest.mark.parametrize("kept", ["often", -900, 0.5])
+def test_a_distance_that_is_none_is_refused(append, kept):
+    with h5py.File(append.file, "r+") as file:
+        file["metadata/vd_info/b"].attrs["seconds_apart"] = kept
+    status, said = append(table_of("2024-01-01T00:20", 1, a=[4], b=[5]))
+    assert status == 2
+    assert "Expected whole seconds as 'seconds_apart' of b" in said

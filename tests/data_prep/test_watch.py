@@ -17,6 +17,7 @@ from socialgraph.stream.lines import ReadingTable
 from tests.conftest import ROOT
 from tests.data_prep.formats.test_tdx import lane, listed, live, vd
 
+NAN = np.nan
 PLACES = {"a": (25.0, 121.5), "b": (25.01, 121.5)}
 
 
@@ -405,3 +406,24 @@ def test_a_step_is_whole_on_a_clock_beside_the_hour(room):
     times, found = speeds(room.file)
     assert [str(time) for time in times] == ["2023-12-31T23:45:00", "2024-01-01T00:15:00"]
     assert found == [12, 29.5]
+
+
+@pytest.mark.parametrize("words", [(), ("--min-share", "0.2"), ("--apart", "b=5min")])
+def test_a_detector_that_repeats_its_reading_for_five_minutes(room, capsys, words):
+    """Too few to tell it, of which b is named; with --apart it is known, now and later."""
+    for minute in range(18):
+        entries = [("a", minute), ("b", minute - minute % 5)]
+        texts = [
+            vd(v, lane(50, 2, 1 + of), time=f"2024-01-01T08:{of:02}:00+08:00") for v, of in entries
+        ]
+        (room.folder / f"{minute:02}.json").write_text(live(*texts))
+        if minute in (5, 11):
+            assert room.watch("--interval", "5min", *words) == 0
+    words_of_second = () if "--apart" in words else words
+    assert room.watch("--interval", "5min", *words_of_second) == 0
+    said = capsys.readouterr().err
+    series = schema.read(room.file)
+    flow = series.values[:, series.vdids.index("b"), series.feature_names.index("flow")]
+    times = {(): NAN, ("--min-share", "0.2"): 5}.get(words, 1)
+    np.testing.assert_array_equal(flow, np.array([1, 6, 11]) * times)
+    assert ("set --apart b=LENGTH" in said) == ("--apart" not in words)
