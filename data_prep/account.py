@@ -7,6 +7,7 @@ import numpy as np
 from data_prep.coarsen import Coarsening
 from data_prep.durations import tell_seconds
 from data_prep.grid import Grid
+from data_prep.lanes import LANE_MARK
 from data_prep.report import Report
 from data_prep.steps import name_time
 from socialgraph.calendar import to_local
@@ -85,9 +86,10 @@ def report_pairs(grid: Grid, coarsening: Coarsening, absent: Counter, report: Re
         rules = ", ".join(
             f"{name} {rule}" for name, rule in zip(grid.features, coarsening.rules, strict=True)
         )
+        of_lanes = " of lanes or detectors" if any(LANE_MARK in v for v in grid.vdids) else ""
         report.add(
             "coarser",
-            f"{rules}; {coarsening.num_filled} readings of all {coarsening.ratio} of a step, "
-            f"{coarsening.num_partial} of some, {coarsening.num_dropped} of too few "
+            f"{rules}; {coarsening.num_filled} readings{of_lanes} of all {coarsening.ratio} of a "
+            f"step, {coarsening.num_partial} of some, {coarsening.num_dropped} of too few "
             f"(--min-share {coarsening.min_share:g}) set to NaN",
         )

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +96,6 @@ def _gather(
     lanes.report(report)
     is_joined = coarsening.ratio > 1 or lanes.vdids != grid.vdids
     _check_kept_ranges(args, rules, is_joined)
-    coarsening.stretches = [replace(s, column=lanes.of[s.column]) for s in coarsening.stretches]
     places = find_places(args, feed, table, lanes.vdids, report)
     axis = _axis(grid, coarsening)
     is_set = args.interval is not None
@@ -219,12 +218,14 @@ def _axis(grid: Grid, coarsening: Coarsening) -> np.ndarray:
 def _parts(
     grid: Grid, lanes: Lanes, coarsening: Coarsening, absent: Counter
 ) -> Iterator[np.ndarray]:
+    """Readings ``[t, N, F]`` of detectors. Lanes come to the interval before they are joined, as
+    those of one detector may have readings at other distances."""
     ratio = coarsening.ratio
     first, end = grid.first // ratio, grid.last // ratio + 1
     for start, values, present in grid.parts():
         inside = slice(max(0, grid.first - start), grid.last + 1 - start)
         absent["pairs"] += int((~present[inside].any(axis=-1)).sum())
-        part = lanes.apply(values)
-        part = coarsening.apply(part, start) if ratio > 1 else part
+        part = coarsening.apply(values, start) if ratio > 1 else values
+        part = lanes.apply(part)
         begin = start // ratio
         yield part[max(0, first - begin) : end - begin]

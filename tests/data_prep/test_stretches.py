@@ -280,3 +280,33 @@ def test_a_detector_of_another_interval_is_refused_in_a_file_that_is_longer(conv
     series, said = convert(readings)
     assert series is None
     assert "15 min from 2024-02-01T00:00:00+00:00" in said
+
+
+@pytest.mark.parametrize(("unit", "expected"), [("veh/5min", 30), ("veh/h", 60)])
+def test_lanes_of_one_detector_that_have_different_intervals(run, write_file, unit, expected):
+    """Vehicles of 15 minutes, or an hour, of two lanes: each comes to the interval by itself."""
+    lanes = {
+        "1": counts("2024-01-01", "2024-01-03", 5),
+        "2": counts("2024-01-01", "2024-01-03", 15),
+    }
+    rows = [
+        f"a,{lane},{time},{30 if unit == 'veh/h' else x}"
+        for lane, of in lanes.items()
+        for time, x in of.items()
+    ]
+    table = write_file("l.csv", "\n".join(["id,lane,t,x", *rows]))
+    words = ["--long", table, "--id-column", "id", "--lane-column", "lane", "--time-column", "t"]
+    words += ["--features", "x=flow", "--detectors", write_file("d.csv", PLACES)]
+    series, said = run("csv", *words, "--unit", f"flow={unit}", "--interval", "15min")
+    assert (series.values[:, series.vdids.index("a")] == expected).all()
+    assert "384 readings of lanes or detectors of all 3 of a step" in said
+
+
+def test_lanes_that_miss_other_readings_are_brought_to_the_interval_first(run, write_file):
+    times = list(counts("2024-01-01", "2024-01-02", 5))
+    rows = [f"a,{n % 2},{times[n // 2]},10" for n in range(2 * len(times)) if n % 12 not in (0, 3)]
+    table = write_file("l.csv", "\n".join(["id,lane,t,x", *rows]))
+    words = ["--long", table, "--id-column", "id", "--lane-column", "lane", "--time-column", "t"]
+    words += ["--features", "x=flow", "--detectors", write_file("d.csv", PLACES)]
+    series, _ = run("csv", *words, "--unit", "flow=veh/5min", "--interval", "15min")
+    assert (series.values[:, series.vdids.index("a")] == 60).all()
