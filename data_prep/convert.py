@@ -16,11 +16,11 @@ from data_prep.filling import FinerError, fill
 from data_prep.grid import Grid
 from data_prep.lanes import Lanes
 from data_prep.missing import MissingRules, parse_rules, split_nulls
-from data_prep.options import feature_pairs, refuse_existing, zone_of
+from data_prep.options import feature_pairs, zone_of
 from data_prep.places import find_places, read_table
 from data_prep.report import Report
 from socialgraph import schema
-from socialgraph.atomic import refuse_replacing
+from socialgraph.atomic import refuse_existing, refuse_replacing
 from socialgraph.series import TrafficSeries
 
 __all__ = ["Gathered", "convert", "gather"]
@@ -47,7 +47,7 @@ def convert(args: Namespace, read: Callable[[Namespace], Feed]) -> int:
     refuse_replacing(args.out, *_sources(args))
     report = Report()
     gathered = gather(args, read, Path(args.out).parent, report)
-    schema.write_parts(args.out, gathered.series, gathered.parts)
+    schema.write_parts(args.out, gathered.series, gathered.parts, args.overwrite)
     gathered.tell()
     shape = gathered.series.values.shape
     report.add("written", f"'{args.out}', {shape} (time, detector, feature)")
