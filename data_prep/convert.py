@@ -17,7 +17,7 @@ from data_prep.grid import Grid
 from data_prep.lanes import Lanes
 from data_prep.missing import MissingRules, parse_rules, split_nulls
 from data_prep.options import feature_pairs, zone_of
-from data_prep.places import find_places, read_table
+from data_prep.places import find_places, read_table, refuse_idle
 from data_prep.report import Report
 from socialgraph import schema
 from socialgraph.atomic import refuse_existing, refuse_replacing
@@ -45,6 +45,7 @@ def convert(args: Namespace, read: Callable[[Namespace], Feed]) -> int:
     """Convert what ``read`` makes of the options; print the report."""
     refuse_existing(args.out, args.overwrite)
     refuse_replacing(args.out, *_sources(args))
+    refuse_idle(args)
     report = Report()
     gathered = gather(args, read, Path(args.out).parent, report)
     schema.write_parts(args.out, gathered.series, gathered.parts, args.overwrite)

@@ -179,6 +179,10 @@ def test_a_result_that_came_while_the_source_was_read_is_not_replaced(sources, c
         (["--interval", "0"], "whole number of seconds"),
         (["--detector-id-column", "vd"], "Set --detector-id-column"),
         (["--delimiter", ";"], "there is none"),
+        (["--edge-delimiter", ";"], "--edge-delimiter with --edges, whose table it is about"),
+        (["--edge-metres-per-unit", "1000"], "(got 1000.0 without). Set --edges to that table"),
+        (["--sheet", "Foo"], "speed.csv' is a text, which has no sheets (got 'Foo'). Leave out"),
+        (["--detector-sheet", "Foo"], "d.csv' is a text, which has no sheets (got 'Foo')"),
     ],
 )
 def test_wrong_options_are_named_and_nothing_is_written(sources, tmp_path, capsys, options, words):
