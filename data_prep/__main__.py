@@ -15,11 +15,10 @@ from data_prep.options import (
     add_readings_options,
     add_unit_option,
     minutes,
-    refuse_existing,
 )
 from data_prep.report import format_table
 from socialgraph import schema, shell
-from socialgraph.atomic import refuse_replacing
+from socialgraph.atomic import refuse_existing, refuse_replacing
 
 __all__ = ["main"]
 
@@ -272,7 +271,7 @@ def _simulate(args: argparse.Namespace) -> int:
         return _simulate_random(args, said)
     refuse_existing(args.out, args.overwrite)
     series = simulate(seed=args.seed, show_progress=True, **given)
-    schema.write(args.out, series)
+    schema.write(args.out, series, args.overwrite)
     print(f"'{args.out}', {series.values.shape} (time, detector, feature)")
     return 0
 
@@ -290,7 +289,7 @@ def _simulate_random(args: argparse.Namespace, given: list[str]) -> int:
         refuse_existing(str(path), args.overwrite)
     for path, series in zip(paths, random_networks(len(paths), args.seed), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        schema.write(path, series)
+        schema.write(path, series, args.overwrite)
         size = f"{len(series.vdids)} detectors, {len(series.values)} steps"
         unit = f"{series.feature_names[0]} [{series.units[0]}]"
         every = f"every {series.interval_minutes:g} minutes"

@@ -7,6 +7,7 @@ import numpy as np
 from data_prep.coarsen import Coarsening
 from data_prep.durations import tell_seconds
 from data_prep.grid import Grid
+from data_prep.lanes import LANE_MARK
 from data_prep.report import Report, enumerate_first
 from data_prep.steps import name_time
 from socialgraph.calendar import to_local
@@ -80,14 +81,11 @@ def report_gaps(axis: np.ndarray, present: np.ndarray, zone: str, report: Report
     )
 
 
-def report_pairs(
-    grid: Grid, vdids: list[str], coarsening: Coarsening, absent: Counter, report: Report
-) -> None:
+def report_pairs(grid: Grid, coarsening: Coarsening, absent: Counter, report: Report) -> None:
     """Report the pairs of detector and time that no row gave, and the readings made of few.
 
     Args:
         grid: held the rows.
-        vdids: ids of the detectors ``[N]``, whose lanes were joined.
         coarsening: brought the readings to the interval.
         absent: how many pairs no row gave.
         report: gets the lines.
@@ -101,16 +99,17 @@ def report_pairs(
         rules = ", ".join(
             f"{name} {rule}" for name, rule in zip(grid.features, coarsening.rules, strict=True)
         )
+        of_lanes = " of lanes or detectors" if any(LANE_MARK in v for v in grid.vdids) else ""
         report.add(
             "coarser",
-            f"{rules}; {coarsening.num_filled} readings of all {coarsening.ratio} of a step, "
-            f"{coarsening.num_partial} of some, {coarsening.num_dropped} of too few "
+            f"{rules}; {coarsening.num_filled} readings{of_lanes} of all {coarsening.ratio} of a "
+            f"step, {coarsening.num_partial} of some, {coarsening.num_dropped} of too few "
             f"(--min-share {coarsening.min_share:g}) set to NaN",
         )
-        _report_few(vdids, coarsening, report)
+        _report_few(grid, coarsening, report)
 
 
-def _report_few(vdids: list[str], coarsening: Coarsening, report: Report) -> None:
+def _report_few(grid: Grid, coarsening: Coarsening, report: Report) -> None:
     """Report the detectors that never have enough readings for a step, or never all for a sum."""
     most = coarsening.most
     assert most is not None  # as there was a part
@@ -121,8 +120,8 @@ def _report_few(vdids: list[str], coarsening: Coarsening, report: Report) -> Non
         ("too few", few, "have readings, but for no step enough"),
         ("raised", raised, "have sums of some readings alone, raised in proportion"),
     ):
-        names = np.array(vdids)[chosen.any(axis=1)].tolist()
-        if names:
+        found = np.array(grid.vdids)[chosen.any(axis=1)].tolist()
+        if names := list(dict.fromkeys(name.split(LANE_MARK)[0] for name in found)):
             report.add(
                 name,
                 f"{len(names)} detectors {what}: {enumerate_first(names)}. If theirs are further "

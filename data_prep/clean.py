@@ -62,7 +62,7 @@ def clean(
     missing = f"{outline.missing}; masked by data_prep clean: {', '.join(chosen)}"
     with replacing(listed) as temporary, open(temporary, "w", encoding="utf-8", newline="") as text:
         parts = _masked(path, outline, chosen, text, counts)
-        schema.write_parts(out, replace(outline, missing=missing), parts)
+        schema.write_parts(out, replace(outline, missing=missing), parts, overwrite)
         text.flush()
     report = Report()
     for reason in chosen:

@@ -50,20 +50,29 @@ def round_blocks(blocks: Iterable[Block], step: int | None) -> Iterator[Block]:
 
 
 def blocks_in_utc(
-    blocks: Iterable[Block], zone: str, repeated_hour: RepeatedHour, clocks: Clocks
+    blocks: Iterable[Block],
+    zone: str,
+    repeated_hour: RepeatedHour,
+    clocks: Clocks,
+    length: int = 0,
 ) -> Iterator[Block]:
-    """Bring the times of blocks to UTC.
+    """Bring the times of blocks to UTC, and to the starts of their readings.
 
     A regular axis on a local clock has rows in the hour that this clock leaves out in spring. They
     stand for no time; those without any reading are dropped. Rows at the end of a block that are in
     an hour that comes twice, or near it, wait for the next block, with those before them, so that
     their order is seen as a whole.
 
+    When clocks go forward from 2 to 3, the reading before may be labelled with its end as the clock
+    shows it then (03:00), or as if it went on (02:00: BASt's hours). Both are understood, and so
+    are both in autumn: the times that one of them cannot place are those of the other.
+
     Args:
         blocks: times in whole seconds, in the order of the source.
         zone: IANA name of the clock of local times.
         repeated_hour: see :func:`socialgraph.calendar.to_utc`.
         clocks: gets what was done.
+        length: seconds of which the times are the ends; 0 if they are the starts.
 
     Raises:
         socialgraph.calendar.ClockError: if a local time has no place in UTC, or ``repeated_hour``
@@ -73,20 +82,21 @@ def blocks_in_utc(
     for block in blocks:
         if not block.is_local:
             clocks.num_known += len(block)
-            yield block
+            yield _earlier(block, length)
             continue
         clocks.num_local += len(block)
         if waiting is not None:
             joined = _join(waiting, block)
             if joined is None:
-                yield from _place(waiting, zone, repeated_hour, clocks)
+                yield from _place(waiting, zone, repeated_hour, clocks, length)
             block = block if joined is None else joined
-        twice = _comes_twice(block.times, zone)
+        starts = _earlier(block, length).times
+        twice = _comes_twice(block.times, zone) | _comes_twice(starts, zone)
         end = _last_before(block.times, twice) if _may_go_on(block, zone) else len(block)
         waiting = block.rows(slice(end, None)) if end < len(block) else None
-        yield from _place(block.rows(slice(0, end)), zone, repeated_hour, clocks)
+        yield from _place(block.rows(slice(0, end)), zone, repeated_hour, clocks, length)
     if waiting is not None:
-        yield from _place(waiting, zone, repeated_hour, clocks)
+        yield from _place(waiting, zone, repeated_hour, clocks, length)
 
 
 def blocks_between(
@@ -138,20 +148,43 @@ def report_clocks(clocks: Clocks, zone: str | None, report: Report) -> None:
         )
 
 
-def _place(block: Block, zone: str, repeated_hour: RepeatedHour, clocks: Clocks) -> Iterator[Block]:
+def _place(
+    block: Block, zone: str, repeated_hour: RepeatedHour, clocks: Clocks, length: int
+) -> Iterator[Block]:
+    """Bring the local times of a block to UTC, and from there to the starts of its readings; or the
+    other way about, which is tried first if only the starts are in the hour that was chosen."""
     if not len(block):
         return
-    try:
-        silent = absent_hour(block.times, zone)
-        silent[silent] = np.isnan(block.values[silent]).all(axis=tuple(range(1, block.values.ndim)))
-        clocks.absent += list(block.times[silent])
-        block = block.rows(~silent) if silent.any() else block
-        utc = to_utc(block.times, zone, repeated_hour, block.codes)
-        if repeated_hour != "order":
-            _refuse_both_passes(block, zone, repeated_hour)
-    except ClockError as error:
-        raise ClockError(f"'{block.where}': {error}") from error
-    yield replace(block, times=utc, is_local=False)
+    before = [0, length] if repeated_hour == "order" else [length, 0]
+    errors = []
+    for seconds in dict.fromkeys(before):
+        try:
+            placed, absent = _in_utc(_earlier(block, seconds), zone, repeated_hour)
+        except ClockError as error:
+            errors.append(error)
+            continue
+        clocks.absent += absent
+        yield _earlier(placed, length - seconds)
+        return
+    raise ClockError(f"'{block.where}': {errors[0]}") from errors[0]
+
+
+def _in_utc(
+    block: Block, zone: str, repeated_hour: RepeatedHour
+) -> tuple[Block, list[np.datetime64]]:
+    """A block in UTC, and the local times of its rows without readings in the absent hour."""
+    silent = absent_hour(block.times, zone)
+    silent[silent] = np.isnan(block.values[silent]).all(axis=tuple(range(1, block.values.ndim)))
+    absent = list(block.times[silent])
+    block = block.rows(~silent) if silent.any() else block
+    utc = to_utc(block.times, zone, repeated_hour, block.codes)
+    if repeated_hour != "order":
+        _refuse_both_passes(block, zone, repeated_hour)
+    return replace(block, times=utc, is_local=False), absent
+
+
+def _earlier(block: Block, seconds: int) -> Block:
+    return replace(block, times=block.times - np.timedelta64(seconds, "s"))
 
 
 def _last_before(local: np.ndarray, twice: np.ndarray) -> int:

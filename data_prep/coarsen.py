@@ -74,6 +74,8 @@ class Coarsening:
         """Steps that each reading is for ``[K, N, F]``: up to the next one in a stretch."""
         lengths = (~np.isnan(values)).astype(np.int32)
         for of in self.stretches:
+            if of.last < start or of.first >= start + len(values):
+                continue
             low, high = max(0, of.first - start), max(0, of.last + 1 - start)
             there = lengths[low:, of.column, of.feature]
             steps = np.flatnonzero(there)

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,11 @@ from data_prep.grid import Grid
 from data_prep.kept import kept_of, pairs_as_kept, units_of
 from data_prep.lanes import Lanes
 from data_prep.missing import MissingRules, parse_rules, split_nulls
-from data_prep.options import feature_pairs, refuse_existing, zone_of
-from data_prep.places import find_places, read_table
+from data_prep.options import feature_pairs, zone_of
+from data_prep.places import find_places, read_table, refuse_idle
 from data_prep.report import Report
 from socialgraph import schema
-from socialgraph.atomic import refuse_replacing
+from socialgraph.atomic import refuse_existing, refuse_replacing
 from socialgraph.series import SourceRules, TrafficSeries
 
 __all__ = ["Gathered", "convert", "gather"]
@@ -47,9 +47,10 @@ def convert(args: Namespace, read: Callable[[Namespace], Feed]) -> int:
     """Convert what ``read`` makes of the options; print the report."""
     refuse_existing(args.out, args.overwrite)
     refuse_replacing(args.out, *_sources(args))
+    refuse_idle(args)
     report = Report()
     gathered = gather(args, read, Path(args.out).parent, report)
-    schema.write_parts(args.out, gathered.series, gathered.parts)
+    schema.write_parts(args.out, gathered.series, gathered.parts, args.overwrite)
     gathered.tell()
     shape = gathered.series.values.shape
     report.add("written", f"'{args.out}', {shape} (time, detector, feature)")
@@ -101,7 +102,6 @@ def _gather(
     is_joined = coarsening.ratio > 1 or lanes.vdids != grid.vdids
     _check_kept_ranges(args, rules, is_joined)
     apart = distances_of(grid, coarsening.stretches)
-    coarsening.stretches = [replace(s, column=lanes.of[s.column]) for s in coarsening.stretches]
     places = find_places(args, feed, table, lanes.vdids, report)
     axis = _axis(grid, coarsening)
     is_set = args.interval is not None
@@ -130,7 +130,7 @@ def _gather(
     return Gathered(
         series,
         _parts(grid, lanes, coarsening, absent),
-        lambda: report_pairs(grid, lanes.vdids, coarsening, absent, report),
+        lambda: report_pairs(grid, coarsening, absent, report),
     )
 
 
@@ -248,12 +248,14 @@ def _axis(grid: Grid, coarsening: Coarsening) -> np.ndarray:
 def _parts(
     grid: Grid, lanes: Lanes, coarsening: Coarsening, absent: Counter
 ) -> Iterator[np.ndarray]:
+    """Readings ``[t, N, F]`` of detectors. Lanes come to the interval before they are joined, as
+    those of one detector may have readings at other distances."""
     ratio = coarsening.ratio
     first, end = grid.first // ratio, grid.last // ratio + 1
     for start, values, present in grid.parts():
         inside = slice(max(0, grid.first - start), grid.last + 1 - start)
         absent["pairs"] += int((~present[inside].any(axis=-1)).sum())
-        part = lanes.apply(values)
-        part = coarsening.apply(part, start) if ratio > 1 else part
+        part = coarsening.apply(values, start) if ratio > 1 else values
+        part = lanes.apply(part)
         begin = start // ratio
         yield part[max(0, first - begin) : end - begin]

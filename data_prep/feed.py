@@ -56,7 +56,7 @@ class Feed:
         rules: how a feature is brought to a longer interval, by feature, where the format says it;
             see :mod:`data_prep.coarsen`.
         step: seconds between two readings, if the format says it.
-        length: seconds that each reading stands for, if times were its end.
+        length: seconds that each reading stands for, if the times of the blocks are its end.
         detectors: gives the source's own table of detectors after the last block, or None if its
             detectors have no places; None if the user has to give the table.
         read: what was read, for the account in the file.

@@ -74,7 +74,7 @@ def fill(
     clocks, zone, apart = Clocks(), zone_of(args), apart_of(args)
     rounded = None if args.round is None else whole_seconds(args.round)
     blocks = round_blocks(rules.apply(feed.blocks), rounded)
-    placed = blocks_in_utc(blocks, zone, args.repeated_hour, clocks)
+    placed = blocks_in_utc(blocks, zone, args.repeated_hour, clocks, feed.length or 0)
     lists = held_blocks(blocks_between(placed, args.since, args.until, zone))
     first = next(lists, [])
     if not sum(map(len, first)):

@@ -86,7 +86,6 @@ class Lanes:
 
     Attributes:
         vdids: ids of the detectors ``[N]``.
-        of: index of the detector of each column ``[C]``.
     """
 
     def __init__(
@@ -108,8 +107,6 @@ class Lanes:
             else:
                 self._whole[vdid] = column
         self.vdids = list(self._columns)
-        place = {vdid: node for node, vdid in enumerate(self.vdids)}
-        self.of = [place[vdid.split(LANE_MARK)[0]] for vdid in vdids]
         self._features, self._rules = features, ["mean"] * len(features)
         if any(self._columns.values()):
             self._rules = lane_rules(features, units, rules)

@@ -3,7 +3,6 @@
 import argparse
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from data_prep.durations import parse_minutes
@@ -23,7 +22,6 @@ __all__ = [
     "feature_pairs",
     "minutes",
     "pairs",
-    "refuse_existing",
     "table_format",
     "zone_of",
 ]
@@ -217,18 +215,6 @@ def feature_pairs(texts: Sequence[str], option: str, features: Sequence[str]) ->
     if unknown:
         raise KeyError(f"{option} names {unknown}; the features are {list(features)}.")
     return said
-
-
-def refuse_existing(out: str, overwrite: bool) -> None:
-    """Stop before any work if ``out`` exists and ``overwrite`` is not set.
-
-    Raises:
-        ValueError: if ``out`` exists, or is a folder.
-    """
-    if Path(out).is_dir():
-        raise ValueError(f"'{out}' is a folder. Name a file.")
-    if Path(out).exists() and not overwrite:
-        raise ValueError(f"'{out}' exists. Set --overwrite to replace it, or name another file.")
 
 
 def minutes(text: str) -> float:

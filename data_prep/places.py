@@ -15,7 +15,7 @@ from data_prep.table_text import is_unicode
 from data_prep.tables import TableFormat
 from socialgraph.series import RoadDistances
 
-__all__ = ["Places", "detector_format", "find_places", "read_table"]
+__all__ = ["Places", "detector_format", "find_places", "read_table", "refuse_idle"]
 
 _SHORTEST = 20.0  # metres, of a median way
 
@@ -57,6 +57,27 @@ def detector_format(args: Namespace) -> TableFormat:
     written = _format_beside(args, args.detectors, args.detector_delimiter)
     decimal = args.detector_decimal or args.decimal
     return replace(written, sheet=args.detector_sheet, decimal=decimal)
+
+
+def refuse_idle(args: Namespace) -> None:
+    """Stop before any work if options tell how a table of ways is written, and there is none.
+
+    Raises:
+        ValueError: naming the first of them.
+    """
+    usual = {
+        "edge_delimiter": None,
+        "edge_rows": "to",
+        "edge_keys": "auto",
+        "edge_metres_per_unit": 1.0,
+    }
+    said = [name for name, value in usual.items() if getattr(args, name) != value]
+    if args.edges is None and said:
+        option = said[0].replace("_", "-")
+        raise ValueError(
+            f"Expected --{option} with --edges, whose table it is about (got "
+            f"{getattr(args, said[0])!r} without). Set --edges to that table, or leave it out."
+        )
 
 
 def find_places(

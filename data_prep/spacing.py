@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from data_prep.day_grids import BITS, DayGrids
+
 __all__ = ["Stretch", "find_short_stretches", "find_stretches", "finest_step"]
 
-_LEAST = 12  # equal distances in a row, which are not by chance
+_LEAST = 12  # equal distances in a row, which are not by chance: of two steps, or of any
 _FEW = 4  # readings, if they are all that a series has
 _SHORT = 2880  # steps of a source
+_MOST = 2880  # steps of which it is remembered where there are readings
 
 
 @dataclass
@@ -47,28 +50,71 @@ def finest_step(times: np.ndarray, step: int) -> int | None:
     return finest if finest < step and not (distances % finest).any() else None
 
 
-def find_stretches(parts: Iterable[tuple[int, np.ndarray]]) -> list[Stretch]:
+def find_stretches(parts: Iterable[tuple[int, np.ndarray]], day: int) -> list[Stretch]:
     """The stretches of readings that are further apart than a step.
 
     A stretch has many equal distances in a row. It ends where one is no multiple of them, and where
-    as many in a row are another multiple; the next one may begin there.
+    as many in a row are another multiple; the next one may begin there. Where there are none, it
+    is of days whose readings all lie on a coarser grid, but for a few.
 
     Args:
         parts: first step and where there are readings ``[K, N, F]``, of parts that follow each
             other.
+        day: steps.
     """
     found: dict[tuple[int, int], Stretch] = {}
     runs: _Runs | None = None
+    grids = DayGrids(min(day, _MOST))
+    features = 1
     for start, there in parts:
-        runs = runs or _Runs(there[0].size)
-        for series, distance, first, last in runs.add(start, there.reshape(len(there), -1)):
-            column, feature = divmod(series, there.shape[2])
-            new = Stretch(column, feature, distance, first, last)
+        features = there.shape[2]
+        flat = there.reshape(len(there), -1)
+        runs = runs or _Runs(flat.shape[1])
+        for series, distance, first, last in runs.add(start, flat):
+            new = _stretch(series, features, distance, first, last)
             found.setdefault((series, first), new).last = last  # which was not certain before
+        grids.add(start, flat)
+    grids.finish()
+    of: dict[int, list[Stretch]] = {}
     for (series, _), stretch in found.items():
-        assert runs is not None  # which found it
-        stretch.span = int(runs.last[series] - runs.first[series]) + 1
-    return list(found.values())
+        of.setdefault(series, []).append(stretch)
+    for series, distance, first, last in grids.found:
+        grid = _stretch(series, features, distance, first, last)
+        of[series] = _join(of.get(series, []), grid)
+    for series, stretches in of.items():
+        assert runs is not None  # which went through all of them
+        for stretch in stretches:
+            stretch.span = int(runs.last[series] - runs.first[series]) + 1
+    return [stretch for stretches in of.values() for stretch in stretches]
+
+
+def _stretch(series: int, features: int, distance: int, first: int, last: int) -> Stretch:
+    column, feature = divmod(series, features)
+    return Stretch(column, feature, distance, first, last)
+
+
+def _join(stretches: list[Stretch], grid: Stretch) -> list[Stretch]:
+    """The stretches of a series, and those parts of a coarser grid that are in none of them."""
+    own = [stretch for stretch in stretches if not _is_of(stretch, grid)]
+    first, joined = grid.first, list(own)
+    for stretch in sorted(own, key=lambda stretch: stretch.first):
+        if stretch.last < first or stretch.first > grid.last:
+            continue
+        before = stretch.first - 1 - (stretch.first - 1 - first) % grid.distance
+        if before >= first:
+            joined.append(replace(grid, first=first, last=before))
+        first += math.ceil((stretch.last + 1 - first) / grid.distance) * grid.distance
+    if first <= grid.last:
+        joined.append(replace(grid, first=first))
+    return joined
+
+
+def _is_of(stretch: Stretch, grid: Stretch) -> bool:
+    """Whether a stretch is part of a finer grid, of which readings are missing by chance."""
+    ratio, rest = divmod(stretch.distance, grid.distance)
+    count = (stretch.last - stretch.first) // stretch.distance
+    is_inside = grid.first <= stretch.first and stretch.last <= grid.last
+    return is_inside and not rest and ratio > 1 and bool(count < _least(ratio))
 
 
 def find_short_stretches(parts: Iterable[tuple[int, np.ndarray]]) -> list[Stretch]:
@@ -91,7 +137,8 @@ def find_short_stretches(parts: Iterable[tuple[int, np.ndarray]]) -> list[Stretc
     for column, feature in np.argwhere((counts >= _FEW) & (counts <= _LEAST)).tolist():
         steps = np.flatnonzero(there[:, column, feature])
         distances = np.diff(steps)
-        if distances[0] > 1 and (distances == distances[0]).all():
+        is_few = distances[0] > 1 and len(distances) < _least(distances[0])
+        if is_few and (distances == distances[0]).all():
             first, last = int(steps[0]) + start, int(steps[-1]) + start
             span = last - first + 1
             found.append(Stretch(column, feature, int(distances[0]), first, last, span))
@@ -143,7 +190,11 @@ class _Runs:
         distances = np.diff(steps)
         borders = np.flatnonzero(distances == 1)
         begins, ends = np.append(0, borders + 1), np.append(borders, len(distances))
-        chosen = ends - begins >= _LEAST
+        chosen = np.zeros(len(begins), dtype=bool)
+        edges = np.flatnonzero(np.diff(distances, prepend=-1))
+        counts = np.diff(edges, append=len(distances))
+        is_many = (distances[edges] > 1) & (counts >= _least(distances[edges]))
+        chosen[np.searchsorted(borders, edges[is_many])] = True
         chosen[[0, -1]] = True  # which may go on in other parts
         for begin, end in zip(begins[chosen].tolist(), ends[chosen].tolist(), strict=True):
             step = int(steps[begin])
@@ -162,7 +213,8 @@ class _Runs:
         self._distance[series], self._count[series] = distance, count
         end, since = begin + distance * count, int(self._since[series])
         if self._is_open[series]:
-            if distance % divisor == 0 and (distance == divisor or count < _LEAST):
+            ratio, rest = divmod(distance, divisor)
+            if not rest and (ratio == 1 or count < _least(ratio)):
                 yield series, divisor, since, end
                 return
             # A reading is of the distance that follows it, if that is no gap.
@@ -171,12 +223,23 @@ class _Runs:
         divisor = math.gcd(divisor, distance)
         if divisor == 1:
             since, divisor = begin, distance
-        is_open = distance > 1 and count >= _LEAST
+        is_open = distance > 1 and count >= _least(distance)
         if is_open:
             since, divisor = since if divisor == distance else begin, distance
             yield series, distance, since, end
         self._since[series], self._divisor[series] = since, divisor
         self._is_open[series] = is_open
+
+
+def _least(distance: np.ndarray | int) -> np.ndarray:
+    """Equal distances in a row of so many steps, 2 or more, that are not by chance.
+
+    If any share of the readings is missing at random, one is such a distance d with a probability
+    of 1/d (1 - 1/d)^(d - 1) at most: 1/4 for two steps, 1/31 for twelve.
+    """
+    d = np.maximum(distance, 2)
+    bits = np.log2(d) + (d - 1) * np.log2(d / (d - 1))
+    return np.maximum(np.ceil(BITS / bits), _FEW - 1)
 
 
 def _runs(distances: np.ndarray) -> Iterator[tuple[int, int]]:

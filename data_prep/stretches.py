@@ -37,7 +37,8 @@ def settle_stretches(grid: Grid, interval: int | None, zone: str, report: Report
         SeriesError: if there are so many, and ``interval`` was not asked for, or is longer and no
             multiple of their distance.
     """
-    found = [*find_stretches(grid.readings()), *find_short_stretches(grid.readings())]
+    day = max(1, _DAY // grid.step)
+    found = [*find_stretches(grid.readings(), day), *find_short_stretches(grid.readings())]
     if not found:
         return []
     lengths: Counter[tuple[int, int]] = Counter()
@@ -59,13 +60,13 @@ def settle_stretches(grid: Grid, interval: int | None, zone: str, report: Report
         return []
     shorter = [s for s in long if s.distance * grid.step <= interval]
     odd = [s for s in shorter if interval % (s.distance * grid.step)]
-    if refused := [s for s in many if s in odd]:
+    if refused := [s for s in odd if lengths[s.column, s.feature] >= _LEAST_SHARE * s.span]:
         every = math.lcm(interval, *(s.distance * grid.step for s in refused))
         raise SeriesError(
             f"An interval of {tell_seconds(interval)} is no multiple of all distances of readings: "
             f"{_tell(grid, refused, zone)}. Set --interval {_option(every)}."
         )
-    return [s for s in shorter if s not in odd]
+    return [s for s in shorter if not interval % (s.distance * grid.step)]
 
 
 def _tell(grid: Grid, found: list[Stretch], zone: str) -> str:

@@ -197,12 +197,17 @@ def open_table(path: str | Path, table_format: TableFormat) -> Table:
             "both). Leave out the one that is not in the numbers."
         )
     kind = kind_of(path)
+    if kind not in TABLE_KINDS:
+        raise ValueError(f"'{path}' is {OTHER_KINDS[kind]}, and no table.")
+    if table_format.sheet and kind != "xlsx":
+        raise ValueError(
+            f"'{path}' is {TABLE_KINDS[kind]}, which has no sheets (got {table_format.sheet!r}). "
+            "Leave out --sheet (--detector-sheet for the table of detectors)."
+        )
     if kind == "text":
         found = find_dialect(path, table_format)
         table_format = replace(table_format, delimiter=found.delimiter, decimal=found.decimal)
         return Table(path, table_format, list(table_format.names) or found.header, kind)
-    if kind not in TABLE_KINDS:
-        raise ValueError(f"'{path}' is {OTHER_KINDS[kind]}, and no table.")
     frame = _whole_frame(path, kind, table_format)
     return Table(path, table_format, [str(name) for name in frame.columns], kind)
 

@@ -17,7 +17,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["beside", "clone", "one_writer", "refuse_replacing", "replacing"]
+__all__ = ["beside", "clone", "one_writer", "refuse_existing", "refuse_replacing", "replacing"]
 
 _FICLONE = 0x40049409  # Linux: share the blocks of another file
 _PATIENCE = 600.0  # seconds for which another process may write
@@ -119,6 +119,18 @@ def _is_at(file: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:
         return False
+
+
+def refuse_existing(out: str | Path, overwrite: bool) -> None:
+    """Stop if ``out`` exists and ``overwrite`` is not set.
+
+    Raises:
+        ValueError: if ``out`` exists, or is a folder.
+    """
+    if Path(out).is_dir():
+        raise ValueError(f"'{out}' is a folder. Name a file.")
+    if Path(out).exists() and not overwrite:
+        raise ValueError(f"'{out}' exists. Set --overwrite to replace it, or name another file.")
 
 
 def refuse_replacing(out: str | Path, *sources: str | Path | None) -> None:

@@ -4,8 +4,6 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from data_prep.feed import Feed
 from data_prep.formats.long import read_long
 from data_prep.formats.wide import read_wide
@@ -89,7 +87,7 @@ def read(args: Namespace) -> Feed:
 
 
 def _as_said(args: Namespace, feed: Feed) -> Feed:
-    """The feed with a lane of its own for each file, if files hold lanes, and with the starts of
+    """The feed with a lane of its own for each file, if files hold lanes, and with the length of
     its readings, if its times are the ends."""
     if args.lane_files:
         blocks = (
@@ -100,5 +98,4 @@ def _as_said(args: Namespace, feed: Feed) -> Feed:
     if args.label_end is None:
         return feed
     length = whole_seconds(args.label_end)
-    starts = (replace(b, times=b.times - np.timedelta64(length, "s")) for b in feed.blocks)
-    return replace(feed, blocks=starts, step=length, length=length)
+    return replace(feed, step=length, length=length)

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from socialgraph import __version__
-from socialgraph.atomic import clone, one_writer, replacing
+from socialgraph.atomic import clone, one_writer, refuse_existing, replacing
 from socialgraph.schema.layout import RULES, SCHEMA_VERSION, read_texts, without_position
 from socialgraph.series import SeriesError, TrafficSeries
 from socialgraph.storage import open_for_writing
@@ -17,34 +17,41 @@ from socialgraph.storage import open_for_writing
 __all__ = ["append", "write", "write_parts", "write_position"]
 
 
-def write(path: str | Path, series: TrafficSeries) -> None:
+def write(path: str | Path, series: TrafficSeries, overwrite: bool = True) -> None:
     """Write ``series`` to ``path``, whole or not at all.
 
     Raises:
+        ValueError: if ``path`` exists, and not ``overwrite``.
         OSError: if it cannot be written, as on a full disk.
         SeriesError: if the parts of ``series`` were changed and do not fit each other any more.
     """
-    write_parts(path, series, [series.values])
+    write_parts(path, series, [series.values], overwrite)
 
 
-def write_parts(path: str | Path, series: TrafficSeries, parts: Iterable[np.ndarray]) -> None:
+def write_parts(
+    path: str | Path, series: TrafficSeries, parts: Iterable[np.ndarray], overwrite: bool = True
+) -> None:
     """Write a series whose readings come in parts, whole or not at all.
 
     Args:
         path: the file.
         series: everything but the readings; of its ``values`` only the shape ``[T, N, F]`` counts.
         parts: readings ``[t, N, F]`` of steps that follow each other, finite or NaN, T in all.
+        overwrite: replace ``path`` if it exists; it may have come while the readings were read.
 
     Raises:
+        ValueError: if ``path`` exists, and not ``overwrite``.
         OSError: if it cannot be written, as on a full disk.
         SeriesError: if the parts do not fit each other.
     """
     series = replace(series)  # made anew, it checks what was changed since
-    with (
-        one_writer(path),
-        replacing(path) as temporary,
-        open_for_writing(temporary) as file,
-    ):
+    with one_writer(path):
+        refuse_existing(path, overwrite)
+        _write_whole(path, series, parts)
+
+
+def _write_whole(path: str | Path, series: TrafficSeries, parts: Iterable[np.ndarray]) -> None:
+    with replacing(path) as temporary, open_for_writing(temporary) as file:
         _fill(_create_features(file, series.values.shape), parts)
         metadata = file.create_group("metadata")
         stamps = np.datetime_as_string(series.timestamps, unit="s", timezone="UTC")

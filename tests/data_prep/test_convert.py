@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from data_prep.__main__ import main
+from data_prep.convert import gather
 from socialgraph import schema
 from socialgraph.calendar import to_local
 
@@ -150,6 +151,24 @@ def test_an_existing_result_is_refused_unless_overwritten(sources, capsys):
     assert np.isnan(schema.read(out).values[0, 1, 0])
 
 
+def test_a_result_that_came_while_the_source_was_read_is_not_replaced(sources, capsys, monkeypatch):
+    """As of two at once: the second finds the file of the first when it is about to write."""
+    speed, table, out = sources
+    args = ["convert", "csv", out, "--detectors", table, "--wide", f"speed={speed}"]
+
+    def gather_late(*words):
+        gathered = gather(*words)
+        Path(out).write_text("of another")
+        return gathered
+
+    monkeypatch.setattr("data_prep.convert.gather", gather_late)
+    assert main(args) == 2
+    assert f"'{out}' exists. Set --overwrite to replace it" in capsys.readouterr().err
+    assert Path(out).read_text() == "of another"
+    assert main([*args, "--overwrite"]) == 0
+    assert len(schema.read(out).values)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -160,6 +179,10 @@ def test_an_existing_result_is_refused_unless_overwritten(sources, capsys):
         (["--interval", "0"], "whole number of seconds"),
         (["--detector-id-column", "vd"], "Set --detector-id-column"),
         (["--delimiter", ";"], "there is none"),
+        (["--edge-delimiter", ";"], "--edge-delimiter with --edges, whose table it is about"),
+        (["--edge-metres-per-unit", "1000"], "(got 1000.0 without). Set --edges to that table"),
+        (["--sheet", "Foo"], "speed.csv' is a text, which has no sheets (got 'Foo'). Leave out"),
+        (["--detector-sheet", "Foo"], "d.csv' is a text, which has no sheets (got 'Foo')"),
     ],
 )
 def test_wrong_options_are_named_and_nothing_is_written(sources, tmp_path, capsys, options, words):

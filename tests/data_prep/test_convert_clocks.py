@@ -1,6 +1,8 @@
 """``convert`` on clocks that change: the command line, its report and the advice in its errors."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import h5py
 import numpy as np
@@ -313,3 +315,41 @@ def test_options_beside_random_networks_are_named_as_they_are_typed(tmp_path, ca
     words = ["--random-networks", "2", "--days", "3", "--detectors", "5"]
     assert main(["simulate", str(tmp_path / "f"), *words]) == 2
     assert "Expected no --detectors, --days beside" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("minutes", [15, 60])
+@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize("day", ["2024-03-31", "2024-10-27"])
+@pytest.mark.parametrize("piece", [9, 10**6])
+def test_labels_at_the_end_are_of_either_clock(convert, monkeypatch, day, shown, minutes, piece):
+    """What the clock shows at the end, 03:00 in spring; or its start and the length, 02:00."""
+    monkeypatch.setattr("data_prep.tables._PIECE_CELLS", piece)
+    zone, length = ZoneInfo("Europe/Berlin"), timedelta(minutes=minutes)
+    first = datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(hours=6)
+    starts = [first + step * length for step in range(720 // minutes)]
+    local = [
+        (time + length).astimezone(zone) if shown else time.astimezone(zone) + length
+        for time in starts
+    ]
+    rows = [f"{time:%Y-%m-%d %H:%M},{n}" for n, time in enumerate(local)]
+    text = "\n".join(["time,101", *rows]) + "\n"
+    words = ("--timezone", "Europe/Berlin", "--label-end", f"{minutes}min")
+    status, said = convert(text, *words)
+    assert status == 0, said
+    series = convert.read()
+    assert series.values[:, 0, 0].tolist() == [*range(len(starts))]
+    assert str(series.timestamps[0]) == f"{first:%Y-%m-%dT%H:%M:%S}"
+
+
+@pytest.mark.parametrize(
+    ("how", "hours"), [("first", [22, 23, 24, 26]), ("second", [22, 23, 25, 26])]
+)
+def test_of_labels_at_the_end_the_hour_of_the_readings_is_chosen(convert, how, hours):
+    rows = [f"2024-10-27 {hour:02}:00,{hour}" for hour in (1, 2, 3, 4)]
+    text = "\n".join(["time,101", *rows]) + "\n"
+    words = ("--timezone", ZONE, "--label-end", "1h")
+    assert convert(text, *words)[0] == 2
+    assert convert(text, *words, "--repeated-hour", how)[0] == 0
+    series = convert.read()
+    known = series.timestamps[np.isfinite(series.values[:, 0, 0])]
+    assert (known == np.datetime64("2024-10-26T00", "s") + np.array(hours, "timedelta64[h]")).all()

@@ -137,7 +137,7 @@ def test_a_few_readings_that_are_further_apart_are_told_and_taken(convert):
 def test_readings_that_are_missing_by_chance_are_no_longer_interval():
     rng = np.random.default_rng(0)
     there = rng.random((20000, 20, 1)) > 0.4
-    assert find_stretches([(5, there)]) == []
+    assert find_stretches([(5, there)], 288) == []
 
 
 def few_by_few(there):
@@ -146,8 +146,15 @@ def few_by_few(there):
     distances = np.diff(steps).tolist()
     found, begin, i = [], 0, 0
 
-    def is_many(i):
-        return distances[i] > 1 and distances[i : i + 12] == [distances[i]] * 12
+    def is_many(i, divisor=1):
+        distance = distances[i]
+        ratio = distance // divisor
+        if ratio == 1:
+            return False
+        count = next(
+            n for n in range(3, 13) if (1 / ratio * (1 - 1 / ratio) ** (ratio - 1)) ** n <= 2**-24
+        )
+        return distances[i : i + count] == [distance] * count
 
     while i < len(distances):
         if math.gcd(*distances[begin : i + 1]) == 1:
@@ -159,7 +166,7 @@ def few_by_few(there):
         first = i if any(distance % of for distance in distances[begin:i]) else begin
         end = i
         while end < len(distances) and distances[end] % of == 0:
-            if distances[end] != of and is_many(end):
+            if is_many(end, of):
                 break
             end += 1
         last = end if end == len(distances) or distances[end] > of else end - 1
@@ -182,7 +189,7 @@ def test_stretches_are_the_same_in_parts_of_any_size(one, other, gone, size):
         there[steps[steps < len(there)], column] = True
     there[gone] = False
     parts = ((s, there[s : s + size, :, None]) for s in range(0, len(there), size))
-    found = {(s.column, s.distance, s.first, s.last) for s in find_stretches(parts)}
+    found = {(s.column, s.distance, s.first, s.last) for s in find_stretches(parts, 1)}
     assert found == {(c, *of) for c in range(2) for of in few_by_few(there[:, c])}
 
 
@@ -192,7 +199,7 @@ def test_stretches_are_found_across_the_parts_of_a_grid(size):
     there[1000:4000, 1, 1] = False
     there[1000:4000:6, 1, 1] = True
     parts = ((start + 60, there[start : start + size]) for start in range(0, 5000, size))
-    (found,) = find_stretches(parts)
+    (found,) = find_stretches(parts, 288)
     assert (found.column, found.feature, found.distance) == (1, 1, 6)
     assert (found.first, found.last) == (1060, 4054)
 
@@ -280,3 +287,112 @@ def test_a_detector_of_another_interval_is_refused_in_a_file_that_is_longer(conv
     series, said = convert(readings)
     assert series is None
     assert "15 min from 2024-02-01T00:00:00+00:00" in said
+
+
+@pytest.mark.parametrize(("unit", "expected"), [("veh/5min", 30), ("veh/h", 60)])
+def test_lanes_of_one_detector_that_have_different_intervals(run, write_file, unit, expected):
+    """Vehicles of 15 minutes, or an hour, of two lanes: each comes to the interval by itself."""
+    lanes = {
+        "1": counts("2024-01-01", "2024-01-03", 5),
+        "2": counts("2024-01-01", "2024-01-03", 15),
+    }
+    rows = [
+        f"a,{lane},{time},{30 if unit == 'veh/h' else x}"
+        for lane, of in lanes.items()
+        for time, x in of.items()
+    ]
+    table = write_file("l.csv", "\n".join(["id,lane,t,x", *rows]))
+    words = ["--long", table, "--id-column", "id", "--lane-column", "lane", "--time-column", "t"]
+    words += ["--features", "x=flow", "--detectors", write_file("d.csv", PLACES)]
+    series, said = run("csv", *words, "--unit", f"flow={unit}", "--interval", "15min")
+    assert (series.values[:, series.vdids.index("a")] == expected).all()
+    assert "384 readings of lanes or detectors of all 3 of a step" in said
+
+
+def test_lanes_that_miss_other_readings_are_brought_to_the_interval_first(run, write_file):
+    times = list(counts("2024-01-01", "2024-01-02", 5))
+    rows = [f"a,{n % 2},{times[n // 2]},10" for n in range(2 * len(times)) if n % 12 not in (0, 3)]
+    table = write_file("l.csv", "\n".join(["id,lane,t,x", *rows]))
+    words = ["--long", table, "--id-column", "id", "--lane-column", "lane", "--time-column", "t"]
+    words += ["--features", "x=flow", "--detectors", write_file("d.csv", PLACES)]
+    series, _ = run("csv", *words, "--unit", "flow=veh/5min", "--interval", "15min")
+    assert (series.values[:, series.vdids.index("a")] == 60).all()
+
+
+def without(readings, gone):
+    """Readings, of whose places those are left out for which ``gone`` is true."""
+    return {time: x for place, (time, x) in enumerate(readings.items()) if not gone(place)}
+
+
+def test_a_reading_that_is_missing_again_and_again_hides_no_distance(convert):
+    """10 minutes, without that of :20 in every second hour: never twelve in a row."""
+    five, ten = (counts("2024-01-01", "2024-01-05", minutes) for minutes in (5, 10))
+    readings = {"a": five, "b": without(ten, lambda place: place % 12 == 2)}
+    _, said = convert(readings)
+    assert "10 min from 2024-01-01T00:00:00+00:00 to 2024-01-04T23:50:00+00:00 at 1 of 2" in said
+    _, said = convert(readings, "--interval", "15min")
+    assert "is no multiple of all distances" in said
+    series, _ = convert(readings, "--interval", "1h")
+    assert (series.values == 60).all()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_readings_that_are_missing_at_random_hide_no_distance(convert, form):
+    rng = np.random.default_rng(0)
+    gone = rng.random(4 * 96) < 0.4
+    gone[0] = False
+    five, quarter = (counts("2024-01-01", "2024-01-05", minutes) for minutes in (5, 15))
+    readings = {"a": five, "b": without(quarter, lambda place: gone[place])}
+    _, said = convert(readings, form=form)
+    assert "15 min from 2024-01-01T00:00:00+00:00" in said
+    assert "(b); 5 min otherwise. Set --interval 15min" in said
+    series, _ = convert(readings, "--interval", "30min", form=form)
+    known = ~np.isnan(series.values[:, 1, 0])
+    assert (known == ~gone.reshape(-1, 2).all(axis=1)).all()
+    assert (series.values[known] == 30).all()
+
+
+def test_nights_of_hourly_readings_are_told_and_taken(convert):
+    nights: dict[str, int] = {}
+    for day in range(1, 6):
+        nights |= counts(f"2024-01-0{day}", f"2024-01-0{day}T06:00", 60)
+        nights |= counts(f"2024-01-0{day}T06:00", f"2024-01-0{day + 1}", 5)
+    readings = {"a": counts("2024-01-01", "2024-01-06", 5), "b": nights}
+    _, said = convert(readings)
+    assert "1 h from 2024-01-01T00:00:00+00:00 to 2024-01-05T05:00:00+00:00 at 1 of 2" in said
+    series, _ = convert(readings, "--interval", "1h")
+    assert (series.values == 60).all()
+
+
+@pytest.mark.parametrize("size", [1, 100, 5000])
+def test_a_stray_time_hides_no_grid(size):
+    rng = np.random.default_rng(0)
+    there = np.zeros((10 * 288, 3, 1), dtype=bool)
+    there[1::3, 1] = rng.random((960, 1)) > 0.5
+    there[[300, 1001, 1003], 1] = True
+    there[:, 2] = rng.random((2880, 1)) > 0.97  # sparse, and on no grid
+    parts = [(start, there[start : start + size]) for start in range(0, 2880, size)]
+    found = find_stretches(parts, 288)
+    assert {(s.column, s.distance) for s in found} == {(1, 3)}
+    steps = np.flatnonzero(there[:, 1])
+    assert min(s.first for s in found) == steps[0]
+    assert max(s.last for s in found) == steps[-1]
+    assert sum(s.last - s.first + 3 for s in found) > 2800
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.6, 0.9])
+def test_ordinary_detectors_with_gaps_at_random_have_no_grid(share):
+    there = np.random.default_rng(1).random((30 * 288, 60, 1)) < share
+    assert find_stretches([(0, there)], 288) == []
+
+
+def test_a_grid_that_becomes_coarser_is_told_from_gaps():
+    """Half of the readings of 10 minutes, then half of those of 30 minutes."""
+    rng = np.random.default_rng(2)
+    there = np.zeros((20 * 288, 1, 1), dtype=bool)
+    there[: 10 * 288 : 2, 0] = rng.random((1440, 1)) > 0.5
+    there[10 * 288 :: 6, 0] = rng.random((480, 1)) > 0.5
+    found = find_stretches([(0, there)], 288)
+    assert {s.distance for s in found} == {2, 6}
+    assert all((s.distance == 2) == (s.last < 10 * 288) for s in found)
+    assert sum(s.last - s.first + s.distance for s in found) > 19 * 288
