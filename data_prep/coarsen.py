@@ -21,7 +21,8 @@ class Coarsening:
     ``mean`` is that of the readings there are. ``weighted`` is the mean weighted by the vehicles of
     each reading; the plain mean, if no reading has vehicles. ``sum`` adds readings up, in
     proportion if some are missing. ``last`` is the latest one. Readings that are several source
-    steps apart count for as many steps.
+    steps apart count for as many steps; of a sum that is longer than a step of the result this has
+    its share.
 
     Args:
         ratio: source steps in a step of the result.
@@ -29,7 +30,7 @@ class Coarsening:
         weight: index of the feature that counts vehicles; None if there is none.
         min_share: share of the readings that a step should have, from which it has one.
         lead: seconds from the start of a step of the result to its first source step.
-        stretches: readings that are several source steps apart, which divide ``ratio``.
+        stretches: readings that are several source steps apart, which divide ``ratio`` or are more.
         num_filled: readings that were made from all source steps.
         num_partial: those that were made from some.
         num_dropped: those that had too few.

@@ -98,6 +98,8 @@ def _gather(
     lane_rules = feature_pairs(args.lane_rule, "--lane-rule", feed.features)
     lane_rules = pairs_as_kept("--lane-rule", lane_rules, kept_of(args.known).lane_rules)
     lanes = Lanes(grid.vdids, feed.features, units, lane_rules)
+    if coarsening.ratio == 1:
+        lanes.check_distances(coarsening.stretches, grid.step)
     lanes.report(report)
     is_joined = coarsening.ratio > 1 or lanes.vdids != grid.vdids
     _check_kept_ranges(args, rules, is_joined)

@@ -1,11 +1,14 @@
 """Lanes of a detector joined to one reading."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from data_prep.durations import tell_seconds
 from data_prep.quantities import VEHICLES, kind_of_feature, vehicles_of
 from data_prep.report import Report
+from data_prep.spacing import Stretch
 
 __all__ = ["LANE_MARK", "LANE_RULES", "Lanes", "join_lanes", "lane_rules"]
 
@@ -111,6 +114,30 @@ class Lanes:
         if any(self._columns.values()):
             self._rules = lane_rules(features, units, rules)
         self._weight = vehicles_of(features, units)
+
+    def check_distances(self, stretches: Sequence[Stretch], step: int) -> None:
+        """Require that the lanes of a detector have their readings at the same distances.
+
+        Args:
+            stretches: readings that are further apart than the steps that lanes are joined at.
+            step: seconds between these.
+
+        Raises:
+            ValueError: if they have not, as a lane would be added to a reading of another length.
+        """
+        distances: dict[int, set[int]] = {}
+        for of in stretches:
+            distances.setdefault(of.column, set()).add(of.distance)
+        for vdid, columns in self._columns.items():
+            found = [distances.get(column, {1}) for column in columns]
+            if any(of != found[0] for of in found):
+                steps = sorted(set.union(*found))
+                apart = " and ".join(tell_seconds(step * of) for of in steps)
+                every = tell_seconds(step * math.lcm(*steps)).replace(" ", "")
+                raise ValueError(
+                    f"The lanes of {vdid} have readings {apart} apart, which cannot be joined. Set "
+                    f"--interval {every}, to which each lane comes first."
+                )
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Readings ``[K, C, F]`` as ``[K, N, F]``."""

@@ -21,7 +21,8 @@ _LEAST_SHARE = 0.1
 
 
 def settle_stretches(grid: Grid, interval: int | None, zone: str, report: Report) -> list[Stretch]:
-    """The stretches of readings that are all that there are of the steps of ``interval``.
+    """The stretches of readings that are all that there are of the steps of ``interval``, or are
+    further apart than these.
 
     They are taken as they are if those of a detector are a day long in all, or half of a shorter
     source; else for readings of which some are missing. They ask for an ``interval`` only if they
@@ -58,6 +59,7 @@ def settle_stretches(grid: Grid, interval: int | None, zone: str, report: Report
     report.add("apart", _tell(grid, long or found, zone))
     if interval is None:
         return []
+    longer = [s for s in long if s.distance * grid.step > interval]
     shorter = [s for s in long if s.distance * grid.step <= interval]
     odd = [s for s in shorter if interval % (s.distance * grid.step)]
     if refused := [s for s in odd if lengths[s.column, s.feature] >= _LEAST_SHARE * s.span]:
@@ -66,7 +68,7 @@ def settle_stretches(grid: Grid, interval: int | None, zone: str, report: Report
             f"An interval of {tell_seconds(interval)} is no multiple of all distances of readings: "
             f"{_tell(grid, refused, zone)}. Set --interval {_option(every)}."
         )
-    return [s for s in shorter if not interval % (s.distance * grid.step)]
+    return [*(s for s in shorter if not interval % (s.distance * grid.step)), *longer]
 
 
 def _tell(grid: Grid, found: list[Stretch], zone: str) -> str:

@@ -307,6 +307,19 @@ def test_lanes_of_one_detector_that_have_different_intervals(run, write_file, un
     series, said = run("csv", *words, "--unit", f"flow={unit}", "--interval", "15min")
     assert (series.values[:, series.vdids.index("a")] == expected).all()
     assert "384 readings of lanes or detectors of all 3 of a step" in said
+    series, said = run("csv", *words, "--unit", f"flow={unit}", "--interval", "5min")
+    assert series is None
+    assert "The lanes of a have readings 5 min and 15 min apart" in said
+    assert "Set --interval 15min, to which each lane comes first." in said
+
+
+def test_a_count_of_more_than_a_step_gives_this_its_share(convert):
+    readings = {v: counts("2024-01-01", "2024-01-03", m) for v, m in {"a": 5, "b": 60}.items()}
+    series, _ = convert(readings, "--interval", "10min", unit="veh/5min")
+    a, b = (series.values[:, series.vdids.index(name), 0] for name in "ab")
+    assert (a == 10).all()
+    assert (b[::6] == 10).all()
+    assert np.isnan(b.reshape(-1, 6)[:, 1:]).all()
 
 
 def test_lanes_that_miss_other_readings_are_brought_to_the_interval_first(run, write_file):
