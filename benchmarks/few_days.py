@@ -62,7 +62,7 @@ def measure(config: Path, days: float, args: argparse.Namespace) -> dict:
     mae = {**rivals, "tuned": tuned.score(series, split=split)[target]["forecast"]}
     with tempfile.TemporaryDirectory() as folder:
         profile = _profile(config, series, split, Path(folder))
-        own = argparse.Namespace(config=profile, data=None, budget=args.budget)
+        own = argparse.Namespace(config=profile, data=None, budget=args.budget, options=[])
         run = run_ours("stacked", 0, own, Path(folder))
     errors = next(iter(run["test"]["targets"].values()))
     return {
