@@ -97,7 +97,8 @@ def test_each_fifth_is_forecast_by_a_map_of_windows_that_share_no_step_with_it()
     found = compare(history, starts, Moments(history, starts), apply)
     assert found.fold.bincount().min() > 15  # of 128 windows
     some = starts[spread_over(len(starts), 128)]
-    for fold, window, forecast in zip(found.fold, some, found.ridge, strict=True):
+    for place in range(0, 128, 13):
+        fold, window, forecast = found.fold[place], some[place], found.ridge[place]
         held_back = np.array_split(np.arange(391), 5)[fold]
         assert window in held_back
         steps = set(range(held_back[0], held_back[-1] + WINDOWS.length))

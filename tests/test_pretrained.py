@@ -295,6 +295,7 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path, weights, capsys, text, s
     assert "Traceback" not in shown
 
 
+@pytest.mark.slow
 def test_the_network_of_the_package_beats_its_rivals_on_roads_that_it_never_saw():
     """A simulated network of another seed, size and interval than those of its training."""
     series = simulate(36, 9, 5, seed=4321, num_freeways=2).select(["speed", "flow"])

@@ -5,6 +5,8 @@ import functools
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 
 RULES = {  # folder or file: what it may import of ours, and which heavy packages
@@ -469,6 +471,7 @@ def test_every_file_of_the_package_has_a_rule():
     assert {f for f in files if not f.startswith(rooms)} == {"socialgraph/__main__.py"}
 
 
+@pytest.mark.slow
 def test_a_forecast_loads_no_lightning():
     code = (
         "import sys, socialgraph; socialgraph.load_pretrained(); "

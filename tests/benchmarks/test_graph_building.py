@@ -23,6 +23,8 @@ from benchmarks.plots import PLOTS
 from benchmarks.tables import TABLES
 from tests.references import radius_graph
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):

@@ -281,6 +281,7 @@ def start_append(file, readings):
     return subprocess.Popen([*command, "--wide", f"speed={readings}"], cwd=ROOT)
 
 
+@pytest.mark.slow
 def test_two_that_append_at_once_lose_nothing(yesterday, write_file):
     texts = [table_of(f"2024-01-01T00:{20 + 5 * n}", 1, a=[n], b=[n]) for n in range(3)]
     paths = [write_file(f"{n}.csv", text) for n, text in enumerate(texts)]
