@@ -764,6 +764,7 @@ model:
 """
 
 
+@pytest.mark.slow
 def test_roads_directions_and_types_of_edges_work_from_yaml(traffic_file):
     roads = [f"VD-{i},VD-{i + 1},{400 + i}" for i in range(5)]
     Path("roads.csv").write_text("from,to,metres\n" + "\n".join(roads))

@@ -117,6 +117,7 @@ def trained(tmp_path_factory):
     return forecaster, folder / "a.ckpt", folder / "series.h5"
 
 
+@pytest.mark.slow
 def test_a_trained_network_covers_what_its_levels_say(trained):
     _, path, file = trained
     forecaster = socialgraph.load(path)

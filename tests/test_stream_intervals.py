@@ -110,6 +110,7 @@ def test_stream_tables_and_exported_file_tell_the_same_alarms(trained, tmp_path,
         StreamingForecaster(forecaster, alarm_rate=0.05)
 
 
+@pytest.mark.slow
 def test_adapted_intervals_hold_after_readings_have_changed(trained):
     path, series = trained
     values = series.values.copy()

@@ -180,6 +180,7 @@ _RUNS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(_RUNS, _RUNS, st.lists(st.integers(0, 600), max_size=20), st.integers(1, 130))
 def test_stretches_are_the_same_in_parts_of_any_size(one, other, gone, size):
