@@ -59,7 +59,7 @@ def settle_stretches(grid: Grid, interval: int | None, zone: str, report: Report
     report.add("apart", _tell(grid, long or found, zone))
     if interval is None:
         return []
-    longer = [s for s in long if s.distance * grid.step > interval]
+    longer = [s for s in many if s.distance * grid.step > interval]
     shorter = [s for s in long if s.distance * grid.step <= interval]
     odd = [s for s in shorter if interval % (s.distance * grid.step)]
     if refused := [s for s in odd if lengths[s.column, s.feature] >= _LEAST_SHARE * s.span]:

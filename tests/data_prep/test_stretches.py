@@ -323,6 +323,21 @@ def test_a_count_of_more_than_a_step_gives_this_its_share(convert):
     assert np.isnan(b.reshape(-1, 6)[:, 1:]).all()
 
 
+def test_a_day_on_which_a_lane_fails_by_turns_is_told_and_no_reason_to_refuse(run, write_file):
+    whole = counts("2024-01-01", "2024-01-15", 5)
+    gone = set(list(counts("2024-01-05", "2024-01-06", 5))[1::2])
+    rows = [f"a,1,{t},{x}" for t, x in whole.items()]
+    rows += [f"a,2,{t},{x}" for t, x in whole.items() if t not in gone]
+    table = write_file("l.csv", "\n".join(["id,lane,t,x", *rows]))
+    words = ["--long", table, "--id-column", "id", "--lane-column", "lane", "--time-column", "t"]
+    words += ["--features", "x=flow", "--detectors", write_file("d.csv", PLACES)]
+    series, said = run("csv", *words, "--unit", "flow=veh/5min", "--interval", "5min")
+    assert "10 min from 2024-01-0" in said
+    values = series.values[:, series.vdids.index("a"), 0]
+    assert np.isnan(values).sum() == len(gone)
+    assert (values[~np.isnan(values)] == 10).all()
+
+
 def test_lanes_that_miss_other_readings_are_brought_to_the_interval_first(run, write_file):
     times = list(counts("2024-01-01", "2024-01-02", 5))
     rows = [f"a,{n % 2},{times[n // 2]},10" for n in range(2 * len(times)) if n % 12 not in (0, 3)]
