@@ -206,7 +206,7 @@ def main(words: list[str]) -> None:
 
     Raises:
         ValueError, KeyError, OSError, RuntimeError: for what a user can mend.
-        KeyboardInterrupt: after Ctrl-C, when the Trainer has ended.
+        SystemExit: after Ctrl-C, when the Trainer has ended.
     """
     run(words)
 
@@ -245,10 +245,6 @@ def _open(words: list[str], run: bool = True, **parser_kwargs: Any) -> ForecastC
         )
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
-    except SystemExit as end:
-        if isinstance(end.__context__, KeyboardInterrupt):  # how the Trainer ends after it
-            raise KeyboardInterrupt from None
-        raise
 
 
 def _trainer_defaults() -> dict:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import termios
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -56,7 +58,61 @@ def test_a_mistake_of_ours_is_a_traceback():
         run(failing(IndexError("list")), [])
 
 
-def test_a_ctrl_c_that_a_library_swallowed_is_one_too(tmp_path, capsys):
+@pytest.fixture
+def default_sigint():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def _lose(end):
+    with contextlib.suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+    raise end
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (KeyboardInterrupt(), "\ninterrupted\n"),
+        (SystemError("returned a result with an exception set"), "\ninterrupted\n"),
+        (SystemExit(1), "\ninterrupted\n"),
+        (TypeError("cannot resolve"), "\ninterrupted\n"),
+        (ValueError("unknown option"), "error: unknown option\n(--trace"),
+    ],
+)
+def test_a_ctrl_c_that_a_library_lost_is_one_too(end, said, default_sigint, capsys):
+    assert run(lambda words: _lose(end), []) == 130
+    shown = capsys.readouterr().err
+    assert shown.startswith(said)
+    assert shown.endswith("\ninterrupted\n")
+
+
+def test_a_command_that_ends_well_after_a_ctrl_c_ended_well(default_sigint, capsys):
+    def done(words):
+        with contextlib.suppress(SystemExit):
+            _lose(SystemExit())
+
+    assert run(done, []) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_ctrl_c_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run(lambda words: os.kill(os.getpid(), signal.SIGINT), []) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_command_may_run_beside_the_main_thread():
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(run, lambda words: 1, []).result() == 1
+
+
+def test_a_ctrl_c_inside_of_h5py_is_one_too(tmp_path, capsys):
     def read(words):
         with naming_file(tmp_path / "a.h5"):
             raise SystemError("returned a result with an exception set") from KeyboardInterrupt()

@@ -103,7 +103,7 @@ def naming_file(path: str | Path) -> Iterator[None]:
         raise SchemaError(f"'{path}': {error}") from error
     except Exception as error:  # of libraries, which raise all kinds over damaged files
         if isinstance(error.__cause__, KeyboardInterrupt):  # a Ctrl-C inside of h5py
-            raise
+            raise KeyboardInterrupt from error
         text = str(error) or type(error).__name__
         raise SchemaError(f"'{path}' is not in the layout, or is damaged: {text}") from error
 
