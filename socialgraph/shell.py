@@ -1,13 +1,11 @@
 """How a command ends: its exit status, and one sentence where a user can mend something."""
 
-import contextlib
 import os
 import select
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
+from collections.abc import Callable, Sequence
+
+from socialgraph.interrupts import noted_interrupts
 
 __all__ = ["run", "spell", "split_names"]
 
@@ -24,7 +22,7 @@ def run(command: Callable[[list[str]], int | None], words: Sequence[str]) -> int
         The exit status: 2 after an error of the user's, 130 after Ctrl-C, 141 if the reader of the
         output went away.
     """
-    with _noted_interrupts() as interrupts:
+    with noted_interrupts() as interrupts:
         try:
             status = _run(command, words)
         except BaseException as error:
@@ -33,27 +31,6 @@ def run(command: Callable[[list[str]], int | None], words: Sequence[str]) -> int
             return _interrupted()
         # A library may lose it, and end in an error that it has made itself.
         return _interrupted() if status and interrupts else status
-
-
-@contextlib.contextmanager
-def _noted_interrupts() -> Iterator[list[int]]:
-    """A list that gets an entry at each Ctrl-C, besides what Ctrl-C does anyway."""
-    interrupts: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        interrupts.append(number)
-        signal.default_int_handler(number, frame)
-
-    before = signal.getsignal(signal.SIGINT)
-    main = threading.current_thread() is threading.main_thread()
-    if not main or before is not signal.default_int_handler:  # in the background it is ignored
-        yield interrupts
-        return
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupts
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _run(command: Callable[[list[str]], int | None], words: Sequence[str]) -> int:

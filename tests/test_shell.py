@@ -90,6 +90,35 @@ def test_a_ctrl_c_that_a_library_lost_is_one_too(end, said, default_sigint, caps
     assert shown.endswith("\ninterrupted\n")
 
 
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000):  # a signal is handled between two steps
+            time.sleep(0.001)
+
+
+def test_a_ctrl_c_while_an_object_is_finalized_comes_again(default_sigint, capsys):
+    def end(words):
+        Finalized()
+        time.sleep(10)
+
+    start = time.monotonic()
+    assert run(end, []) == 130
+    assert time.monotonic() - start < 5
+    assert capsys.readouterr().err == "\ninterrupted\n"
+
+
+def test_another_error_while_an_object_is_finalized_is_told(default_sigint, monkeypatch):
+    class Broken:
+        def __del__(self):
+            raise ValueError("broken")
+
+    seen = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: seen.append(str(lost.exc_value)))
+    assert run(lambda words: Broken() and None, []) == 0
+    assert seen == ["broken"]
+
+
 def test_a_command_that_ends_well_after_a_ctrl_c_ended_well(default_sigint, capsys):
     def done(words):
         with contextlib.suppress(SystemExit):
