@@ -28,6 +28,7 @@ def noted_interrupts() -> Iterator[list[int]]:
         yield interrupts
         return
     again: list[threading.Timer] = []
+    thread = threading.get_ident()
 
     def note(number: int, frame: FrameType | None) -> None:
         interrupts.append(number)
@@ -37,7 +38,7 @@ def noted_interrupts() -> Iterator[list[int]]:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
             hook(lost)
             return
-        again.append(threading.Timer(_SOON, _interrupt_main))
+        again.append(threading.Timer(_SOON, _interrupt, [thread]))
         again[-1].start()
 
     signal.signal(signal.SIGINT, note)
@@ -51,8 +52,8 @@ def noted_interrupts() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _interrupt_main() -> None:
+def _interrupt(thread: int) -> None:
     if hasattr(signal, "pthread_kill"):  # which also ends a wait
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        signal.pthread_kill(thread, signal.SIGINT)
     else:  # on Windows
         signal.raise_signal(signal.SIGINT)

@@ -358,7 +358,8 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         {"pytorch_lightning"},
     ),
     "socialgraph/hush.py": (set(), set()),
-    "socialgraph/shell.py": (set(), set()),
+    "socialgraph/interrupts.py": (set(), set()),
+    "socialgraph/shell.py": ({"socialgraph.interrupts"}, set()),
     "socialgraph/standard.py": ({"socialgraph.series"}, set()),
     "socialgraph/pretrained": (
         {
