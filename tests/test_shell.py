@@ -100,11 +100,11 @@ class Finalized:
 def test_a_ctrl_c_while_an_object_is_finalized_comes_again(default_sigint, capsys):
     def end(words):
         Finalized()
-        time.sleep(10)
+        time.sleep(60)
 
     start = time.monotonic()
     assert run(end, []) == 130
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     assert capsys.readouterr().err == "\ninterrupted\n"
 
 
