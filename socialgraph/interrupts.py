@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 
 __all__ = ["noted_interrupts"]
 
@@ -16,13 +16,15 @@ _SOON = 0.01  # seconds
 def noted_interrupts() -> Iterator[list[int]]:
     """A list that gets an entry at each Ctrl-C, besides the KeyboardInterrupt.
 
-    Libraries make errors of their own of some, which the list tells. Python drops one that comes
-    while an object is finalized, with a traceback on the standard error; it comes again here.
+    Libraries make errors of their own of some, which the list tells. Python and Cython drop one
+    that comes while an object is finalized, and print a traceback; here it comes again, and nothing
+    is printed.
     Beside the main thread, and if Ctrl-C is ignored (as in the background) or handled in another
     way, nothing is changed.
     """
     interrupts: list[int] = []
-    before, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    before = signal.getsignal(signal.SIGINT)
+    tell_dropped, tell = sys.unraisablehook, sys.excepthook
     main = threading.current_thread() is threading.main_thread()
     if not main or before is not signal.default_int_handler:
         yield interrupts
@@ -36,19 +38,23 @@ def noted_interrupts() -> Iterator[list[int]]:
 
     def repeat(lost: "sys.UnraisableHookArgs") -> None:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
-            hook(lost)
+            tell_dropped(lost)
             return
         again.append(threading.Timer(_SOON, _interrupt, [thread]))
         again[-1].start()
 
+    def hide(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            tell(kind, error, trace)
+
     signal.signal(signal.SIGINT, note)
-    sys.unraisablehook = repeat
+    sys.unraisablehook, sys.excepthook = repeat, hide
     try:
         yield interrupts
     finally:
         for timer in again:
             timer.cancel()
-        sys.unraisablehook = hook
+        sys.unraisablehook, sys.excepthook = tell_dropped, tell
         signal.signal(signal.SIGINT, before)
 
 
