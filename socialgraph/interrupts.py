@@ -5,9 +5,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from types import FrameType
 
-__all__ = ["noted_interrupts"]
+__all__ = ["interrupt_soon", "noted_interrupts"]
 
 _SOON = 0.01  # seconds
 
@@ -16,21 +16,18 @@ _SOON = 0.01  # seconds
 def noted_interrupts() -> Iterator[list[int]]:
     """A list that gets an entry at each Ctrl-C, besides the KeyboardInterrupt.
 
-    Libraries make errors of their own of some, which the list tells. Python and Cython drop one
-    that comes while an object is finalized, and print a traceback; here it comes again, and nothing
-    is printed.
+    Libraries make errors of their own of some, which the list tells. Python drops one that comes
+    while an object is finalized, with a traceback on the standard error; it comes again here.
     Beside the main thread, and if Ctrl-C is ignored (as in the background) or handled in another
     way, nothing is changed.
     """
     interrupts: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
-    tell_dropped, tell = sys.unraisablehook, sys.excepthook
+    before, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
     main = threading.current_thread() is threading.main_thread()
     if not main or before is not signal.default_int_handler:
         yield interrupts
         return
     again: list[threading.Timer] = []
-    thread = threading.get_ident()
 
     def note(number: int, frame: FrameType | None) -> None:
         interrupts.append(number)
@@ -38,24 +35,26 @@ def noted_interrupts() -> Iterator[list[int]]:
 
     def repeat(lost: "sys.UnraisableHookArgs") -> None:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
-            tell_dropped(lost)
+            hook(lost)
             return
-        again.append(threading.Timer(_SOON, _interrupt, [thread]))
-        again[-1].start()
-
-    def hide(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if not issubclass(kind, KeyboardInterrupt):
-            tell(kind, error, trace)
+        again.append(interrupt_soon())
 
     signal.signal(signal.SIGINT, note)
-    sys.unraisablehook, sys.excepthook = repeat, hide
+    sys.unraisablehook = repeat
     try:
         yield interrupts
     finally:
         for timer in again:
             timer.cancel()
-        sys.unraisablehook, sys.excepthook = tell_dropped, tell
+        sys.unraisablehook = hook
         signal.signal(signal.SIGINT, before)
+
+
+def interrupt_soon() -> threading.Timer:
+    """Send Ctrl-C to the main thread in 10 ms, unless the timer is cancelled before."""
+    timer = threading.Timer(_SOON, _interrupt, [threading.main_thread().ident])
+    timer.start()
+    return timer
 
 
 def _interrupt(thread: int) -> None:

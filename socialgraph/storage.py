@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Literal
 import h5py
 import numpy as np
 
+from socialgraph.interrupts import interrupt_soon
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
@@ -171,7 +173,8 @@ def open_for_writing(path: str | Path, mode: Literal["w", "r+"] = "w") -> Iterat
 
 @contextmanager
 def _kept_interrupt(sink: "_Sink") -> Iterator[None]:
-    """Note a Ctrl-C as a failure: one that comes while HDF5 writes out is lost inside of it."""
+    """Note a Ctrl-C as a failure, and raise none inside of HDF5, which would lose it."""
+    later: list[threading.Timer] = []
     before = signal.getsignal(signal.SIGINT)
     if not callable(before) or threading.current_thread() is not threading.main_thread():
         yield
@@ -179,12 +182,17 @@ def _kept_interrupt(sink: "_Sink") -> Iterator[None]:
 
     def note(number: int, frame: FrameType | None) -> None:
         sink.failure = sink.failure or KeyboardInterrupt()
-        before(number, frame)
+        if _is_in_hdf5(frame):
+            later.append(interrupt_soon())
+        else:
+            before(number, frame)
 
     signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:
+        for timer in later:
+            timer.cancel()
         signal.signal(signal.SIGINT, before)
 
 
@@ -220,6 +228,18 @@ class _Sink(io.RawIOBase):
 
     def tell(self) -> int:
         return self._raw.tell()
+
+
+_CALLED_BY_HDF5 = {
+    part.__code__ for part in (_Sink.readinto, _Sink.write, _Sink.truncate, _Sink.seek, _Sink.tell)
+}
+
+
+def _is_in_hdf5(frame: FrameType | None) -> bool:
+    """Whether what runs was called by HDF5."""
+    while frame is not None and frame.f_code not in _CALLED_BY_HDF5:
+        frame = frame.f_back
+    return frame is not None
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
         },
         set(),
     ),
-    "socialgraph/storage.py": (set(), set()),
+    "socialgraph/storage.py": ({"socialgraph.interrupts"}, set()),
     "socialgraph/graph": ({"socialgraph.graph"}, {"pandas"}),
     "socialgraph/spec.py": (
         {"socialgraph.calendar", "socialgraph.series"},

@@ -1,7 +1,6 @@
 """How commands end."""
 
 import contextlib
-import io
 import os
 import pty
 import signal
@@ -11,7 +10,6 @@ import termios
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import h5py
 import pytest
 
 from data_prep.__main__ import main as data_prep_main
@@ -108,22 +106,6 @@ def test_a_ctrl_c_while_an_object_is_finalized_comes_again(default_sigint, capsy
     assert run(end, []) == 130
     assert time.monotonic() - start < 30
     assert capsys.readouterr().err == "\ninterrupted\n"
-
-
-def test_a_ctrl_c_while_h5py_closes_a_file_comes_again(default_sigint, tmp_path, capfd):
-    class Interrupted(io.FileIO):
-        def seek(self, *place):
-            os.kill(os.getpid(), signal.SIGINT)
-            for _ in range(1000):
-                time.sleep(0.001)
-
-    def end(words):
-        file = h5py.File(Interrupted(tmp_path / "a.h5", "w+"), "w")
-        del file
-        time.sleep(60)
-
-    assert run(end, []) == 130
-    assert capfd.readouterr().err == "\ninterrupted\n"
 
 
 def test_another_error_while_an_object_is_finalized_is_told(default_sigint, monkeypatch):

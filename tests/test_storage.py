@@ -1,9 +1,12 @@
 """Files that lead elsewhere, that lost parts, or were damaged: refused by name."""
 
+import io
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import h5py
 import numpy as np
@@ -200,23 +203,52 @@ def test_damage_of_such_texts_ends_in_an_error_and_never_hangs(tmp_path, monkeyp
     assert all(".h5'" in text for text in said)
 
 
-def test_ctrl_c_while_hdf5_writes_is_not_lost(tmp_path, monkeypatch):
-    seek = storage._Sink.seek
+@pytest.fixture
+def default_sigint():
+    # In the background of a script it is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
 
-    def interrupted(sink, *place):  # an exception is lost here
-        os.kill(os.getpid(), signal.SIGINT)
-        return seek(sink, *place)
+
+class _Interrupted(io.FileIO):
+    """A file at which Ctrl-C is pressed when HDF5 writes, after ``wait`` writes."""
+
+    wait = 0
+
+    def write(self, data):
+        type(self).wait -= 1
+        if self.wait == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().write(data)
+
+
+def test_ctrl_c_while_hdf5_writes_ends_the_writing(tmp_path, monkeypatch, default_sigint, capfd):
+    monkeypatch.setattr(storage.io, "FileIO", _Interrupted)
+    monkeypatch.setattr(_Interrupted, "wait", 20)
+
+    def write():
+        with storage.open_for_writing(tmp_path / "a.h5") as file:
+            for number in itertools.count():
+                file[str(number)] = np.arange(1000.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert _Interrupted.wait <= 0
+    assert capfd.readouterr().err == ""
+
+
+def test_ctrl_c_while_hdf5_closes_a_file_is_not_lost(tmp_path, monkeypatch, default_sigint, capfd):
+    monkeypatch.setattr(storage.io, "FileIO", _Interrupted)
 
     def write():
         with storage.open_for_writing(tmp_path / "a.h5") as file:
             file["x"] = np.arange(1000.0)
-            monkeypatch.setattr(storage._Sink, "seek", interrupted)
+            monkeypatch.setattr(_Interrupted, "wait", 2)
 
-    # In the background of a script it is ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            write()
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert _Interrupted.wait <= 0
+    time.sleep(0.1)  # no other comes when it is over
+    assert capfd.readouterr().err == ""
