@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from socialgraph import schema, storage
+from socialgraph.interrupts import noted_interrupts
 from tests.conftest import ROOT, make_series
 
 
@@ -233,7 +234,7 @@ def test_ctrl_c_while_hdf5_writes_ends_the_writing(tmp_path, monkeypatch, defaul
             for number in itertools.count():
                 file[str(number)] = np.arange(1000.0)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), noted_interrupts():
         write()
     assert _Interrupted.wait <= 0
     assert capfd.readouterr().err == ""
@@ -254,7 +255,7 @@ def test_ctrl_c_while_hdf5_closes_is_told_in_no_traceback(
                 del part  # HDF5 writes what it still holds
                 time.sleep(60)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), noted_interrupts():
         write()
     assert _Interrupted.wait <= 0
     time.sleep(0.1)  # no other comes when it is over
