@@ -848,6 +848,7 @@ def test_several_processes_train_and_write_the_files_of_one_run(traffic_file):
     for name in ("config.yaml", "run.json", "metrics.csv", "checkpoints/best.ckpt"):
         assert (folder / name).is_file()
     assert run.stdout.count("\nnext ") == 1
+    assert "sync_dist" not in run.stderr
 
 
 @pytest.mark.slow
