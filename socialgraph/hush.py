@@ -17,6 +17,7 @@ def be_quiet() -> None:
         "LightningCLI's args parameter",
         "No seed found",  # what a checkpoint tells needs none
         "Be aware that when using `ckpt_path`",
+        ".*sync_dist=True",  # errors are of all processes when they are logged
     ):
         warnings.filterwarnings("ignore", message=message)
     for name in _LOGGERS:

@@ -37,11 +37,14 @@ def run_folder(trainer: "Trainer") -> Path:
     """Where a run keeps its files, beside ``checkpoints``, whatever logger it has.
 
     A logger that writes into a folder of its own says which; for others, such as MLflow, it is
-    named as Lightning names that of the checkpoints.
+    named as Lightning names that of the checkpoints. Unlike the Trainer's ``log_dir``, one of
+    several processes can ask for it alone: the first one's is where files are.
     """
     logger = trainer.logger
-    if logger is None or logger.log_dir is not None:
-        return Path(trainer.log_dir or trainer.default_root_dir)
+    if logger is None:
+        return Path(trainer.default_root_dir)
+    if logger.log_dir is not None:
+        return Path(logger.log_dir)
     name = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
     return Path(logger.save_dir or trainer.default_root_dir, str(logger.name), name)
 

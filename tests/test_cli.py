@@ -833,6 +833,25 @@ def test_several_processes_write_one_table_and_one_report(checkpoint):
 
 
 @pytest.mark.slow
+def test_several_processes_train_and_write_the_files_of_one_run(traffic_file):
+    two = ("--trainer.accelerator=cpu", "--trainer.devices=2", f"--trainer.logger={LOGGER}")
+    words = made(traffic_file, "--trainer.max_epochs=1", "--trainer.limit_train_batches=2", *two)
+    run = subprocess.run(
+        [sys.executable, "-m", "socialgraph", "fit", *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    folder = Path("lightning_logs/version_0")
+    for name in ("config.yaml", "run.json", "metrics.csv", "checkpoints/best.ckpt"):
+        assert (folder / name).is_file()
+    assert run.stdout.count("\nnext ") == 1
+    assert "sync_dist" not in run.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["alone", "distributed", "stacked_identity"])
 def test_a_model_that_is_swapped_leaves_nothing_behind(model, capsys):
     def parsed(*models):

@@ -33,7 +33,7 @@ def graph_tensors(
         Without any position nothing; else ``positions_xy`` ``[N, 2]`` in metres, NaN where unknown.
         If all are known and there is a builder, also ``edge_index`` ``[2, E]``, ``distance``
         ``[E]`` and ``offset`` ``[E, 2]`` in metres, and for a graph of several types ``edge_attr``
-        ``[E, K]``, 1 in the column of the type.
+        ``[E, K]``, 1 in the column of the type, of the K that the builder tells apart.
     """
     pos = project(detectors.lat, detectors.lon)
     if np.isnan(pos).all():
@@ -47,7 +47,8 @@ def graph_tensors(
     tensors["distance"] = torch.from_numpy(graph.distance).float()
     tensors["offset"] = torch.from_numpy(graph.offset).float()
     if graph.edge_type is not None:
-        tensors["edge_attr"] = F.one_hot(torch.from_numpy(graph.edge_type)).float()
+        types = graph.num_types or int(graph.edge_type.max(initial=0)) + 1
+        tensors["edge_attr"] = F.one_hot(torch.from_numpy(graph.edge_type), types).float()
     return tensors
 
 

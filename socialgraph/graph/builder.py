@@ -28,12 +28,15 @@ class Graph:
         offset: metres (east, north) from the receiver to the sender ``[E, 2]``, float64, in a
             straight line; zeros if both are at the same place.
         edge_type: which kind of edge, from 0 ``[E]`` int64; None if there is one kind only.
+        num_types: kinds of edges that the builder tells apart, even if there is none of some; None
+            for those up to the last in ``edge_type``.
     """
 
     edge_index: np.ndarray
     distance: np.ndarray
     offset: np.ndarray
     edge_type: np.ndarray | None = None
+    num_types: int | None = None
 
     @property
     def num_edges(self) -> int:

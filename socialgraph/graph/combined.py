@@ -47,4 +47,5 @@ class CombinedGraph(GraphBuilder):
             np.concatenate([part.distance for part in parts])[order],
             np.concatenate([part.offset for part in parts])[order],
             edge_type[order],
+            len(parts),
         )

@@ -107,9 +107,13 @@ def build_radius_graph(
         )
     check_metres("radius", radius)
     check_neighbors(max_num_neighbors)
-    here, there = _pairs(pos, radius)
-    sender, receiver = np.concatenate([here, there]), np.concatenate([there, here])
-    distance = np.linalg.norm(pos[sender] - pos[receiver], axis=1)
+    # Somewhat more than the radius, whose square the tree compares after rounding it.
+    here, there = _pairs(pos, radius * (1 + 1e-9))
+    distance = np.linalg.norm(pos[here] - pos[there], axis=1)
+    near = np.tile(distance <= radius, 2)
+    sender = np.concatenate([here, there])[near]
+    receiver = np.concatenate([there, here])[near]
+    distance = np.tile(distance, 2)[near]
     kept = order_edges(sender, receiver, distance, max_num_neighbors)
     return np.stack([sender[kept], receiver[kept]]), distance[kept]
 

@@ -115,7 +115,7 @@ def _plain_edge_index(
 ) -> tuple[Tensor, Tensor | None, tuple[int, int] | None]:
     """Ends as a tensor, and values and numbers of nodes of a sparse adjacency."""
     if isinstance(edge_index, EdgeIndex):
-        return edge_index.as_tensor(), None, None
+        return edge_index.as_tensor().long(), None, None
     if is_sparse(edge_index):
         if flow == "target_to_source":
             raise ValueError(
@@ -124,13 +124,14 @@ def _plain_edge_index(
             )
         receivers, senders = edge_index.size(0), edge_index.size(1)
         (receiver, sender), values = to_edge_index(edge_index)
-        return torch.stack([sender, receiver]), values, (senders, receivers)
-    if edge_index.dim() != 2 or edge_index.size(0) != 2 or edge_index.is_floating_point():
+        return torch.stack([sender, receiver]).long(), values, (senders, receivers)
+    whole = not (edge_index.is_floating_point() or edge_index.dtype == torch.bool)
+    if edge_index.dim() != 2 or edge_index.size(0) != 2 or not whole:
         raise ValueError(
             f"Expected 'edge_index' as integers of shape [2, E] (got {edge_index.dtype} of shape "
             f"{tuple(edge_index.shape)})."
         )
-    return edge_index, None, None
+    return edge_index.long(), None, None  # PyTorch scatters by int32 for some shapes alone
 
 
 def _node_counts(claims: list[tuple[int | None, int | None] | None]) -> tuple[int, int]:

@@ -171,6 +171,14 @@ def test_edges_of_several_types_say_which_they_are(traffic_file):
     assert tensors["distance"][first].max() < 400
 
 
+@pytest.mark.parametrize(("reach", "edges"), [(700.0, 18), (1.0, 0)])
+def test_edges_have_a_column_for_each_type_even_if_there_is_none_of_it(traffic_file, reach, edges):
+    both = CombinedGraph([RadiusGraph(reach), RadiusGraph(1.0)])
+    tensors = make_module(traffic_file, graph=both).graph_tensors
+    assert tensors["edge_attr"].shape == (edges, 2)
+    assert tensors["edge_attr"].sum(dim=0).tolist() == [edges, 0]
+
+
 def test_many_detectors_without_a_neighbour_are_told():
     series = make_series()
     far = dataclasses.replace(series, lat=series.lat + np.array([0, 0, 0, 0, 1, 2]))

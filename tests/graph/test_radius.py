@@ -268,6 +268,13 @@ def test_random_points_of_a_plane_equal_brute_force():
         np.testing.assert_allclose(distance, np.hypot(*(pos[sender] - pos[receiver]).T))
 
 
+def test_points_of_a_plane_exactly_at_the_radius_are_joined():
+    for pos in np.random.default_rng(0).uniform(0, 1e4, (200, 2, 2)):
+        _, (apart, _) = build_radius_graph(pos, 2e4)
+        assert build_radius_graph(pos, apart)[1].tolist() == [apart, apart]
+        assert build_radius_graph(pos, np.nextafter(apart, 0.0))[1].size == 0
+
+
 def test_a_cap_keeps_the_nearest_points_of_a_plane():
     for cap in [1, 3, 10**6]:
         pos = np.random.default_rng(0).uniform(0, 1000, (60, 2))

@@ -664,6 +664,7 @@ def test_edges_that_do_not_fit_are_refused():
         ({"distance": DISTANCE, "mask": torch.ones(4) > 0}, r"'mask' as booleans .*\(4,\)"),
         ({"distance": DISTANCE, "edge_index": EDGE_INDEX.T}, r"integers of shape \[2, E\]"),
         ({"distance": DISTANCE, "edge_index": EDGE_INDEX.float()}, "got torch.float32"),
+        ({"distance": DISTANCE, "edge_index": EDGE_INDEX > 0}, "got torch.bool"),
     ]:
         with pytest.raises(ValueError, match=words):
             make_layer()(torch.randn(5, 3).double(), **{"edge_index": EDGE_INDEX, **arguments})

@@ -85,6 +85,19 @@ def test_all_forms_of_edges_and_lengths_give_the_same(path):
         torch.testing.assert_close(other, out, msg=lambda text, name=name: f"{name}: {text}")
 
 
+@every_sum
+def test_indices_may_be_of_half_the_width(aggr, path):
+    layer, data = make_layer(aggr, (8, 16), path), make_data()
+    narrow = data.edge_index.int()
+    out = layer(data.x, data.edge_index, distance=data.edge_attr)
+    assert torch.equal(layer(data.x, narrow, distance=data.edge_attr), out)
+    matrix = to_torch_csr_tensor(data.edge_index.flip(0), data.edge_attr, (30, 30))
+    parts = matrix.crow_indices().int(), matrix.col_indices().int(), matrix.values()
+    torch.testing.assert_close(layer(data.x, torch.sparse_csr_tensor(*parts, (30, 30))), out)
+    index = EdgeIndex(narrow, sparse_size=(30, 30))
+    assert torch.equal(layer(data.x, index, distance=data.edge_attr), out)
+
+
 @pytest.mark.parametrize("transform", [Distance(), Cartesian()], ids=str)
 def test_lengths_that_a_transform_scaled_are_refused(transform):
     data = make_data()
