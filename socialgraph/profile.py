@@ -136,11 +136,10 @@ class ProfileSums:
         return DailyProfile(*self._moments(self.sums.or_else(any_day)))
 
     def around(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation ``[B, L, N, F]`` at steps of the period without what was read then.
+        """Mean and deviation ``[B, L, N, F]`` at steps, without what was read then in the period.
 
         Args:
-            steps: runs of neighbouring steps ``[B, L]`` that begin in the period, without a gap in
-                time.
+            steps: runs of neighbouring steps ``[B, L]`` without a gap in time.
         """
         length, half = steps.size(1), self.half
         near = steps[:, :1] + torch.arange(-half, length + half)  # [B, L + 2 * half]

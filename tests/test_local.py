@@ -1,5 +1,7 @@
 """What a forecast learns from the history at once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -34,7 +36,7 @@ def test_the_map_is_that_of_least_squares_with_a_penalty():
     weight = whole_of_it.numpy()
     rows, targets = [], []
     for start in starts:
-        (batch,) = history.training_batches([start])
+        (batch,) = history.batches([start])
         profile = batch["profile"][0, ..., 0].numpy().astype(float)
         values = np.where(batch["mask"][0, ..., 0], batch["features"][0, ..., 0], np.nan)
         away = np.nan_to_num(values - profile[:6])
@@ -49,13 +51,17 @@ def test_the_map_is_that_of_least_squares_with_a_penalty():
     np.testing.assert_allclose(weight, expected, atol=1e-5)
 
 
-def test_a_training_window_is_told_what_is_usual_without_itself():
-    history, _ = history_of()
-    (told,) = history.training_batches([30])
-    mean, _ = history.usual.around(30 + torch.arange(10)[None])
-    torch.testing.assert_close(told["profile"], mean)
-    (plain,) = history.batches([30])
-    assert not torch.allclose(plain["profile"], mean)
+@pytest.mark.parametrize("start", [30, 1194])
+def test_a_window_is_told_what_is_usual_without_itself(start):
+    series = make_series(steps=1200).select(["flow"])
+    again = replace(series, values=series.values.copy())
+    again.values[start : start + WINDOWS.window] += 100.0
+    told = []
+    for readings in (series, again):
+        history = History(readings, WINDOWS, None)
+        batch = history.latest() if start == 1194 else next(history.batches([start]))
+        told.append(history.standard.inverse(batch["profile"][..., 0].numpy(), np.arange(6)))
+    np.testing.assert_allclose(*told, rtol=1e-4)
 
 
 @pytest.mark.parametrize("good", [True, False])
@@ -76,7 +82,7 @@ def test_the_better_of_both_gets_the_share(good):
 def test_what_is_usual_takes_the_place_of_both_if_it_is_better():
     history, starts = history_of(missing=0.0)
     series = history.series
-    batch = next(history.training_batches(starts[:2]))
+    batch = next(history.batches(starts[:2]))
     bad = Mixture(history, starts, lambda found: ((b["targets"] + 100, b) for b in found), [])
     usual = bad(batch["targets"] + 100, batch)
     assert (bad.share == 0).all()
@@ -104,7 +110,7 @@ def test_each_fifth_is_forecast_by_a_map_of_windows_that_share_no_step_with_it()
         steps = set(range(held_back[0], held_back[-1] + WINDOWS.length))
         others = [s for s in range(391) if not steps & set(range(s, s + WINDOWS.length))]
         ridge = Moments(history, np.array(others)).fit()
-        (batch,) = history.training_batches([window])
+        (batch,) = history.batches([window])
         torch.testing.assert_close(forecast, ridge(batch)[0], atol=1e-4, rtol=0)
 
 

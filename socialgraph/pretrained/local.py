@@ -58,7 +58,7 @@ class Moments:
         size = window + horizon + 1
         squares = [torch.zeros(0, size, size, dtype=torch.float64)]
         products = [torch.zeros(0, size, horizon, dtype=torch.float64)]
-        for batch in history.training_batches(self.starts):
+        for batch in history.batches(self.starts):
             inputs, usual = _inputs(batch)
             targets = batch["targets"][..., 0].transpose(1, 2).double() - usual
             whole = batch["target_mask"][..., 0].all(dim=1)[..., None]  # [B, N, 1]
@@ -118,7 +118,7 @@ def compare(history: History, starts: np.ndarray, moments: Moments, apply: Apply
                 batch["target_mask"],
                 torch.full((len(forecast),), fold),
             )
-            for forecast, batch in apply(history.training_batches(own))
+            for forecast, batch in apply(history.batches(own))
         ]
     return Compared(*map(torch.cat, zip(*parts, strict=True)))
 
