@@ -13,7 +13,7 @@ import numpy as np
 from socialgraph import load_pretrained
 from socialgraph.atomic import refuse_replacing, replacing
 from socialgraph.forecast_input import read_series
-from socialgraph.forecast_words import plain_warnings, print_scores, tell
+from socialgraph.forecast_words import plain_warnings, print_scores, tell, tell_intervals
 from socialgraph.series import TrafficSeries
 
 if TYPE_CHECKING:  # what computes is imported when the options are read, so that --help is quick
@@ -53,8 +53,7 @@ def main(args: Sequence[str] | None = None) -> None:
     with replacing(paths[".csv"]) as temporary:
         _with_texts(table).to_csv(temporary, index=False, float_format="%.6g")
     print(f"forecast    {paths['.csv']} {paths['.parquet']}")
-    if len(table.columns) == 4 + len(series.feature_names):
-        print("note        no intervals: the history has fewer than 64 whole windows.")
+    tell_intervals(table, series.feature_names)
     if importlib.util.find_spec("matplotlib") is None:
         print("picture     none: pip install 'socialgraph[plot]'")
         return

@@ -1,7 +1,7 @@
 """What ``socialgraph forecast`` tells of a history, and of the errors on its last day."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,11 @@ import numpy as np
 from socialgraph.series import TrafficSeries
 
 if TYPE_CHECKING:  # imported when a network is loaded, so that --help is quick
+    import pandas as pd
+
     from socialgraph.pretrained import PretrainedForecaster
 
-__all__ = ["plain_warnings", "print_scores", "tell"]
+__all__ = ["plain_warnings", "print_scores", "tell", "tell_intervals"]
 
 _FEW_DAYS = 2.0
 
@@ -73,6 +75,17 @@ def _tell_places(series: TrafficSeries, placed: np.ndarray) -> None:
         print(
             f"note        forecast without neighbours, for want of a position: "
             f"{_names(series, np.flatnonzero(~placed))}."
+        )
+
+
+def tell_intervals(table: "pd.DataFrame", features: Sequence[str]) -> None:
+    """Print which features of a forecast have no intervals, and why."""
+    lower = {name: f"{name}_p05" for name in features}
+    without = [n for n, low in lower.items() if low not in table or table[low].isna().all()]
+    if without:
+        print(
+            f"note        no intervals of {', '.join(without)}: fewer than 64 windows of the "
+            "history have readings."
         )
 
 

@@ -4,9 +4,10 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from socialgraph.forecast_words import plain_warnings, print_scores, tell
+from socialgraph.forecast_words import plain_warnings, print_scores, tell, tell_intervals
 from socialgraph.pretrained import load_pretrained
 from tests.conftest import make_series
 
@@ -36,6 +37,14 @@ def told(capsys, forecast, last_value, usual, ridge):
 )
 def test_the_verdict_is_right_also_where_nothing_is_wrong(capsys, errors, said):
     assert told(capsys, *errors).startswith(said)
+
+
+def test_features_without_intervals_are_named(capsys):
+    table = pd.DataFrame({"speed": [1.0], "speed_p05": [0.5], "flow": [2.0], "flow_p05": [np.nan]})
+    tell_intervals(table, ["speed"])
+    assert capsys.readouterr().out == ""
+    tell_intervals(table, ["speed", "flow", "occupancy"])
+    assert "no intervals of flow, occupancy: fewer than 64" in capsys.readouterr().out
 
 
 def test_one_detector_is_told_in_the_singular(capsys):

@@ -148,6 +148,24 @@ def test_without_enough_history_the_network_is_alone():
     assert Moments(history, starts[:0]).fit().weight.abs().max() == 0  # what is usual, then
 
 
+@pytest.mark.parametrize(("readings", "alone"), [(64, True), (65, False)])
+def test_windows_without_readings_are_no_history(readings, alone):
+    series = make_series(steps=1200, missing=0.0).select(["flow"])
+    series.values[:300] = series.values[300 + readings :] = np.nan
+    history = History(series, WINDOWS, None)
+    starts = window_starts(series.timestamps, series.interval_minutes, WINDOWS.length)
+    # The last reading of the first of them is the first one there is.
+    expected = 295 + np.arange(readings - 1)
+    np.testing.assert_array_equal(history.observed(starts), expected)
+
+    def apply(batches):
+        for batch in batches:
+            yield batch["targets"], batch
+
+    mixture = Mixture(history, starts, apply, [0.9])
+    assert (mixture.quantiles(torch.zeros(1, 4, 6, 1)) is None) == alone
+
+
 def test_intervals_are_quantiles_of_what_the_mixture_was_wrong_by():
     draw = torch.Generator().manual_seed(0)
     size = (999, 2, 3, 1)

@@ -365,6 +365,18 @@ def test_a_feature_that_begins_on_the_last_day_has_no_score(forecaster, series):
     assert scores["flow"] == forecaster.score(series)["flow"]
 
 
+def test_a_feature_that_began_lately_takes_no_interval_from_the_others(forecaster, series):
+    late = replace(series, values=series.values.copy())
+    late.values[:-30, :, 0] = np.nan
+    table = forecaster.forecast(late)
+    assert list(table.columns[4:7]) == ["speed", "speed_p05", "speed_p95"]
+    assert table["speed"].notna().all()
+    assert table[["speed_p05", "speed_p95"]].isna().all(axis=None)
+    expected = forecaster.forecast(series)
+    for name in ("flow", "flow_p05", "flow_p95"):
+        pd.testing.assert_series_equal(table[name], expected[name])
+
+
 def test_what_the_network_reads_is_in_deviations_as_in_training(forecaster):
     """Also if a detector never changes, which makes the deviation of all smaller."""
     series = make_series(steps=900, missing=0.0).select(["speed"])

@@ -87,7 +87,8 @@ class PretrainedForecaster:
             adapt: mix in what a linear map learns from the history; False for the network alone.
             coverage: share of the readings that should be between ``<feature>_p05`` and
                 ``<feature>_p95`` (the names tell the quantiles); None for no intervals. There are
-                none either if the history has fewer than 64 windows.
+                none either of a feature of which fewer than 64 windows of the history have
+                readings: NaN, or no such columns if no feature has one.
 
         Returns:
             A row per detector and step: ``issued`` and ``time`` (local clock), ``step``,
@@ -109,13 +110,13 @@ class PretrainedForecaster:
             forecast = mixture(network, batch)
             points.append(_real(forecast, history.standard, own))
             around = mixture.quantiles(forecast)
-            if around is not None:
-                ends = [_real(end, history.standard, own) for end in around.unbind(-1)]
-                quantiles.append(torch.stack(ends, dim=-1))
+            if around is None:
+                around = torch.full((*forecast.shape, len(levels)), torch.nan)
+            ends = [_real(end, history.standard, own) for end in around.unbind(-1)]
+            quantiles.append(torch.stack(ends, dim=-1) if ends else around)
         prediction = {"forecast": torch.cat(points, dim=-1), "issued": batch["issued"]}
-        if len(quantiles) == len(points):
-            prediction["quantiles"] = torch.cat(quantiles, dim=-2)
-        else:
+        prediction["quantiles"] = torch.cat(quantiles, dim=-2)
+        if prediction["quantiles"].isnan().all():
             levels = []
         spec = DataSpec.of(series, self.windows.window, self.horizon)
         return forecast_table(prediction, spec, observed=False, levels=levels).to_pandas()

@@ -60,6 +60,14 @@ class History:
         for first in range(0, len(starts), _BATCH):
             yield self.collator([int(s) for s in starts[first : first + _BATCH]])
 
+    def observed(self, starts: np.ndarray) -> np.ndarray:
+        """Of windows those that have a reading to forecast from, and one to compare with."""
+        heard = np.isfinite(self.series.values).any(axis=(1, 2))
+        before = np.concatenate([[0], np.cumsum(heard)])
+        read = before[starts + self.windows.window]
+        compared = before[starts + self.windows.length]
+        return starts[(before[starts] < read) & (read < compared)]
+
     def latest(self) -> dict[str, Tensor]:
         """The one window at the end, whose targets are not known, told like those before it.
 

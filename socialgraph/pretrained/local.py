@@ -172,8 +172,8 @@ class Mixture:
 
     Args:
         history: the series.
-        starts: first steps of the windows that are known; with fewer than 64 the network is alone,
-            and there are no intervals.
+        starts: first steps of the windows that are known; with fewer than 64 that have readings the
+            network is alone, and there are no intervals.
         apply: gives the network's forecasts of batches, and the batches.
         levels: of the quantiles around a forecast; none for no intervals.
         adapt: False for the network alone.
@@ -189,6 +189,7 @@ class Mixture:
     ) -> None:
         self.share = self.share_of_both = torch.ones(history.windows.horizon, 1, 1)
         self.ridge = self.conformal = None
+        starts = history.observed(starts)
         if len(starts) < _FEW_WINDOWS:
             return
         moments = Moments(history, starts)
