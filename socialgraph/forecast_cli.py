@@ -4,7 +4,6 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,9 +63,12 @@ def _score(forecaster: "PretrainedForecaster", series: TrafficSeries, tune: int)
     """Errors on the last day, also if the network is tuned: then on the days before it."""
     if not tune:
         return forecaster.score(series)
-    before = series.timestamps <= series.timestamps[-1] - np.timedelta64(1, "D")
-    history = replace(series, values=series.values[before], timestamps=series.timestamps[before])
-    return forecaster.tune(history, tune).score(series)
+    from socialgraph.pretrained.last_days import LastDays  # with what computes
+
+    times, windows = series.timestamps, forecaster.windows
+    none = np.arange(0)  # windows, of which only the border is asked for
+    _, steps = LastDays(1).divide(none, times, series.timezone, windows.window, windows.horizon)
+    return forecaster.tune(series.first(steps), tune).score(series)
 
 
 def _with_texts(table: "pd.DataFrame") -> "pd.DataFrame":
