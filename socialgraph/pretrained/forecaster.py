@@ -168,7 +168,8 @@ class PretrainedForecaster:
         """
         from socialgraph.pretrained.tuning import tune  # Lightning takes seconds to import
 
-        days = (series.timestamps[-1] - series.timestamps[0]) / np.timedelta64(1, "D")
+        span = (series.timestamps[-1] - series.timestamps[0]) / np.timedelta64(1, "m")
+        days = (span + series.interval_minutes) / 1440
         share = min(1.0, days / _FEW_DAYS) ** 2
         if share < 1:
             text = (
