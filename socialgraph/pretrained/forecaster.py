@@ -244,7 +244,7 @@ class PretrainedForecaster:
             raise ValueError(f"The test part ({split}) has no window without a gap.")
         if not np.isfinite(series.values[:steps]).any():
             return dict.fromkeys((*_MEASURED, "coverage"), np.nan)
-        history = self._history(series, steps)
+        history, lowest = self._history(series, steps), _lowest(series.first(steps))
         ridge = Moments(history, parts["train"]).fit()
         mixture = Mixture(history, parts["train"], self._apply, calibrated_levels([], 0.9))
         sums, inside, count = np.zeros(len(_MEASURED)), 0.0, 0
@@ -256,7 +256,8 @@ class PretrainedForecaster:
             mixed = mixture(network, batch)
             rivals = (mixed, network, repeated, usual, ridge(batch))
             for place, rival in enumerate(rivals):
-                wrong = np.abs(_restored(rival, history.standard) - truth)
+                real = np.maximum(_restored(rival, history.standard), lowest)
+                wrong = np.abs(real - truth)
                 sums[place] += np.where(known, wrong, 0.0).sum()
             inside += _inside(mixture.quantiles(mixed), history.standard, truth)[known].sum()
             count += known.sum()
@@ -310,10 +311,13 @@ def _restored(forecast: Tensor, standard: Standard) -> np.ndarray:
 
 def _real(forecast: Tensor, standard: Standard, series: TrafficSeries) -> Tensor:
     """Forecasts in their unit; below 0 only where readings have been."""
-    real = _restored(forecast, standard)
-    if np.nanmin(series.values) >= 0:
-        real = np.maximum(real, 0.0)
+    real = np.maximum(_restored(forecast, standard), _lowest(series))
     return torch.from_numpy(real)[..., None]
+
+
+def _lowest(series: TrafficSeries) -> float:
+    """What no forecast is below: 0 if no reading was."""
+    return 0.0 if np.nanmin(series.values) >= 0 else -np.inf
 
 
 def _inside(quantiles: Tensor | None, standard: Standard, truth: np.ndarray) -> np.ndarray:
