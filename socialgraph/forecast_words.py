@@ -107,12 +107,19 @@ def print_scores(scores: dict[str, dict[str, float]], series: TrafficSeries) -> 
         unit = series.units[series.feature_names.index(name)]
         label = f"{name} [{unit}]" if unit else name
         numbers = (errors[k] for k in ("forecast", "last_value", "usual", "ridge"))
-        cells = "".join(f"{'-' if np.isnan(n) else format(n, '.2f'):>12}" for n in numbers)
+        cells = "".join(f"{_error(number):>12}" for number in numbers)
         print(f"{label:<22}{cells}")
         print(f"{'':<22}  {_verdict(errors)}")
         if np.isfinite(errors["coverage"]):
             print(f"{'':<22}  {errors['coverage']:.0%} of the readings in the interval of 90%")
     print()
+
+
+def _error(number: float) -> str:
+    """An error as a cell of the table, with digits to compare also if it is of a share of 1."""
+    if np.isnan(number):
+        return "-"
+    return format(number, ".2f" if number == 0 or 0.1 <= number < 1e6 else ".3g")
 
 
 def _verdict(errors: dict[str, float]) -> str:
