@@ -28,8 +28,9 @@ def history_of(steps=1200, missing=0.1):
     return history, window_starts(series.timestamps, series.interval_minutes, WINDOWS.length)
 
 
-def test_the_map_is_that_of_least_squares_with_a_penalty():
-    history, starts = history_of()
+@pytest.mark.parametrize("missing", [0.0, 0.1, 0.8])
+def test_the_map_is_that_of_least_squares_with_a_penalty(missing):
+    history, starts = history_of(missing=missing)
     whole_of_it = Moments(history, starts).fit().weight
     starts = starts[spread_over(len(starts), 400)]  # at most so many are fitted to
     torch.testing.assert_close(Moments(history, starts).fit().weight, whole_of_it)
@@ -41,13 +42,16 @@ def test_the_map_is_that_of_least_squares_with_a_penalty():
         values = np.where(batch["mask"][0, ..., 0], batch["features"][0, ..., 0], np.nan)
         away = np.nan_to_num(values - profile[:6])
         ahead = profile[6:]
-        whole = batch["target_mask"][0, ..., 0].all(dim=0).numpy()
-        inputs = np.concatenate([away, ahead, np.ones((1, 6))]).T
-        rows.append(inputs[whole])
-        targets.append((batch["targets"][0, ..., 0].numpy() - ahead).T[whole])
+        truth = np.where(batch["target_mask"][0, ..., 0], batch["targets"][0, ..., 0], np.nan)
+        rows.append(np.concatenate([away, ahead, np.ones((1, 6))]).T)
+        targets.append((truth - ahead).T)
     x, y = np.concatenate(rows), np.concatenate(targets)
-    padded = np.concatenate([x, np.sqrt(10) * np.eye(11)])
-    expected = np.linalg.lstsq(padded, np.concatenate([y, np.zeros((11, 4))]), rcond=None)[0]
+    expected = []
+    for step in y.T:  # each with all targets that are known at it
+        padded = np.concatenate([x[~np.isnan(step)], np.sqrt(10) * np.eye(11)])
+        known = np.concatenate([step[~np.isnan(step)], np.zeros(11)])
+        expected.append(np.linalg.lstsq(padded, known, rcond=None)[0])
+    expected = np.stack(expected, axis=1)
     np.testing.assert_allclose(weight, expected, atol=1e-5)
 
 
