@@ -4,7 +4,6 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import numpy as np
 from socialgraph import load_pretrained
 from socialgraph.atomic import refuse_replacing, replacing
 from socialgraph.forecast_input import read_series
-from socialgraph.forecast_words import plain_warnings, print_scores, tell
+from socialgraph.forecast_words import plain_warnings, print_scores, tell, tell_intervals
 from socialgraph.series import TrafficSeries
 
 if TYPE_CHECKING:  # what computes is imported when the options are read, so that --help is quick
@@ -53,8 +52,7 @@ def main(args: Sequence[str] | None = None) -> None:
     with replacing(paths[".csv"]) as temporary:
         _with_texts(table).to_csv(temporary, index=False, float_format="%.6g")
     print(f"forecast    {paths['.csv']} {paths['.parquet']}")
-    if len(table.columns) == 4 + len(series.feature_names):
-        print("note        no intervals: the history has fewer than 64 whole windows.")
+    tell_intervals(table, series.feature_names)
     if importlib.util.find_spec("matplotlib") is None:
         print("picture     none: pip install 'socialgraph[plot]'")
         return
@@ -65,9 +63,12 @@ def _score(forecaster: "PretrainedForecaster", series: TrafficSeries, tune: int)
     """Errors on the last day, also if the network is tuned: then on the days before it."""
     if not tune:
         return forecaster.score(series)
-    before = series.timestamps <= series.timestamps[-1] - np.timedelta64(1, "D")
-    history = replace(series, values=series.values[before], timestamps=series.timestamps[before])
-    return forecaster.tune(history, tune).score(series)
+    from socialgraph.pretrained.last_days import LastDays  # with what computes
+
+    times, windows = series.timestamps, forecaster.windows
+    none = np.arange(0)  # windows, of which only the border is asked for
+    _, steps = LastDays(1).divide(none, times, series.timezone, windows.window, windows.horizon)
+    return forecaster.tune(series.first(steps), tune).score(series)
 
 
 def _with_texts(table: "pd.DataFrame") -> "pd.DataFrame":

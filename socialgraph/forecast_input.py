@@ -110,12 +110,15 @@ def _other_form(path: Path, expected: str, form: str = "wide") -> ValueError:
 
 def _tell_offset(timezone: str | None, frame: "pd.DataFrame") -> None:
     """Say that times with an offset, but no zone, are told in UTC."""
-    for offset in map(_OFFSET.search, map(str, frame.index[:1])):
-        if timezone is None and offset and int(re.sub(r"\D", "", offset[0])):
-            print(
-                f"note        times have the offset {offset[0]} and are told in UTC, whose clock "
-                "rules what is usual at a time of day. --timezone sets the zone."
-            )
+    if timezone is not None:
+        return
+    found = map(_OFFSET.search, map(str, frame.index))
+    offset = next((m[0] for m in found if m and int(re.sub(r"\D", "", m[0]))), None)
+    if offset is not None:  # a clock that is changed may begin at +00:00
+        print(
+            f"note        times have the offset {offset} and are told in UTC, whose clock "
+            "rules what is usual at a time of day. --timezone sets the zone."
+        )
 
 
 def _read_positions(path: Path | None, vdids: list[str]) -> "pd.DataFrame | None":

@@ -1,7 +1,7 @@
 """What ``socialgraph forecast`` tells of a history, and of the errors on its last day."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,11 @@ import numpy as np
 from socialgraph.series import TrafficSeries
 
 if TYPE_CHECKING:  # imported when a network is loaded, so that --help is quick
+    import pandas as pd
+
     from socialgraph.pretrained import PretrainedForecaster
 
-__all__ = ["plain_warnings", "print_scores", "tell"]
+__all__ = ["plain_warnings", "print_scores", "tell", "tell_intervals"]
 
 _FEW_DAYS = 2.0
 
@@ -76,6 +78,17 @@ def _tell_places(series: TrafficSeries, placed: np.ndarray) -> None:
         )
 
 
+def tell_intervals(table: "pd.DataFrame", features: Sequence[str]) -> None:
+    """Print which features of a forecast have no intervals, and why."""
+    lower = {name: f"{name}_p05" for name in features}
+    without = [n for n, low in lower.items() if low not in table or table[low].isna().all()]
+    if without:
+        print(
+            f"note        no intervals of {', '.join(without)}: fewer than 64 windows of the "
+            "history have readings."
+        )
+
+
 def _names(series: TrafficSeries, rows: np.ndarray) -> str:
     named = ", ".join(series.vdids[row] for row in rows[:3])
     return named if len(rows) <= 3 else f"{named} and {len(rows) - 3} more detectors"
@@ -94,12 +107,19 @@ def print_scores(scores: dict[str, dict[str, float]], series: TrafficSeries) -> 
         unit = series.units[series.feature_names.index(name)]
         label = f"{name} [{unit}]" if unit else name
         numbers = (errors[k] for k in ("forecast", "last_value", "usual", "ridge"))
-        cells = "".join(f"{'-' if np.isnan(n) else format(n, '.2f'):>12}" for n in numbers)
+        cells = "".join(f"{_error(number):>12}" for number in numbers)
         print(f"{label:<22}{cells}")
         print(f"{'':<22}  {_verdict(errors)}")
         if np.isfinite(errors["coverage"]):
             print(f"{'':<22}  {errors['coverage']:.0%} of the readings in the interval of 90%")
     print()
+
+
+def _error(number: float) -> str:
+    """An error as a cell of the table, with digits to compare also if it is of a share of 1."""
+    if np.isnan(number):
+        return "-"
+    return format(number, ".2f" if number == 0 or 0.1 <= number < 1e6 else ".3g")
 
 
 def _verdict(errors: dict[str, float]) -> str:

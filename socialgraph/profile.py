@@ -97,7 +97,8 @@ class ProfileSums:
 
     The profile of a detector at a slot is the mean of its readings within 30 minutes of it (at
     intervals of an hour and more: in it), on the same kind of day; if there are none, on any day;
-    if there are none either, of all its readings; and of all readings for a detector without any.
+    if there are none either, of all its readings. A detector without any is as much above or below
+    the mean of all readings as the others usually are above or below their own.
 
     In training, a window's own readings must not be part of what it is told as usual:
     :meth:`around` leaves out what was read within 30 minutes of each step.
@@ -136,11 +137,10 @@ class ProfileSums:
         return DailyProfile(*self._moments(self.sums.or_else(any_day)))
 
     def around(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation ``[B, L, N, F]`` at steps of the period without what was read then.
+        """Mean and deviation ``[B, L, N, F]`` at steps, without what was read then in the period.
 
         Args:
-            steps: runs of neighbouring steps ``[B, L]`` that begin in the period, without a gap in
-                time.
+            steps: runs of neighbouring steps ``[B, L]`` without a gap in time.
         """
         length, half = steps.size(1), self.half
         near = steps[:, :1] + torch.arange(-half, length + half)  # [B, L + 2 * half]
@@ -184,9 +184,9 @@ class ProfileSums:
         count, total = mask.sum(0), values.sum(0, dtype=torch.float64)
         square = values.double().square().sum(0)
         everyone = [part.sum(0, keepdim=True) for part in (count, total, square)]
-        silent = count == 0
+        self.silent = count == 0
         count, total, square = (
-            torch.where(silent, every, own)
+            torch.where(self.silent, every, own)
             for own, every in zip((count, total, square), everyone, strict=True)
         )
         centre = total / count.clamp(min=1)
@@ -208,6 +208,10 @@ class ProfileSums:
 
     def _moments(self, sums: _Sums) -> tuple[Tensor, Tensor]:
         """Mean and deviation of what was summed; those of the detector where nothing was."""
+        if self.silent.any():
+            everyone = (part.sum(-2, keepdim=True) for part in sums)
+            pairs = zip(everyone, sums, strict=True)
+            sums = _Sums(*(torch.where(self.silent, *pair) for pair in pairs))
         number = sums.count.clamp(min=1)
         mean = sums.total / number
         deviation = (sums.square / number - mean.square()).clamp(min=0).sqrt()

@@ -77,3 +77,11 @@ def test_a_network_that_was_not_tuned_is_not_saved(table, tmp_path, capsys):
     with pytest.raises(SystemExit):
         forecast(table, "--save", tmp_path / "same.ckpt")
     assert "expected --tune beside --save" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--tune", "1"]])
+def test_too_little_history_for_a_score_is_told_with_and_without_tuning(tmp_path, capsys, options):
+    write(tmp_path / "data.h5", make_series(steps=100).select(["speed"]))
+    with pytest.raises(SystemExit):
+        forecast(tmp_path / "data.h5", "--score", *options, "--output", tmp_path / "out")
+    assert "Expected a series longer than the 1 days" in capsys.readouterr().err

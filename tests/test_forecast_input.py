@@ -127,3 +127,12 @@ def test_a_zone_is_asked_for_where_times_have_an_offset(table, capsys):
     assert note.startswith("note        times have the offset +05:30 and are told in UTC")
     assert read(table, "--timezone", "Asia/Kolkata").timezone == "Asia/Kolkata"
     assert capsys.readouterr().out == ""
+
+
+def test_a_zone_is_asked_for_where_the_clock_was_changed_after_the_first_time(table, capsys):
+    lines = table.read_text().splitlines()
+    rows = [line.replace(",", "+00:00,", 1) for line in lines[1:16]]
+    rows += [line.replace(",", "+01:00,", 1) for line in lines[28:]]  # an hour is left out
+    table.write_text("\n".join([lines[0], *rows]))
+    read(table)
+    assert "offset +01:00 and are told in UTC" in capsys.readouterr().out

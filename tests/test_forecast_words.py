@@ -4,9 +4,10 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from socialgraph.forecast_words import plain_warnings, print_scores, tell
+from socialgraph.forecast_words import plain_warnings, print_scores, tell, tell_intervals
 from socialgraph.pretrained import load_pretrained
 from tests.conftest import make_series
 
@@ -36,6 +37,22 @@ def told(capsys, forecast, last_value, usual, ridge):
 )
 def test_the_verdict_is_right_also_where_nothing_is_wrong(capsys, errors, said):
     assert told(capsys, *errors).startswith(said)
+
+
+def test_errors_of_small_numbers_are_told_apart(capsys):
+    rivals = dict(zip(("last_value", "usual", "ridge"), (0.0, 1234.5, 2.5e32), strict=True))
+    scores = {"speed": {"forecast": 0.00214, **rivals, "coverage": 0.9}}
+    print_scores(scores, make_series(steps=2).select(["speed"]))
+    row = capsys.readouterr().out.splitlines()[3]
+    assert row.split()[-4:] == ["0.00214", "0.00", "1234.50", "2.5e+32"]
+
+
+def test_features_without_intervals_are_named(capsys):
+    table = pd.DataFrame({"speed": [1.0], "speed_p05": [0.5], "flow": [2.0], "flow_p05": [np.nan]})
+    tell_intervals(table, ["speed"])
+    assert capsys.readouterr().out == ""
+    tell_intervals(table, ["speed", "flow", "occupancy"])
+    assert "no intervals of flow, occupancy: fewer than 64" in capsys.readouterr().out
 
 
 def test_one_detector_is_told_in_the_singular(capsys):

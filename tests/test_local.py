@@ -1,5 +1,7 @@
 """What a forecast learns from the history at once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -26,36 +28,44 @@ def history_of(steps=1200, missing=0.1):
     return history, window_starts(series.timestamps, series.interval_minutes, WINDOWS.length)
 
 
-def test_the_map_is_that_of_least_squares_with_a_penalty():
-    history, starts = history_of()
+@pytest.mark.parametrize("missing", [0.0, 0.1, 0.8])
+def test_the_map_is_that_of_least_squares_with_a_penalty(missing):
+    history, starts = history_of(missing=missing)
     whole_of_it = Moments(history, starts).fit().weight
     starts = starts[spread_over(len(starts), 400)]  # at most so many are fitted to
     torch.testing.assert_close(Moments(history, starts).fit().weight, whole_of_it)
     weight = whole_of_it.numpy()
     rows, targets = [], []
     for start in starts:
-        (batch,) = history.training_batches([start])
+        (batch,) = history.batches([start])
         profile = batch["profile"][0, ..., 0].numpy().astype(float)
         values = np.where(batch["mask"][0, ..., 0], batch["features"][0, ..., 0], np.nan)
         away = np.nan_to_num(values - profile[:6])
         ahead = profile[6:]
-        whole = batch["target_mask"][0, ..., 0].all(dim=0).numpy()
-        inputs = np.concatenate([away, ahead, np.ones((1, 6))]).T
-        rows.append(inputs[whole])
-        targets.append((batch["targets"][0, ..., 0].numpy() - ahead).T[whole])
+        truth = np.where(batch["target_mask"][0, ..., 0], batch["targets"][0, ..., 0], np.nan)
+        rows.append(np.concatenate([away, ahead, np.ones((1, 6))]).T)
+        targets.append((truth - ahead).T)
     x, y = np.concatenate(rows), np.concatenate(targets)
-    padded = np.concatenate([x, np.sqrt(10) * np.eye(11)])
-    expected = np.linalg.lstsq(padded, np.concatenate([y, np.zeros((11, 4))]), rcond=None)[0]
+    expected = []
+    for step in y.T:  # each with all targets that are known at it
+        padded = np.concatenate([x[~np.isnan(step)], np.sqrt(10) * np.eye(11)])
+        known = np.concatenate([step[~np.isnan(step)], np.zeros(11)])
+        expected.append(np.linalg.lstsq(padded, known, rcond=None)[0])
+    expected = np.stack(expected, axis=1)
     np.testing.assert_allclose(weight, expected, atol=1e-5)
 
 
-def test_a_training_window_is_told_what_is_usual_without_itself():
-    history, _ = history_of()
-    (told,) = history.training_batches([30])
-    mean, _ = history.usual.around(30 + torch.arange(10)[None])
-    torch.testing.assert_close(told["profile"], mean)
-    (plain,) = history.batches([30])
-    assert not torch.allclose(plain["profile"], mean)
+@pytest.mark.parametrize("start", [30, 1194])
+def test_a_window_is_told_what_is_usual_without_itself(start):
+    series = make_series(steps=1200).select(["flow"])
+    again = replace(series, values=series.values.copy())
+    again.values[start : start + WINDOWS.window] += 100.0
+    told = []
+    for readings in (series, again):
+        history = History(readings, WINDOWS, None)
+        batch = history.latest() if start == 1194 else next(history.batches([start]))
+        told.append(history.standard.inverse(batch["profile"][..., 0].numpy(), np.arange(6)))
+    np.testing.assert_allclose(*told, rtol=1e-4)
 
 
 @pytest.mark.parametrize("good", [True, False])
@@ -76,7 +86,7 @@ def test_the_better_of_both_gets_the_share(good):
 def test_what_is_usual_takes_the_place_of_both_if_it_is_better():
     history, starts = history_of(missing=0.0)
     series = history.series
-    batch = next(history.training_batches(starts[:2]))
+    batch = next(history.batches(starts[:2]))
     bad = Mixture(history, starts, lambda found: ((b["targets"] + 100, b) for b in found), [])
     usual = bad(batch["targets"] + 100, batch)
     assert (bad.share == 0).all()
@@ -104,7 +114,7 @@ def test_each_fifth_is_forecast_by_a_map_of_windows_that_share_no_step_with_it()
         steps = set(range(held_back[0], held_back[-1] + WINDOWS.length))
         others = [s for s in range(391) if not steps & set(range(s, s + WINDOWS.length))]
         ridge = Moments(history, np.array(others)).fit()
-        (batch,) = history.training_batches([window])
+        (batch,) = history.batches([window])
         torch.testing.assert_close(forecast, ridge(batch)[0], atol=1e-4, rtol=0)
 
 
@@ -140,6 +150,24 @@ def test_without_enough_history_the_network_is_alone():
     assert alone.share.flatten().tolist() == [1.0] * 4
     assert alone.quantiles(torch.zeros(1, 4, 6, 1)) is None
     assert Moments(history, starts[:0]).fit().weight.abs().max() == 0  # what is usual, then
+
+
+@pytest.mark.parametrize(("readings", "alone"), [(64, True), (65, False)])
+def test_windows_without_readings_are_no_history(readings, alone):
+    series = make_series(steps=1200, missing=0.0).select(["flow"])
+    series.values[:300] = series.values[300 + readings :] = np.nan
+    history = History(series, WINDOWS, None)
+    starts = window_starts(series.timestamps, series.interval_minutes, WINDOWS.length)
+    # The last reading of the first of them is the first one there is.
+    expected = 295 + np.arange(readings - 1)
+    np.testing.assert_array_equal(history.observed(starts), expected)
+
+    def apply(batches):
+        for batch in batches:
+            yield batch["targets"], batch
+
+    mixture = Mixture(history, starts, apply, [0.9])
+    assert (mixture.quantiles(torch.zeros(1, 4, 6, 1)) is None) == alone
 
 
 def test_intervals_are_quantiles_of_what_the_mixture_was_wrong_by():

@@ -1,6 +1,7 @@
 """Forecasts of networks that a network was not trained on."""
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -159,9 +160,11 @@ def test_all_windows_that_end_in_the_last_day_are_scored(forecaster, minutes, wi
     assert found["last_value"] == pytest.approx(last_value(speed), rel=1e-4)
 
 
-def test_a_score_is_the_error_of_what_would_have_been_forecast(forecaster):
+@pytest.mark.parametrize("less", [0, 45])
+def test_a_score_is_the_error_of_what_would_have_been_forecast(forecaster, less):
     """One window of two hours a step is all that the last day holds."""
     speed = every(make_series(steps=288 * 12), 120).select(["speed"])
+    speed.values[:] = np.maximum(speed.values - less, 0)  # often 0, as a road at night
     table = forecaster.forecast(speed.first(len(speed.timestamps) - 12))
     wrong = np.abs(values_of(table, "speed", speed.vdids) - speed.values[-12:, :, 0])
     assert forecaster.score(speed)["speed"]["forecast"] == pytest.approx(np.nanmean(wrong), 1e-5)
@@ -223,7 +226,7 @@ def test_it_is_tuned_on_a_series_and_the_one_at_hand_stays_as_it_was(forecaster,
 
 
 def test_of_less_than_four_days_less_is_kept_of_what_tuning_changes(forecaster, series):
-    days = replace(series, values=series.values[:577], timestamps=series.timestamps[:577])
+    days = replace(series, values=series.values[:576], timestamps=series.timestamps[:576])
     days = days.select(["flow"])
     with pytest.warns(UserWarning, match=r"is of 2.0 days: 25% of what its training changes"):
         tuned = forecaster.tune(days, epochs=1, learning_rate=2e-3, seed=3)
@@ -235,6 +238,10 @@ def test_of_less_than_four_days_less_is_kept_of_what_tuning_changes(forecaster, 
         torch.testing.assert_close(kept, before + (all_of_it - before) / 4)
         changed += not torch.equal(kept, before)
     assert changed > 10
+    four = every(make_series(steps=288 * 4).select(["flow"]), 60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        forecaster.tune(four, epochs=1)
 
 
 @pytest.fixture
@@ -363,6 +370,18 @@ def test_a_feature_that_begins_on_the_last_day_has_no_score(forecaster, series):
     scores = forecaster.score(late)
     assert np.isnan(list(scores["speed"].values())).all()
     assert scores["flow"] == forecaster.score(series)["flow"]
+
+
+def test_a_feature_that_began_lately_takes_no_interval_from_the_others(forecaster, series):
+    late = replace(series, values=series.values.copy())
+    late.values[:-30, :, 0] = np.nan
+    table = forecaster.forecast(late)
+    assert list(table.columns[4:7]) == ["speed", "speed_p05", "speed_p95"]
+    assert table["speed"].notna().all()
+    assert table[["speed_p05", "speed_p95"]].isna().all(axis=None)
+    expected = forecaster.forecast(series)
+    for name in ("flow", "flow_p05", "flow_p95"):
+        pd.testing.assert_series_equal(table[name], expected[name])
 
 
 def test_what_the_network_reads_is_in_deviations_as_in_training(forecaster):

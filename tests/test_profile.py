@@ -113,19 +113,31 @@ def test_without_such_days_any_day_serves_and_without_any_the_detectors_mean():
     torch.testing.assert_close(deviation[0], spread.expand(4, -1, -1))
 
 
-def test_a_detector_without_a_reading_is_told_the_mean_of_all():
+@pytest.mark.parametrize("own", [False, True])
+def test_a_detector_without_a_reading_is_told_how_the_others_usually_differ_from_their_mean(own):
     sums = make_sums(missing=0.0)
     mask = sums.mask.clone()
     mask[:, 1] = False
-    values = sums.values * mask
+    values = (sums.values + torch.tensor([0.0, 0.0, 100.0])[:, None]) * mask
     silent = ProfileSums(
         values, mask, sums.seconds % 86400 / 86400, sums.kind * 5, sums.seconds, 60
     )
-    expected = values[:, [0, 2]].mean()
-    torch.testing.assert_close(
-        silent.profile().mean[:, :, 1], expected.expand(2, 24, 1), rtol=1e-5, atol=1e-4
-    )
-    assert (silent.profile().deviation[:, :, 1] > 0).all()
+    others = values[:, [0, 2]]
+    centred = others - others.mean(0)
+    steps = torch.arange(30, 40)
+    if own:  # a window that is told nothing of its own readings
+        mean, deviation = (part[0] for part in silent.around(steps[None]))
+        left_out = steps.tolist()
+    else:
+        mean, deviation = silent.profile()(silent.slot[steps] / 24, 5 * silent.kind[steps])
+        left_out = []
+    for place, step in enumerate(steps.tolist()):
+        same = (silent.slot == silent.slot[step]) & (silent.kind == silent.kind[step])
+        same[left_out] = False
+        expected = others.mean() + centred[same].mean()
+        torch.testing.assert_close(mean[place, 1, 0], expected, rtol=1e-4, atol=1e-3)
+        spread = centred[same].std(correction=0)
+        torch.testing.assert_close(deviation[place, 1, 0], spread, rtol=1e-3, atol=1e-3)
 
 
 def test_other_detectors_get_their_row_their_own_history_or_the_mean():

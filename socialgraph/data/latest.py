@@ -8,21 +8,16 @@ from socialgraph.data.windows import Windows, window_starts
 from socialgraph.series import TrafficSeries
 from socialgraph.silence import report_silent
 
-__all__ = ["latest_window", "with_future"]
+__all__ = ["check_latest", "latest_window", "with_future"]
 
 
-def latest_window(
-    series: TrafficSeries, windows: Windows, name: str = "the series"
-) -> tuple[Tensor, np.ndarray]:
-    """Readings and times of the window at the end, whose targets are not known.
+def check_latest(series: TrafficSeries, windows: Windows, name: str = "the series") -> None:
+    """Refuse a series from whose end nothing can be forecast; warns of silent detectors.
 
     Args:
         series: the readings.
         windows: what a window is.
         name: of the series, for errors.
-
-    Returns:
-        Values ``[T + P, N, F]``, NaN at the targets, and their UTC times ``[T + P]``.
 
     Raises:
         ValueError: if the series ends in a gap, in a window without a reading, or is shorter.
@@ -33,8 +28,25 @@ def latest_window(
             f"{name} has a gap in its last {window} steps, or fewer steps: nothing to "
             "forecast from. Give a series whose end is whole."
         )
-    report_silent(series.values[-window:], series.vdids, name, stacklevel=3)
-    return with_future(series, window, windows.horizon)
+    report_silent(series.values[-window:], series.vdids, name, stacklevel=4)
+
+
+def latest_window(
+    series: TrafficSeries, windows: Windows, name: str = "the series"
+) -> tuple[Tensor, np.ndarray]:
+    """Readings and times of the window at the end, whose targets are not known.
+
+    Args:
+        series, windows, name: as of :func:`check_latest`.
+
+    Returns:
+        Values ``[T + P, N, F]``, NaN at the targets, and their UTC times ``[T + P]``.
+
+    Raises:
+        ValueError: as :func:`check_latest` does.
+    """
+    check_latest(series, windows, name)
+    return with_future(series, windows.window, windows.horizon)
 
 
 def with_future(series: TrafficSeries, past: int, horizon: int) -> tuple[Tensor, np.ndarray]:

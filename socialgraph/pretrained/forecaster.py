@@ -87,7 +87,8 @@ class PretrainedForecaster:
             adapt: mix in what a linear map learns from the history; False for the network alone.
             coverage: share of the readings that should be between ``<feature>_p05`` and
                 ``<feature>_p95`` (the names tell the quantiles); None for no intervals. There are
-                none either if the history has fewer than 64 windows.
+                none either of a feature of which fewer than 64 windows of the history have
+                readings: NaN, or no such columns if no feature has one.
 
         Returns:
             A row per detector and step: ``issued`` and ``time`` (local clock), ``step``,
@@ -109,13 +110,13 @@ class PretrainedForecaster:
             forecast = mixture(network, batch)
             points.append(_real(forecast, history.standard, own))
             around = mixture.quantiles(forecast)
-            if around is not None:
-                ends = [_real(end, history.standard, own) for end in around.unbind(-1)]
-                quantiles.append(torch.stack(ends, dim=-1))
+            if around is None:
+                around = torch.full((*forecast.shape, len(levels)), torch.nan)
+            ends = [_real(end, history.standard, own) for end in around.unbind(-1)]
+            quantiles.append(torch.stack(ends, dim=-1) if ends else around)
         prediction = {"forecast": torch.cat(points, dim=-1), "issued": batch["issued"]}
-        if len(quantiles) == len(points):
-            prediction["quantiles"] = torch.cat(quantiles, dim=-2)
-        else:
+        prediction["quantiles"] = torch.cat(quantiles, dim=-2)
+        if prediction["quantiles"].isnan().all():
             levels = []
         spec = DataSpec.of(series, self.windows.window, self.horizon)
         return forecast_table(prediction, spec, observed=False, levels=levels).to_pandas()
@@ -167,7 +168,8 @@ class PretrainedForecaster:
         """
         from socialgraph.pretrained.tuning import tune  # Lightning takes seconds to import
 
-        days = (series.timestamps[-1] - series.timestamps[0]) / np.timedelta64(1, "D")
+        span = (series.timestamps[-1] - series.timestamps[0]) / np.timedelta64(1, "m")
+        days = (span + series.interval_minutes) / 1440
         share = min(1.0, days / _FEW_DAYS) ** 2
         if share < 1:
             text = (
@@ -242,7 +244,7 @@ class PretrainedForecaster:
             raise ValueError(f"The test part ({split}) has no window without a gap.")
         if not np.isfinite(series.values[:steps]).any():
             return dict.fromkeys((*_MEASURED, "coverage"), np.nan)
-        history = self._history(series, steps)
+        history, lowest = self._history(series, steps), _lowest(series.first(steps))
         ridge = Moments(history, parts["train"]).fit()
         mixture = Mixture(history, parts["train"], self._apply, calibrated_levels([], 0.9))
         sums, inside, count = np.zeros(len(_MEASURED)), 0.0, 0
@@ -254,7 +256,8 @@ class PretrainedForecaster:
             mixed = mixture(network, batch)
             rivals = (mixed, network, repeated, usual, ridge(batch))
             for place, rival in enumerate(rivals):
-                wrong = np.abs(_restored(rival, history.standard) - truth)
+                real = np.maximum(_restored(rival, history.standard), lowest)
+                wrong = np.abs(real - truth)
                 sums[place] += np.where(known, wrong, 0.0).sum()
             inside += _inside(mixture.quantiles(mixed), history.standard, truth)[known].sum()
             count += known.sum()
@@ -308,10 +311,13 @@ def _restored(forecast: Tensor, standard: Standard) -> np.ndarray:
 
 def _real(forecast: Tensor, standard: Standard, series: TrafficSeries) -> Tensor:
     """Forecasts in their unit; below 0 only where readings have been."""
-    real = _restored(forecast, standard)
-    if np.nanmin(series.values) >= 0:
-        real = np.maximum(real, 0.0)
+    real = np.maximum(_restored(forecast, standard), _lowest(series))
     return torch.from_numpy(real)[..., None]
+
+
+def _lowest(series: TrafficSeries) -> float:
+    """What no forecast is below: 0 if no reading was."""
+    return 0.0 if np.nanmin(series.values) >= 0 else -np.inf
 
 
 def _inside(quantiles: Tensor | None, standard: Standard, truth: np.ndarray) -> np.ndarray:

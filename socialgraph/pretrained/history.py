@@ -1,14 +1,12 @@
 """What is known of one feature of a series: in deviations, with what is usual, by windows."""
 
-import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from socialgraph.data.graph import placed_graph
-from socialgraph.data.latest import latest_window
+from socialgraph.data.latest import check_latest, with_future
 from socialgraph.data.setting import setting_of
 from socialgraph.data.windows import WindowCollator, Windows
 from socialgraph.graph import GraphBuilder
@@ -47,8 +45,8 @@ class History:
         self.windows = windows
         placed = placed_graph(graph, self.series, "Look at their positions if they should.")
         self.graph = {**placed, "setting": setting_of(self.series)}
-        self.collator = self._collate(torch.from_numpy(self.series.values), series.timestamps)
-        self.usual = ProfileSums(
+        self.collator = self._collate()
+        self.collator.usual = ProfileSums(
             self.collator.values[:steps],
             self.collator.mask[:steps],
             self.collator.time_of_day,
@@ -56,35 +54,32 @@ class History:
             self.collator.seconds,
             series.interval_minutes,
         )
-        self.profile = self.usual.profile()
 
     def batches(self, starts: Sequence[int] | np.ndarray) -> Iterator[dict[str, Tensor]]:
-        """Batches of windows by their first steps, told what is usual."""
+        """Batches of windows by their first steps, told what is usual but for their readings."""
         for first in range(0, len(starts), _BATCH):
-            yield self._told(self.collator([int(s) for s in starts[first : first + _BATCH]]))
+            yield self.collator([int(s) for s in starts[first : first + _BATCH]])
 
-    def training_batches(self, starts: Sequence[int] | np.ndarray) -> Iterator[dict[str, Tensor]]:
-        """The same for windows of the known steps, told what is usual but for their readings."""
-        told = copy.copy(self.collator)
-        told.usual = self.usual
-        for first in range(0, len(starts), _BATCH):
-            yield told([int(s) for s in starts[first : first + _BATCH]])
+    def observed(self, starts: np.ndarray) -> np.ndarray:
+        """Of windows those that have a reading to forecast from, and one to compare with."""
+        heard = np.isfinite(self.series.values).any(axis=(1, 2))
+        before = np.concatenate([[0], np.cumsum(heard)])
+        read = before[starts + self.windows.window]
+        compared = before[starts + self.windows.length]
+        return starts[(before[starts] < read) & (read < compared)]
 
     def latest(self) -> dict[str, Tensor]:
-        """The one window at the end, whose targets are not known.
+        """The one window at the end, whose targets are not known, told like those before it.
 
         Raises:
             ValueError: if the series is shorter than a window, ends in a gap, or without a reading.
         """
-        return self._told(self._collate(*latest_window(self.series, self.windows))([0]))
+        check_latest(self.series, self.windows)
+        (batch,) = self.batches([len(self.series.timestamps) - self.windows.window])
+        return batch
 
-    def _collate(self, values: Tensor, timestamps: np.ndarray) -> WindowCollator:
-        return WindowCollator(values, timestamps, self.series.timezone, self.windows, 1, self.graph)
-
-    def _told(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        clocks = (
-            torch.cat([batch[name], batch[f"target_{name}"]], dim=1)
-            for name in ("time_of_day", "day_of_week")
-        )
-        mean, deviation = self.profile(*clocks)
-        return {**batch, "profile": mean, "profile_deviation": deviation}
+    def _collate(self) -> WindowCollator:
+        """Of the series, and of the steps after it that are forecast."""
+        windows = self.windows
+        whole = with_future(self.series, len(self.series.timestamps), windows.horizon)
+        return WindowCollator(*whole, self.series.timezone, windows, 1, self.graph)

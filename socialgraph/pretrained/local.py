@@ -44,8 +44,10 @@ class LocalRidge:
 class Moments:
     r"""What a ridge regression needs of each window, so that it can be fitted to any of them.
 
-    .. math:: \mathbf{W} = \bigl( \lambda \mathbf{I} + \sum_w \mathbf{X}_w^\top \mathbf{X}_w
-        \bigr)^{-1} \sum_w \mathbf{X}_w^\top \mathbf{Y}_w
+    .. math:: \mathbf{W}_p = \bigl( \lambda \mathbf{I} + \sum_w \mathbf{X}_{wp}^\top \mathbf{X}_{wp}
+        \bigr)^{-1} \sum_w \mathbf{X}_{wp}^\top \mathbf{y}_{wp}
+
+    for each step ahead, with the rows of the detectors whose target is known at that step.
 
     Args:
         history: the series.
@@ -56,22 +58,25 @@ class Moments:
         self.starts = starts[spread_over(len(starts), _MOST_WINDOWS)]
         window, horizon = history.windows.window, history.windows.horizon
         size = window + horizon + 1
-        squares = [torch.zeros(0, size, size, dtype=torch.float64)]
-        products = [torch.zeros(0, size, horizon, dtype=torch.float64)]
-        for batch in history.training_batches(self.starts):
+        squares = [torch.zeros(0, horizon, size, size, dtype=torch.float64)]
+        products = [torch.zeros(0, horizon, size, 1, dtype=torch.float64)]
+        for batch in history.batches(self.starts):
             inputs, usual = _inputs(batch)
-            targets = batch["targets"][..., 0].transpose(1, 2).double() - usual
-            whole = batch["target_mask"][..., 0].all(dim=1)[..., None]  # [B, N, 1]
-            transposed = (inputs * whole).transpose(1, 2)
-            squares.append(transposed @ inputs)
-            products.append(transposed @ torch.where(whole, targets, 0.0))
+            known = batch["target_mask"]  # [B, P, N, 1]
+            if (known == known[:, :1]).all():
+                known = known[:, :1]  # one matrix serves all steps
+            away = batch["targets"].double() - usual.transpose(1, 2)[..., None]
+            transposed = (inputs[:, None] * known).transpose(2, 3)  # [B, P, C, N]
+            squares.append((transposed @ inputs[:, None]).expand(-1, horizon, -1, -1))
+            products.append(transposed @ torch.where(known, away, 0.0))
         self.square, self.product = torch.cat(squares), torch.cat(products)
 
     def fit(self, chosen: np.ndarray | None = None) -> LocalRidge:
         """The map of some of the windows, True where chosen ``[W]``; None for all."""
         rows = slice(None) if chosen is None else torch.from_numpy(chosen)
         square, product = self.square[rows].sum(0), self.product[rows].sum(0)
-        return LocalRidge(torch.linalg.solve(square + _PENALTY * torch.eye(len(square)), product))
+        penalty = _PENALTY * torch.eye(square.size(-1))
+        return LocalRidge(torch.linalg.solve(square + penalty, product)[..., 0].T)
 
 
 class Compared(NamedTuple):
@@ -118,7 +123,7 @@ def compare(history: History, starts: np.ndarray, moments: Moments, apply: Apply
                 batch["target_mask"],
                 torch.full((len(forecast),), fold),
             )
-            for forecast, batch in apply(history.training_batches(own))
+            for forecast, batch in apply(history.batches(own))
         ]
     return Compared(*map(torch.cat, zip(*parts, strict=True)))
 
@@ -172,8 +177,8 @@ class Mixture:
 
     Args:
         history: the series.
-        starts: first steps of the windows that are known; with fewer than 64 the network is alone,
-            and there are no intervals.
+        starts: first steps of the windows that are known; with fewer than 64 that have readings the
+            network is alone, and there are no intervals.
         apply: gives the network's forecasts of batches, and the batches.
         levels: of the quantiles around a forecast; none for no intervals.
         adapt: False for the network alone.
@@ -189,6 +194,7 @@ class Mixture:
     ) -> None:
         self.share = self.share_of_both = torch.ones(history.windows.horizon, 1, 1)
         self.ridge = self.conformal = None
+        starts = history.observed(starts)
         if len(starts) < _FEW_WINDOWS:
             return
         moments = Moments(history, starts)
