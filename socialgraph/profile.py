@@ -142,42 +142,44 @@ class ProfileSums:
         Args:
             steps: runs of neighbouring steps ``[B, L]`` without a gap in time.
         """
-        length, half = steps.size(1), self.half
-        near = steps[:, :1] + torch.arange(-half, length + half)  # [B, L + 2 * half]
-        rows = near.clamp(0, len(self.values) - 1)
-        apart = self.seconds[rows] - self.seconds[steps[:, :1]]
-        there = (rows == near) & (apart == self.step * (near - steps[:, :1]))
-        parts = self._parts(self.values[rows], self.mask[rows] & there[..., None, None])
-        near_all = parts.moving(half)
-        same_kind = self._near_of_kind(parts, near_all, self.kind[rows])
+        of_kind, of_any = self._read_around(steps)
         place = self.kind[steps], self.slot[steps]
-        sums = _Sums(*(part[place] for part in self.sums)).less(same_kind)
+        sums = _Sums(*(part[place] for part in self.sums)).less(of_kind)
         if not sums.count.all():
-            any_day = _Sums(*(part.sum(0)[place[1]] for part in self.sums)).less(near_all)
+            any_day = _Sums(*(part.sum(0)[place[1]] for part in self.sums)).less(of_any)
             sums = sums.or_else(any_day)
         return self._moments(sums)
 
-    def _near_of_kind(self, parts: _Sums, near_all: _Sums, kind: Tensor) -> _Sums:
-        """Of ``near_all`` what was read on the kind of day of each step.
-
-        Args:
-            parts: what was read ``[B, L + 2 * half, N, F]``.
-            near_all: its moving sums ``[B, L, N, F]``.
-            kind: 1 on weekends ``[B, L + 2 * half]``.
-        """
-        mixed = (kind != kind[:, :1]).any(1)  # the others are on days of one kind
-        if not mixed.any():
-            return near_all
-        weekend = (kind[mixed] == 1)[..., None, None]
-        by_kind = [
-            _Sums(*(part[mixed] * of_kind for part in parts)).moving(self.half)
-            for of_kind in (weekend, ~weekend)
-        ]
-        centre = weekend[:, self.half : weekend.size(1) - self.half]
-        near = _Sums(*(part.clone() for part in near_all))
-        for part, on, off in zip(near, *by_kind, strict=True):
-            part[mixed] = torch.where(centre, on, off)
-        return near
+    def _read_around(self, steps: Tensor) -> tuple[_Sums, _Sums]:
+        """What was read within 30 minutes of each step ``[B, L, N, F]`` and is in the sums of its
+        slot: those of its kind of day, and those of any day."""
+        half, slots = self.half, self.sums.count.size(1)
+        offset = torch.arange(-half, steps.size(1) + half)
+        first, near = steps[:, :1], steps[:, :1] + offset  # [B, L + 2 * half]
+        rows = near.clamp(0, len(self.values) - 1)
+        parts = self._parts(self.values[rows], self.mask[rows] & (rows == near)[..., None, None])
+        of_any = parts.moving(half)
+        at = near.clamp(0, len(self.seconds) - 1)
+        seconds, slot, kind = self.seconds[at], self.slot[at], self.kind[at]
+        even = seconds - self.seconds[first] == self.step * offset
+        even &= (slot - self.slot[first] - offset) % slots == 0
+        even &= kind == self.kind[first]
+        # Those with a gap, a change of the clock or two kinds of day, in which neighbours may not
+        # be summed; beyond the ends there is nothing to sum.
+        uneven = ~(even | (at != near)).all(1)
+        if not uneven.any():
+            return of_any, of_any
+        seconds, slot, kind = seconds[uneven], slot[uneven], kind[uneven]
+        centre = slice(half, half + steps.size(1))
+        apart = (slot[:, centre, None] - slot[:, None]) % slots  # [b, L, L + 2 * half]
+        summed = torch.minimum(apart, slots - apart) <= half
+        summed &= (seconds[:, centre, None] - seconds[:, None]).abs() <= half * self.step
+        same_kind = kind[:, centre, None] == kind[:, None]
+        of_kind = _Sums(*(part.clone() for part in of_any))
+        for chosen, sums in ((summed, of_any), (summed & same_kind, of_kind)):
+            for part, read in zip(sums, parts, strict=True):
+                part[uneven] = torch.einsum("blk,bknf->blnf", chosen.float(), read[uneven])
+        return of_kind, of_any
 
     def _centre(self, values: Tensor, mask: Tensor) -> None:
         """Keep mean and deviation of each detector, and of all for one without a reading."""

@@ -1,5 +1,8 @@
 """What is usual: against plain loops, without a window's own readings, for other detectors."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import numpy as np
 import pytest
 import torch
@@ -10,28 +13,32 @@ from socialgraph.profile import DailyProfile, ProfileSums, slots_of
 DAY = np.timedelta64(1, "D")
 
 
-def make_sums(days=9, minutes=60, nodes=3, missing=0.2, begin="2024-03-01", gap=()):
+def make_sums(
+    days=9, minutes=60, nodes=3, missing=0.2, begin="2024-03-01", gap=(), zone="UTC", ahead=0
+):
     """Hourly readings (smoothing: none) or finer ones, from a Friday on."""
-    steps = days * 1440 // minutes
+    steps = days * 1440 // minutes + ahead
     times = np.datetime64(f"{begin}T00:00:00", "s") + np.arange(steps) * np.timedelta64(
         60 * minutes, "s"
     )
     times = np.delete(times, gap)
-    values = 50 + 10 * torch.randn(len(times), nodes, 1, dtype=torch.float64).float()
+    values = 50 + 10 * torch.randn(len(times) - ahead, nodes, 1, dtype=torch.float64).float()
     mask = torch.rand(values.shape) >= missing
     values = values.where(mask, torch.zeros(()))
-    time_of_day, day_of_week = map(torch.from_numpy, clock(times, "UTC"))
+    time_of_day, day_of_week = map(torch.from_numpy, clock(times, zone))
     seconds = torch.from_numpy(times.astype(np.int64))
     return ProfileSums(values, mask, time_of_day, day_of_week, seconds, minutes)
 
 
-def plain(sums, step, left_out=()):
+def plain(sums, step, left_out=(), zone="UTC"):
     """Mean and deviation at a step by a loop over all readings, those of some steps left out."""
     day, half = 86400, sums.half * sums.step
-    seconds, kind = sums.seconds.tolist(), sums.kind.tolist()
+    moments = [datetime.fromtimestamp(s, ZoneInfo(zone)) for s in sums.seconds.tolist()]
+    clocks = [3600 * moment.hour + 60 * moment.minute for moment in moments]
+    kind = [moment.weekday() >= 5 for moment in moments]
     near = []
-    for row, second in enumerate(seconds):
-        apart = abs(second - seconds[step]) % day
+    for row, second in enumerate(clocks[: len(sums.values)]):
+        apart = abs(second - clocks[step]) % day
         if min(apart, day - apart) <= half and row not in left_out:
             near.append(row)
     same = [row for row in near if kind[row] == kind[step]]
@@ -63,7 +70,7 @@ def test_it_is_the_mean_at_this_time_of_the_same_kind_of_day():
 
 
 @pytest.mark.parametrize("minutes", [60, 15, 5])  # means over 1, 5 and 13 readings
-@pytest.mark.parametrize("gap", [(), (40, 41)])
+@pytest.mark.parametrize("gap", [(), (40, 41), (44,)])
 def test_a_training_window_is_told_nothing_of_its_own_readings(minutes, gap):
     sums = make_sums(minutes=minutes, gap=gap)
     day = 1440 // minutes  # after one, a Friday ends; after three, a Sunday
@@ -85,6 +92,25 @@ def test_a_training_window_is_told_nothing_of_its_own_readings(minutes, gap):
         alone = sums.around(steps[None])
         torch.testing.assert_close(mean[row], alone[0][0], rtol=0, atol=1e-5)
         torch.testing.assert_close(deviation[row], alone[1][0], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("minutes", [60, 15])
+@pytest.mark.parametrize("begin", ["2024-03-28", "2024-10-24"])  # Thursdays
+def test_nights_of_a_change_of_the_clock_leave_out_what_their_slots_hold(begin, minutes):
+    zone, ahead = "Europe/Berlin", 8
+    sums = make_sums(days=8, minutes=minutes, begin=begin, zone=zone, ahead=ahead)
+    changed = 73 * 60 // minutes  # at 1:00 UTC on Sunday
+    last = len(sums.values) - 1
+    firsts = [changed - 6, changed - 2, changed, changed + 1, last - 3, last]
+    windows = torch.tensor(firsts)[:, None] + torch.arange(8)
+    mean, deviation = sums.around(windows)
+    seconds = sums.seconds.tolist()
+    for place in np.ndindex(*windows.shape):
+        step = int(windows[place])
+        own = [r for r, s in enumerate(seconds) if abs(s - seconds[step]) <= sums.half * sums.step]
+        expected = plain(sums, step, own, zone)
+        torch.testing.assert_close(mean[place].double(), expected[0], rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(deviation[place].double(), expected[1], rtol=1e-3, atol=5e-3)
 
 
 def test_changing_the_readings_of_a_window_changes_nothing_of_what_it_is_told():
