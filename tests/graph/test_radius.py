@@ -335,6 +335,16 @@ def test_lengths_may_be_told_in_the_usual_distance_between_detectors():
         RadiusGraph(spacing=0.0)
 
 
+def test_pairs_at_one_place_are_one_wherever_they_lie():
+    rng = np.random.default_rng(0)
+    sites = np.cumsum(rng.uniform(1000, 1200, 40))
+    lon = np.concatenate([sites - 2.2, sites + 2.2]) / 111_319.49  # metres at the equator
+    apart = np.abs(sites[:, None] - sites)
+    nearest = np.sort(apart, axis=1)[:, 1:4].mean(axis=1)
+    found = local_spacing(np.zeros(80), lon)
+    np.testing.assert_allclose(found, np.tile(nearest, 2), rtol=1e-4)
+
+
 def test_the_distance_between_detectors_is_to_the_three_nearest_other_places():
     degree = 111_319.5  # metres of longitude at the equator
     lon = np.array([0.0, 1e-6, 100 / degree, 300 / degree, 900 / degree, np.nan])
