@@ -49,6 +49,11 @@ def _read_table(options: argparse.Namespace) -> TrafficSeries:
     import pandas as pd
 
     path, feature = options.readings, options.feature or "reading"
+    if "," in feature:
+        raise ValueError(
+            f"A table is of one feature (got --feature {feature}). Convert several with 'python -m "
+            "data_prep convert csv', and forecast the file."
+        )
     _check_header(path)
     try:
         frame = pd.read_csv(path, index_col=0, float_precision="round_trip")

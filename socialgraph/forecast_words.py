@@ -39,8 +39,7 @@ def tell(series: TrafficSeries, forecaster: "PretrainedForecaster") -> None:
     """Print what is forecast from what, and what is to be known of it."""
     from socialgraph.graph import project  # slow to import
 
-    span = series.timestamps[-1] - series.timestamps[0]
-    days = (span / np.timedelta64(1, "m") + series.interval_minutes) / 1440
+    days = series.num_days()
     placed = np.isfinite(project(series.lat, series.lon)).all(axis=1)
     minutes = forecaster.horizon * series.interval_minutes
     span = f"{days:.1f} days" if days >= _FEW_DAYS else f"{24 * days:.3g} hours"

@@ -232,6 +232,14 @@ class TrafficSeries:
             return self
         return replace(self, values=self.values[:steps], timestamps=self.timestamps[:steps])
 
+    def num_days(self) -> float:
+        """Days from the first reading to the end of the last one; 0 without a reading."""
+        heard = np.flatnonzero(np.isfinite(self.values).any(axis=(1, 2)))
+        if not len(heard):
+            return 0.0
+        span = self.timestamps[heard[-1]] - self.timestamps[heard[0]]
+        return float((span / np.timedelta64(1, "m") + self.interval_minutes) / 1440)
+
     def check(self) -> None:
         """Refuse parts that make no series; called when it is made and when it is written.
 

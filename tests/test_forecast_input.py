@@ -118,6 +118,11 @@ def test_a_table_of_another_form_is_refused_with_advice(table, change, said):
         read(table)
 
 
+def test_a_table_of_several_features_is_none(table):
+    with pytest.raises(ValueError, match=r"of one feature .*speed,flow"):
+        read(table, "--feature", "speed,flow")
+
+
 def test_a_zone_is_asked_for_where_times_have_an_offset(table, capsys):
     read(table)
     assert capsys.readouterr().out == ""

@@ -188,8 +188,12 @@ def test_too_short_a_series_is_refused(forecaster, series):
     with pytest.raises(ValueError, match="fewer steps"):
         forecaster.forecast(short)
     day = replace(series, values=series.values[:300], timestamps=series.timestamps[:300])
-    with pytest.raises(ValueError, match="longer than the 1 days that are held back"):
+    with pytest.raises(ValueError, match="steps or more before the last day"):
         forecaster.score(day)
+    times = series.timestamps[0] + np.arange(len(series.values)) * np.timedelta64(1, "D")
+    daily = replace(series, timestamps=times, interval_minutes=1440.0)
+    with pytest.raises(ValueError, match=r"in the last day \(got 1\).*score\(series, days="):
+        forecaster.score(daily)
 
 
 def test_a_file_that_holds_none_or_asks_for_more_than_it_holds_is_refused(tmp_path, weights):

@@ -286,3 +286,11 @@ def test_an_axis_has_steps_of_whole_seconds():
     for interval in [0.0, -5.0, 0.001, np.nan, np.inf, 1 / 7]:
         with pytest.raises(SeriesError, match=f"at least one .got {interval} minutes"):
             regular_axis(TIMES, interval)
+
+
+def test_days_are_counted_from_the_first_reading_to_the_last():
+    assert make().num_days() == 4 * 5 / 1440
+    values = np.full((4, 3, 2), np.nan)
+    assert make(values=values).num_days() == 0.0
+    values[1, 0, 1] = values[2, 2, 0] = 7.0
+    assert make(values=values).num_days() == 2 * 5 / 1440

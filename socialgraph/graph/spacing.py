@@ -36,8 +36,8 @@ def local_spacing(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
     num_places, own = connected_components(joined, directed=False)
     if num_places < 2:
         return spacing
-    places = np.stack([np.bincount(own, axis) for axis in pos[placed].T], axis=1)
-    places /= np.bincount(own)[:, None]
+    sums = np.stack([np.bincount(own, axis) for axis in pos[placed].T], axis=1)
+    places = sums / np.bincount(own)[:, None]
     apart = cKDTree(places).query(places, k=min(_NEAREST, num_places - 1) + 1)[0]
     spacing[placed] = apart[:, 1:].mean(axis=1)[own]
     return spacing

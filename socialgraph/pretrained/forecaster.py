@@ -168,8 +168,7 @@ class PretrainedForecaster:
         """
         from socialgraph.pretrained.tuning import tune  # Lightning takes seconds to import
 
-        span = (series.timestamps[-1] - series.timestamps[0]) / np.timedelta64(1, "m")
-        days = (span + series.interval_minutes) / 1440
+        days = series.num_days()
         share = min(1.0, days / _FEW_DAYS) ** 2
         if share < 1:
             text = (

@@ -34,13 +34,18 @@ class LastDays:
         first = int(np.searchsorted(timestamps, border, side="right"))
         if first < window + horizon:
             raise ValueError(
-                f"Expected a series longer than the {self.days} days that are held back (got "
-                f"{first} steps before them)."
+                f"Expected a longer series: {window + horizon} steps or more before the last "
+                f"{_days(self.days)} (got {first}), which is held back."
             )
         if len(timestamps) - first < horizon:
             raise ValueError(
-                f"Expected {horizon} steps or more, which are forecast, in the {self.days} days "
-                f"that are held back (got {len(timestamps) - first}). Hold more days back."
+                f"Expected {horizon} steps or more, which are forecast, in the last "
+                f"{_days(self.days)} (got {len(timestamps) - first}), which is held back. From "
+                "Python, 'score(series, days=...)' holds more back."
             )
         train = starts[starts + window + horizon <= first]
         return {"train": train, "val": starts[:0], "test": starts[starts + window >= first]}, first
+
+
+def _days(number: int) -> str:
+    return "day" if number == 1 else f"{number} days"
