@@ -76,28 +76,38 @@ def unseen(report: dict) -> str:
 
 
 def zero_shot(report: dict) -> str:
-    """MAE of a network on roads that it never saw, beside naive rivals and one trained there."""
-    rows = []
+    """MAE of networks on roads that they never saw, as means over their seeds, beside naive rivals
+    and one trained there."""
+    groups: dict[tuple, list[dict]] = {}
     for run in report["results"]:
-        mae, there = run["mae"], run["trained_there"]
-        rivals = min(mae["last_value"], mae["usual"])
-        cells = [f"{mae[name]:.2f}" for name in ("last_value", "usual", "ridge")]
-        cells.append(f"{mae['forecast']:.2f} ({100 * (mae['forecast'] / rivals - 1):+.0f} %)")
-        cells.append(f"{mae['network']:.2f}")
-        cells.append(f"{100 * (mae['without_neighbours'] / mae['network'] - 1):+.1f} %")
-        cells.append(f"{100 * (mae['fifth_with_a_day'] / mae['fifth'] - 1):+.1f} %")
-        tuned = f"{mae['tuned']:.2f} ({run['tuned_seconds']:.0f} s)" if "tuned" in mae else ""
-        cells.append(tuned)
-        gap = f"{there:.2f} ({100 * (mae['forecast'] / there - 1):+.0f} %)" if there else ""
-        every = f"{run['minutes']:g} min"
-        name = f"{run['data']}, {run['target']} [{run['unit']}], {every}"
-        rows.append([name, _trained_on(run["card"]), *cells, gap])
+        groups.setdefault((run["data"], run["target"], run["minutes"]), []).append(run)
     heads = ["data", "trained on", "last value", "usual day", "ridge there"]
     heads += ["forecast (against the better of last value and usual day)", "network alone"]
     heads += ["if its neighbours are taken away", "detectors with a day of history"]
     heads += ["tuned there", "trained there"]
     note = f"MAE over all steps of the test windows. {measured_on(report)}"
-    return markdown_table(heads, rows) + "\n\n" + note
+    return markdown_table(heads, [_never_seen(runs) for runs in groups.values()]) + "\n\n" + note
+
+
+def _never_seen(runs: list[dict]) -> list[str]:
+    """The row of networks of one kind, with all its seeds, on one set."""
+    run, there = runs[0], runs[0]["trained_there"]
+    mae = {name: statistics.fmean(r["mae"][name] for r in runs) for name in run["mae"]}
+    spread = statistics.stdev(r["mae"]["forecast"] for r in runs) if len(runs) > 1 else None
+    deviation = "" if spread is None else f" ± {spread:.2f}"
+    rivals = min(mae["last_value"], mae["usual"])
+    cells = [f"{mae[name]:.2f}" for name in ("last_value", "usual", "ridge")]
+    cells.append(
+        f"{mae['forecast']:.2f}{deviation} ({100 * (mae['forecast'] / rivals - 1):+.0f} %)"
+    )
+    cells.append(f"{mae['network']:.2f}")
+    cells.append(f"{100 * (mae['without_neighbours'] / mae['network'] - 1):+.1f} %")
+    cells.append(f"{100 * (mae['fifth_with_a_day'] / mae['fifth'] - 1):+.1f} %")
+    cells.append(f"{mae['tuned']:.2f} ({run['tuned_seconds']:.0f} s)" if "tuned" in mae else "")
+    cells.append(f"{there:.2f} ({100 * (mae['forecast'] / there - 1):+.0f} %)" if there else "")
+    seeds = f", {len(runs)} seeds" if len(runs) > 1 else ""
+    name = f"{run['data']}, {run['target']} [{run['unit']}], {run['minutes']:g} min{seeds}"
+    return [name, _trained_on(run["card"]), *cells]
 
 
 def _trained_on(card: dict) -> str:

@@ -91,6 +91,15 @@ def test_the_table_says_how_far_each_is():
     assert "| all | 9.20 |" in lines
     assert "| without noise | 9.66 (+5.0 %) |" in lines
     assert "| ridge | 9.50 |" in lines
+    other = {**run, "mae": {**mae, "forecast": 10.0, "tuned": 8.7}}
+    hour = {**run, "minutes": 60.0}
+    lines = TABLES["zero_shot"]({**report, "results": [run, hour, other]}).splitlines()[2:4]
+    both, alone = ([cell.strip() for cell in line.split("|")][1:-1] for line in lines)
+    assert both[0] == "town, flow [veh/h], 5 min, 2 seeds"
+    assert both[5] == "9.50 ± 0.71 (-5 %)"
+    assert both[9:] == ["8.60 (31 s)", "8.00 (+19 %)"]
+    assert alone[0] == "town, flow [veh/h], 60 min"
+    assert alone[1:] == row[1:]
 
 
 def test_readings_are_averaged_over_what_was_observed():
