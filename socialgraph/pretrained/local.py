@@ -59,16 +59,13 @@ class Moments:
         window, horizon = history.windows.window, history.windows.horizon
         size = window + horizon + 1
         squares = [torch.zeros(0, horizon, size, size, dtype=torch.float64)]
-        products = [torch.zeros(0, horizon, size, 1, dtype=torch.float64)]
+        products = [torch.zeros(0, size, horizon, dtype=torch.float64)]
         for batch in history.batches(self.starts):
             inputs, usual = _inputs(batch)
-            known = batch["target_mask"]  # [B, P, N, 1]
-            if (known == known[:, :1]).all():
-                known = known[:, :1]  # one matrix serves all steps
-            away = batch["targets"].double() - usual.transpose(1, 2)[..., None]
-            transposed = (inputs[:, None] * known).transpose(2, 3)  # [B, P, C, N]
-            squares.append((transposed @ inputs[:, None]).expand(-1, horizon, -1, -1))
-            products.append(transposed @ torch.where(known, away, 0.0))
+            known = batch["target_mask"][..., 0].transpose(1, 2)  # [B, N, P]
+            away = batch["targets"][..., 0].transpose(1, 2).double() - usual
+            squares.append(_squares(inputs, known))
+            products.append(inputs.transpose(1, 2) @ torch.where(known, away, 0.0))
         self.square, self.product = torch.cat(squares), torch.cat(products)
 
     def fit(self, chosen: np.ndarray | None = None) -> LocalRidge:
@@ -76,7 +73,22 @@ class Moments:
         rows = slice(None) if chosen is None else torch.from_numpy(chosen)
         square, product = self.square[rows].sum(0), self.product[rows].sum(0)
         penalty = _PENALTY * torch.eye(square.size(-1))
-        return LocalRidge(torch.linalg.solve(square + penalty, product)[..., 0].T)
+        return LocalRidge(torch.linalg.solve(square + penalty, product.T[..., None])[..., 0].T)
+
+
+def _squares(inputs: Tensor, known: Tensor) -> Tensor:
+    """Squares ``[B, P, C, C]`` of inputs ``[B, N, C]``, of rows known at each step ``[B, N, P]``.
+
+    Rows that are known at all steps, which most are, are squared once.
+    """
+    whole = known.all(dim=2, keepdim=True)
+    square = (inputs * whole).transpose(1, 2) @ inputs
+    some = known & ~whole
+    partly = some.any(dim=2).float()
+    rows = partly.topk(int(partly.sum(dim=1).max()), dim=1).indices[..., None]  # [B, M, 1]
+    inputs, some = (x.gather(1, rows.expand(-1, -1, x.size(2))) for x in (inputs, some))
+    at_step = inputs[:, None] * some.transpose(1, 2)[..., None]  # [B, P, M, C]
+    return square[:, None] + at_step.transpose(2, 3) @ inputs[:, None]
 
 
 class Compared(NamedTuple):
