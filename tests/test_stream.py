@@ -808,6 +808,17 @@ def test_a_table_as_parquet_is_written_in_the_end_of_all_that_was_read(
         assert "--state is a file that is read or written" in said
 
 
+def test_a_table_of_no_forecasts_is_not_said_to_be_written(checkpoint, series, tmp_path, capsys):
+    header, *_ = lines_of(series, [])
+    (tmp_path / "in.csv").write_text(header + "\n")
+    words = ("--input", tmp_path / "in.csv", "--keep", "30d", "--output", tmp_path / "t.parquet")
+    main(command(checkpoint, tmp_path, *words)[3:])
+    said = capsys.readouterr().err
+    assert "t.parquet' is not written, as nothing was forecast" in said
+    assert "holds what was forecast" not in said
+    assert not (tmp_path / "t.parquet").exists()
+
+
 @pytest.mark.slow
 def test_a_day_of_2000_detectors_is_followed_in_flat_memory_until_ctrl_c(checkpoint, tmp_path):
     ids = [f"N{k}" for k in range(2000)]

@@ -66,8 +66,9 @@ def _run(options: argparse.Namespace) -> None:
                 raise
             _tell_counts(stored, screen)
         if output is not None and table_last:
-            _export_to(path, output)
-            if keep != "all":
+            if not _export_to(path, output):
+                _say(f"'{output}' is not written, as nothing was forecast.")
+            elif keep != "all":
                 _say(f"'{output}' holds what was forecast in the last {keep} (--keep).")
     _say(f"State: {path}")
 
@@ -150,10 +151,10 @@ def _export(options: argparse.Namespace) -> None:
     _say(f"Forecasts of {count} times: {options.export}")
 
 
-def _export_to(state: Path, path: Path) -> None:
+def _export_to(state: Path, path: Path) -> int:
+    """Write a table of all that is kept, if there is something; how many times it is of."""
     with StoreReader(state) as reader:
-        if reader.last() is not None:
-            export(reader, path)
+        return 0 if reader.last() is None else export(reader, path)
 
 
 def _open_output(
