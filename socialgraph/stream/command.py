@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> None:
                 raise
             _tell_counts(stored, screen)
         if output is not None and table_last:
-            if not _export_to(path, output):
+            if not _export_to(path, output, parse_keep(keep)):
                 _say(f"'{output}' is not written, as nothing was forecast.")
             elif keep != "all":
                 _say(f"'{output}' holds what was forecast in the last {keep} (--keep).")
@@ -151,10 +151,13 @@ def _export(options: argparse.Namespace) -> None:
     _say(f"Forecasts of {count} times: {options.export}")
 
 
-def _export_to(state: Path, path: Path) -> int:
-    """Write a table of all that is kept, if there is something; how many times it is of."""
+def _export_to(state: Path, path: Path, keep: np.timedelta64 | None) -> int:
+    """Write a table of what is kept for so long, if there is something; the number of its times."""
     with StoreReader(state) as reader:
-        return 0 if reader.last() is None else export(reader, path)
+        last = reader.last()
+        if last is None:
+            return 0
+        return export(reader, path, None if keep is None else last - keep)
 
 
 def _open_output(
