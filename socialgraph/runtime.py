@@ -65,8 +65,8 @@ class RuntimeForecaster:
             raise ValueError(
                 f"'{path}' is no forecaster that 'socialgraph export' wrote ({error})."
             ) from error
-        self._inputs = {entry.name for entry in self._session.get_inputs()}
-        self._inputs |= {entry.name for entry in self._session.get_overridable_initializers()}
+        entries = [*self._session.get_inputs(), *self._session.get_overridable_initializers()]
+        self._inputs = {entry.name: entry.shape for entry in entries}
 
     def predict(
         self,
@@ -204,7 +204,7 @@ class RuntimeForecaster:
     def _read_graph(
         self, graph: Mapping[str, np.ndarray], rows: np.ndarray
     ) -> dict[str, np.ndarray]:
-        wanted = sorted(self._inputs & set(_EDGES))
+        wanted = sorted(self._inputs.keys() & set(_EDGES))
         of_training = np.array_equal(rows, np.arange(len(self.spec.vdids)))
         if not graph and (of_training or not wanted):
             return {}
@@ -214,9 +214,15 @@ class RuntimeForecaster:
                 f"{sorted(graph) or 'none'})."
             )
         graph = {name: _as_edges(name, part) for name, part in graph.items()}
+        for name, part in graph.items():
+            shape = self._inputs[name]
+            if not _fits(part.shape, shape):
+                raise ValueError(
+                    f"Expected '{name}' of 'graph' of shape {shape} (got {part.shape})."
+                )
         counts = {name: part.shape[_EDGES[name]] for name, part in graph.items()}
         index = graph["edge_index"]
-        if len(set(counts.values())) > 1 or len(index) != 2:
+        if len(set(counts.values())) > 1:
             raise ValueError(f"Expected as many edges in all parts of 'graph' (got {counts}).")
         if index.size and not 0 <= index.min() <= index.max() < len(rows):
             raise ValueError(
@@ -234,6 +240,12 @@ def _as_edges(name: str, part: np.ndarray) -> np.ndarray:
     if array.ndim < 1 + (name != "distance"):
         raise ValueError(f"Expected '{name}' of 'graph' with an axis of edges (got {part!r}).")
     return array
+
+
+def _fits(shape: tuple[int, ...], wanted: list[int | str]) -> bool:
+    """Whether a shape is the one that is wanted; an axis with a name may be of any length."""
+    pairs = zip(shape, wanted, strict=False)
+    return len(shape) == len(wanted) and all(isinstance(b, str) or a == b for a, b in pairs)
 
 
 def _as_times(issued: np.ndarray) -> np.ndarray:

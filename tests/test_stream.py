@@ -808,6 +808,31 @@ def test_a_table_as_parquet_is_written_in_the_end_of_all_that_was_read(
         assert "--state is a file that is read or written" in said
 
 
+def test_what_is_kept_for_less_than_it_takes_to_save_is_written_first(checkpoint, series, tmp_path):
+    (tmp_path / "in.csv").write_text("\n".join(lines_of(series, range(10))) + "\n")
+    for every in ("1", "4"):
+        for ending in ("csv", "parquet"):
+            words = ("--input", tmp_path / "in.csv", "--output", tmp_path / f"{every}.{ending}")
+            words += ("--state", tmp_path / f"{every}.{ending}.db", "--save_every", every)
+            main(command(checkpoint, tmp_path, *words, "--keep", "5min")[3:])
+    assert len((tmp_path / "1.csv").read_text().splitlines()) == 1 + 10 * 24
+    assert (tmp_path / "4.csv").read_text() == (tmp_path / "1.csv").read_text()
+    tables = [pq.read_table(tmp_path / f"{every}.parquet") for every in ("1", "4")]
+    assert tables[0].num_rows == 2 * 24
+    assert tables[1].equals(tables[0])
+
+
+def test_a_table_of_no_forecasts_is_not_said_to_be_written(checkpoint, series, tmp_path, capsys):
+    header, *_ = lines_of(series, [])
+    (tmp_path / "in.csv").write_text(header + "\n")
+    words = ("--input", tmp_path / "in.csv", "--keep", "30d", "--output", tmp_path / "t.parquet")
+    main(command(checkpoint, tmp_path, *words)[3:])
+    said = capsys.readouterr().err
+    assert "t.parquet' is not written, as nothing was forecast" in said
+    assert "holds what was forecast" not in said
+    assert not (tmp_path / "t.parquet").exists()
+
+
 @pytest.mark.slow
 def test_a_day_of_2000_detectors_is_followed_in_flat_memory_until_ctrl_c(checkpoint, tmp_path):
     ids = [f"N{k}" for k in range(2000)]

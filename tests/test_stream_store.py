@@ -86,6 +86,14 @@ def test_old_repeated_and_refused_times_are_counted_and_change_nothing(forecaste
         assert dict(stored.total) == {"read": 6, "repeated": 3, "old": 1, "refused": 2}
 
 
+def test_readings_of_more_digits_than_the_file_holds_are_repeated_too(forecaster, tmp_path):
+    readings = SERIES.values[0].astype(np.float64) + 1e-9
+    with opened(forecaster, tmp_path / "s.db") as stored:
+        given = (readings, readings, readings.tolist())
+        found = [stored.read(SERIES.timestamps[0], each) for each in given]
+    assert found == ["read", "repeated", "repeated"]
+
+
 def test_rows_and_state_are_there_together_or_not_at_all(forecaster, tmp_path):
     path = tmp_path / "s.db"
     with opened(forecaster, path, save_every=4) as stored:

@@ -136,6 +136,8 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     missing = [n for n in ("ckpt_path", "state") if getattr(options, n) is None]
     if missing:
         parser.error(f"expected {' and '.join(f'--{name}' for name in missing)}.")
+    if not 0 <= options.port <= 65535:
+        parser.error(f"expected --port from 0 to 65535 (got {options.port}).")
     if min(options.max_body, options.max_rate, options.max_connections) < 1:
         parser.error("expected --max_body, --max_rate and --max_connections of 1 or more.")
     return options

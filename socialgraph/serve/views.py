@@ -8,19 +8,22 @@ import numpy as np
 from socialgraph.calendar import format_local
 from socialgraph.stream.reader import Detectors, Forecast
 from socialgraph.stream.tables import times_of
+from socialgraph.table import ALARMS
 
 __all__ = ["detectors_json", "forecast_geojson", "forecast_json", "history_json"]
 
 
 def forecast_json(forecast: Forecast, form: dict[str, Any]) -> dict[str, Any]:
-    """Forecasts by detector and column, ``P`` numbers each, in the units that stand beside."""
-    names = form["columns"]
-    lists = {name: rounded(forecast.column(name)) for name in names}
+    """Forecasts by detector and column, ``P`` numbers each, in the units that stand beside.
+
+    Of alarms ``P`` names of :data:`socialgraph.table.ALARMS`, null if all is well.
+    """
+    lists = _columns(forecast, form)
     return {
         **_when(forecast, form),
         "units": dict(zip(form["features"], form["units"], strict=True)),
         "forecasts": {
-            vdid: {name: lists[name][row] for name in names}
+            vdid: {name: lists[name][row] for name in lists}
             for row, vdid in enumerate(forecast.detectors.vdids)
         },
     }
@@ -28,7 +31,7 @@ def forecast_json(forecast: Forecast, form: dict[str, Any]) -> dict[str, Any]:
 
 def forecast_geojson(forecast: Forecast, form: dict[str, Any]) -> dict[str, Any]:
     """A point for each detector, as RFC 7946 has it; null if its position is not known."""
-    lists = {name: rounded(forecast.column(name)) for name in form["columns"]}
+    lists = _columns(forecast, form)
     when = _when(forecast, form)
     features = [
         {
@@ -80,6 +83,15 @@ def rounded(values: np.ndarray) -> list:
     objects = array.astype(object)
     objects[~np.isfinite(array)] = None
     return objects.tolist()
+
+
+def _columns(forecast: Forecast, form: dict[str, Any]) -> dict[str, list]:
+    """Lists ``[N, P]`` by column: numbers, and of alarms their names, None if all is well."""
+    lists = {name: rounded(forecast.column(name)) for name in form["columns"]}
+    if "alarm" in lists:
+        places = np.nan_to_num(forecast.column("alarm")).astype(np.int64)
+        lists["alarm"] = np.array([None, *ALARMS], dtype=object)[places].tolist()
+    return lists
 
 
 def _when(forecast: Forecast, form: dict[str, Any]) -> dict[str, Any]:

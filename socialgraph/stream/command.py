@@ -66,8 +66,9 @@ def _run(options: argparse.Namespace) -> None:
                 raise
             _tell_counts(stored, screen)
         if output is not None and table_last:
-            _export_to(path, output)
-            if keep != "all":
+            if not _export_to(path, output, parse_keep(keep)):
+                _say(f"'{output}' is not written, as nothing was forecast.")
+            elif keep != "all":
                 _say(f"'{output}' holds what was forecast in the last {keep} (--keep).")
     _say(f"State: {path}")
 
@@ -150,10 +151,13 @@ def _export(options: argparse.Namespace) -> None:
     _say(f"Forecasts of {count} times: {options.export}")
 
 
-def _export_to(state: Path, path: Path) -> None:
+def _export_to(state: Path, path: Path, keep: np.timedelta64 | None) -> int:
+    """Write a table of what is kept for so long, if there is something; the number of its times."""
     with StoreReader(state) as reader:
-        if reader.last() is not None:
-            export(reader, path)
+        last = reader.last()
+        if last is None:
+            return 0
+        return export(reader, path, None if keep is None else last - keep)
 
 
 def _open_output(

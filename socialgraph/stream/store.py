@@ -28,7 +28,8 @@ class StreamStore:
 
     Args:
         path: the file, made if it is not there.
-        keep: how long readings and forecasts are kept, by their times; None for ever.
+        keep: how long readings and forecasts are kept, by their times, but until they are committed
+            in any case; None for ever.
 
     Raises:
         ValueError: if the file is something else, or of another version.
@@ -40,6 +41,7 @@ class StreamStore:
         self.keep = keep
         self._written: dict[str, Any] = {}  # the parts of the state that the file holds
         self._detectors: tuple[object, int] | None = None
+        self._begin: int | None = None  # second of the first reading that is not committed
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Nothing opens the file before the lock is held: a close in this process would drop the
         # locks that SQLite has on it (https://www.sqlite.org/howtocorrupt.html, 2.2).
@@ -109,8 +111,10 @@ class StreamStore:
         rows = [(second, name, own, _bytes(part.T)) for name, part in forecast.items()]
         with told(self.path):
             self._db.executemany("INSERT OR REPLACE INTO forecasts VALUES(?, ?, ?, ?)", rows)
+        if self._begin is None:
+            self._begin = second
         if self.keep is not None:
-            self._forget_before(second_of(time - self.keep))
+            self._forget_before(min(second_of(time - self.keep), self._begin))
 
     def reading(self, time: np.datetime64) -> tuple[list[str], np.ndarray] | None:
         """Detectors and readings ``[N, F]`` of a time, None if they are not kept."""
@@ -129,6 +133,7 @@ class StreamStore:
         """Make what was written last."""
         with told(self.path):
             self._db.commit()
+            self._begin = None
             free, pages = (
                 self._db.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("freelist_count", "page_count")
@@ -138,7 +143,7 @@ class StreamStore:
 
     def rollback(self) -> None:
         """Drop what was written since the last :meth:`commit`."""
-        self._written, self._detectors = {}, None
+        self._written, self._detectors, self._begin = {}, None, None
         with told(self.path):
             self._db.rollback()
 

@@ -77,6 +77,7 @@ class StoredStream:
             Exception: as the network raises it, such as
                 :class:`socialgraph.finite.NotFiniteError`; nothing is changed.
         """
+        readings = np.asarray(readings, dtype=np.float32)  # as the file holds them
         found = self._seen(time, readings)
         if found == "read":
             self._check_jump(time)

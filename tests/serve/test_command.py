@@ -94,6 +94,7 @@ class Running:
         (["--host", "0.0.0.0"], "short", "16 or more letters and digits"),
         (["--feeds", "/nowhere"], None, "--feeds: '/nowhere' is no folder"),
         (["--max_rate", "0"], None, "of 1 or more"),
+        (["--port", "65536"], None, "--port from 0 to 65535 (got 65536)"),
         (["--keep", "a while"], None, "such as 30min, 12h or 14d"),
     ],
 )

@@ -19,8 +19,10 @@ from socialgraph.serve.app import make_app
 from socialgraph.serve.folder import follow_folder
 from socialgraph.serve.guard import Guard
 from socialgraph.serve.service import Service
+from socialgraph.serve.views import forecast_geojson, forecast_json
 from socialgraph.stream import StreamingForecaster, StreamStore
 from socialgraph.stream.durations import parse_keep
+from socialgraph.stream.reader import Detectors, Forecast
 from tests.conftest import make_series
 from tests.last_value import last_value
 
@@ -112,6 +114,19 @@ def test_forecasts_come_as_csv_and_geojson(start):
     assert feature["geometry"] == {"type": "Point", "coordinates": [121.5, 25.003]}
     assert feature["properties"]["detector"] == "VD-1"
     assert feature["properties"]["speed"][2] == pytest.approx(SERIES.values[0, 1, 0] + 3, rel=1e-5)
+
+
+def test_alarms_are_told_by_their_names():
+    detectors = Detectors(["a", "b"], [25.0, 25.1], [121.5, 121.6])
+    codes = np.float32([[0, 0], [3, 3]])
+    forecast = Forecast(SERIES.timestamps[0], detectors, {"speed": codes + 50, "alarm": codes})
+    form = {"columns": ["speed", "alarm"], "features": ["speed"], "units": ["km/h"]}
+    form |= {"timezone": "Asia/Taipei", "interval_minutes": 5.0}
+    told = forecast_json(forecast, form)["forecasts"]
+    assert told["a"] == {"speed": [50.0, 50.0], "alarm": [None, None]}
+    assert told["b"] == {"speed": [53.0, 53.0], "alarm": ["sensor", "sensor"]}
+    points = forecast_geojson(forecast, form)["features"]
+    assert [p["properties"]["alarm"] for p in points] == [[None, None], ["sensor", "sensor"]]
 
 
 def test_detectors_have_places_and_last_readings_and_a_history(start):
