@@ -177,6 +177,22 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(stop):
 
 
 @pytest.mark.slow
+def test_a_training_on_a_part_of_its_batches_goes_on_to_the_same_weights():
+    """After an epoch of four batches of six, the next one begins with its first batch."""
+    words = ["--trainer.limit_train_batches=4", "--model.warmup_steps=1000"]
+    words += ["--trainer.limit_val_batches=1"]
+    fit("--trainer.max_epochs=2", *words)
+    last = Path("checkpoints/last.ckpt")
+    whole = torch.load(last, weights_only=True)
+    fit(*words)
+    fit("--trainer.max_epochs=2", *words, f"--ckpt_path={last}")
+    again = torch.load(last, weights_only=True)
+    assert again["global_step"] == whole["global_step"] == 8
+    for name, weight in whole["state_dict"].items():
+        torch.testing.assert_close(again["state_dict"][name], weight, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("trainable", ["all", "head"])
 @pytest.mark.parametrize("several", [True, False])
 def test_the_network_of_the_package_is_trained_on(trainable, several):
