@@ -55,6 +55,7 @@ def test_folds_and_differences_are_told(run, backtest, tmp_path):
     assert "A backtest of 2 folds of 6h" in text
     assert "(refit: never)" in text
     assert "no test: fewer than" in text  # too few days
+    assert "intervals of 95" not in text
 
 
 @pytest.mark.slow
