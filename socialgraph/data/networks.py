@@ -191,10 +191,6 @@ class NetworksDataModule(pl.LightningDataModule):
         }
         return {"networks": [_plain(network) for network in self.networks], **shared}
 
-    def first_times(self, part: str) -> np.ndarray:
-        """Times ``[W]`` (UTC) of the first forecast step of the windows of a part, of all."""
-        return np.concatenate([member.first_times(part) for member in self.members])
-
     def state_dict(self) -> dict:
         """How many batches of the epoch were given, and of which networks; for a checkpoint."""
         if self._training is None:
