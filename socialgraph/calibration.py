@@ -18,8 +18,8 @@ __all__ = ["Calibration", "begin_calibration"]
 class Calibration:
     """Collects the windows of one validation.
 
-    With several processes, which take every so-many-th window, intervals are calibrated by those of
-    this one, and alarms not at all.
+    With several processes, each of which takes a piece of the validation part, intervals are
+    calibrated by the piece of this one, and alarms not at all.
 
     Args:
         forecaster: whose weights are validated.

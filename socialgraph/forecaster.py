@@ -505,7 +505,8 @@ class Forecaster(pl.LightningModule):
         self.spec.check_form(self.given)
         on_test = self.trainer.predicting and datamodule.windows.predict_on == "test"
         if self.trainer.testing or on_test:
-            self.spec.check_unseen(self.given, datamodule.first_times("test"))
+            for member in getattr(datamodule, "members", [datamodule]):
+                self.spec.check_unseen(member.spec, member.first_times("test"))
         latest = self.trainer.predicting and not on_test
         self.follow(self.given, lambda: datamodule.history(of_all=latest))
         self.intervals = None

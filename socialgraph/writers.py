@@ -44,8 +44,8 @@ class ErrorWriter(Callback):
     averages in use (over all targets at once, and the mean of the steps), with the protocol by
     which they were measured (:func:`socialgraph.protocol.describe_protocol`). If intervals are
     told, their errors come by target as ``intervals``, by step, detector and hour. If some
-    detectors were not in training, their errors come again alone, as ``unseen``. A test that was
-    limited to some batches is not written.
+    detectors were not in training, their errors come again alone, as ``unseen``. The errors of a
+    test that was limited to some batches are told and not written.
 
     Args:
         path: another place for the file.
@@ -64,7 +64,13 @@ class ErrorWriter(Callback):
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the file, on the first process."""
         whole = sum(trainer.num_test_batches) == len(trainer.test_dataloaders)
-        if not trainer.is_global_zero or trainer.fast_dev_run or not whole:
+        if not trainer.is_global_zero or trainer.fast_dev_run:
+            return
+        if not whole:
+            given = pl_module.given
+            errors = describe_errors(given, pl_module.test_errors)
+            print(f"\n{format_errors(errors, given.horizon_minutes)}")
+            print("not written, as the test was limited to some batches")
             return
         path = self._place(trainer)
         checkpoint = str(trainer.ckpt_path) if trainer.ckpt_path else None

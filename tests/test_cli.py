@@ -148,6 +148,15 @@ def test_a_run_is_tested_and_applied_from_its_checkpoint_alone(checkpoint, capsy
     assert sorted(os.listdir()) == ["checkpoints", "traffic.h5"]  # no logs of test and validate
 
 
+def test_a_test_of_some_batches_tells_their_errors_and_writes_nothing(checkpoint, capsys):
+    words = ["--trainer.limit_test_batches=2", "--data.loading.batch_size=8"]
+    main(["test", f"--ckpt_path={checkpoint}", *words])
+    said = capsys.readouterr().out
+    assert "speed [km/h]" in said
+    assert "not written, as the test was limited to some batches" in said
+    assert not checkpoint.with_suffix(".test.json").exists()
+
+
 def test_predict_forecasts_the_steps_after_the_end_of_the_file(checkpoint):
     main(["predict", "--ckpt_path", str(checkpoint), "--trainer.enable_progress_bar=false"])
     csv = pyarrow.csv.read_csv(checkpoint.with_suffix(".forecast.csv"))

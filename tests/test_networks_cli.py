@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,13 +116,22 @@ def test_several_networks_are_not_forecast_at_once_and_one_series_serves_no_othe
 
 
 @pytest.mark.slow
-def test_windows_of_any_of_the_networks_are_not_tested_as_if_they_were_new(trained):
+def test_windows_of_any_of_the_networks_are_not_tested_as_if_they_were_new(trained, capsys):
     record = socialgraph.load(trained / BEST.name).spec
     town = read("data/town.h5")
     seen = [p for p in record.earlier if p["vdids"] == town.vdids]
     (period,) = seen
     assert period["train_end"] < town.timestamps[-1]
     assert period["train_start"] == town.timestamps[12]
+    other = read("data/freeways.h5").select(["speed"])
+    write("other.h5", replace(other, vdids=[f"other {v}" for v in other.vdids], vd_info={}))
+    networks = "[{series: other.h5, features: [speed]}, {series: data/town.h5, features: [flow]}]"
+    words = [f"--ckpt_path={trained / BEST.name}", "--data.split=[0.3, 0.1, 0.6]"]
+    with pytest.raises(SystemExit) as end:
+        main(["test", *words, f"--data.networks={networks}"])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "lie in the time of training and validation" in said
 
 
 TWO_PROCESSES = """
@@ -172,6 +182,22 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(stop):
     main(["fit", f"--config={CONFIG}", *words])
     again = torch.load(last, weights_only=True)
     assert again["global_step"] == whole["global_step"] == 12
+    for name, weight in whole["state_dict"].items():
+        torch.testing.assert_close(again["state_dict"][name], weight, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_training_on_a_part_of_its_batches_goes_on_to_the_same_weights():
+    """After an epoch of four batches of six, the next one begins with its first batch."""
+    words = ["--trainer.limit_train_batches=4", "--model.warmup_steps=1000"]
+    words += ["--trainer.limit_val_batches=1"]
+    fit("--trainer.max_epochs=2", *words)
+    last = Path("checkpoints/last.ckpt")
+    whole = torch.load(last, weights_only=True)
+    fit(*words)
+    fit("--trainer.max_epochs=2", *words, f"--ckpt_path={last}")
+    again = torch.load(last, weights_only=True)
+    assert again["global_step"] == whole["global_step"] == 8
     for name, weight in whole["state_dict"].items():
         torch.testing.assert_close(again["state_dict"][name], weight, rtol=1e-4, atol=1e-6)
 

@@ -55,12 +55,18 @@ def _lines(report: dict) -> Iterator[str]:
         yield from _by_condition(models, name)
         if "intervals" in own:
             yield _intervals(own, report["folds"])
-        for model in tests["rivals"] if tests["days"] >= LEAST_DAYS else ():
-            yield _by_detector(model, tests["rivals"][model][name]["by"]["detector"])
-        blocks = [t[name]["block_days"] for t in tests["rivals"].values()]
-        if blocks:
-            span = f"{min(blocks):.1f} to {max(blocks):.1f}"
-            yield f"intervals of 95 %: {tests['days']} days in blocks of {span}"
+        if tests["rivals"] and tests["days"] >= LEAST_DAYS:
+            yield from _by_days(tests, name)
+
+
+def _by_days(tests: dict, target: str) -> Iterator[str]:
+    """What the intervals say of the detectors, and what they are made of."""
+    own = {model: found[target] for model, found in tests["rivals"].items()}
+    for model, found in own.items():
+        yield _by_detector(model, found["by"]["detector"])
+    blocks = [found["block_days"] for found in own.values()]
+    span = f"{min(blocks):.1f} to {max(blocks):.1f}"
+    yield f"intervals of 95 %: {tests['days']} days in blocks of {span}"
 
 
 def _by_condition(models: dict, target: str) -> Iterator[str]:

@@ -191,13 +191,13 @@ class NetworksDataModule(pl.LightningDataModule):
         }
         return {"networks": [_plain(network) for network in self.networks], **shared}
 
-    def first_times(self, part: str) -> np.ndarray:
-        """Times ``[W]`` (UTC) of the first forecast step of the windows of a part, of all."""
-        return np.concatenate([member.first_times(part) for member in self.members])
-
     def state_dict(self) -> dict:
         """How many batches of the epoch were given, and of which networks; for a checkpoint."""
-        return {} if self._training is None else self._training.state_dict()
+        if self._training is None:
+            return {}
+        state = self._training.state_dict()
+        whole = state["given"] >= self.trainer.num_training_batches
+        return {**state, "given": 0} if whole else state
 
     def load_state_dict(self, state: dict) -> None:
         """Skip these batches in the epoch with which a training goes on."""

@@ -21,7 +21,7 @@ def read_backtest(path: str | Path, target: str, spec: DataSpec) -> dict:
     Returns:
         ``models``: for each its ``name``, ``mae`` by step, ``mae_all``, ``folds`` (MAE in each) and
         ``test`` (the network's difference with its interval, as text; empty for the network);
-        ``folds``: first day of each; ``refit``, ``step``, ``days``.
+        ``folds``: first minute of each (local clock); ``refit``, ``step``, ``days``.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -71,7 +71,7 @@ def _tell(report: dict, path: Path, target: str, spec: DataSpec) -> dict:
         )
     return {
         "models": models,
-        "folds": [fold["tested_from"][:10] for fold in report["folds"]],
+        "folds": [fold["tested_from"][:16] for fold in report["folds"]],
         "refit": report["options"]["refit"],
         "step": report["options"]["step"],
         "days": report["tests"]["days"],

@@ -208,8 +208,9 @@ def _worst(
         if getattr(forecaster.network, "poolings", [])
         else np.ones(nodes)
     )
-    first = int(data.starts["test"][0])
-    looked = health(data.series, target, first, usual, degree, strange)
+    starts = data.starts["test"]
+    part = slice(int(starts[0]), int(starts[-1]) + data.windows.length)
+    looked = health(data.series, target, part, usual, degree, strange)
     order = np.argsort(-np.nan_to_num(detectors["mae"], nan=-1.0), kind="stable")[:_WORST]
     return [
         {

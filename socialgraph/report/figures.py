@@ -107,7 +107,7 @@ def backtest_figure(content: Content, found: dict) -> dict:
         width = 3 if model["name"] == NETWORK else 1.8
         line = _line([], model["folds"], model["name"], width)
         lines.append({**line, "x": found["folds"], "mode": "lines+markers"})
-    figure = _figure(lines, "first day of the fold", f"MAE{_in_unit(content)}", zero=True)
+    figure = _figure(lines, "start of the fold", f"MAE{_in_unit(content)}", zero=True)
     figure["layout"]["xaxis"]["type"] = "date"
     return figure
 

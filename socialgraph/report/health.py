@@ -48,7 +48,7 @@ class Health:
 def health(
     series: TrafficSeries,
     target: str,
-    first: int,
+    part: slice,
     usual: np.ndarray,
     neighbours: np.ndarray,
     strange: np.ndarray,
@@ -58,17 +58,17 @@ def health(
     Args:
         series: all readings.
         target: the feature that is looked at.
-        first: first step of the test part; those before are compared with.
+        part: steps of the test part; those before are compared with.
         usual: the usual readings at every step ``[T, N]``.
         neighbours: number of neighbours of each detector ``[N]``.
         strange: True for a detector that was not in training ``[N]``.
     """
     values = series.values[..., series.feature_names.index(target)]
     apart = np.abs(values - usual)
-    before, now = _mean(apart[:first]), _mean(apart[first:])
-    spread = _deviation(values[first:])
-    test = values[first:]
-    days = to_local(series.timestamps[first:], series.timezone).astype("datetime64[D]")
+    before, now = _mean(apart[: part.start]), _mean(apart[part])
+    test = values[part]
+    spread = _deviation(test)
+    days = to_local(series.timestamps[part], series.timezone).astype("datetime64[D]")
     stuck = np.zeros(values.shape[1])
     for day in np.unique(days):
         stuck += mark_day(test[days == day][..., None], [target], {}, {})["stuck"].sum((0, 2))

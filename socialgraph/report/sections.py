@@ -4,6 +4,7 @@ from html import escape
 
 import numpy as np
 
+from socialgraph.backtest.paired import LEAST_DAYS
 from socialgraph.report.content import Content
 from socialgraph.report.data import lead
 from socialgraph.report.errors import gain, percent
@@ -213,11 +214,13 @@ def _backtest(content: Content) -> str:
     found = content.backtest
     if found is None:
         return ""
+    tested = found["days"] >= LEAST_DAYS
+    intervals = f", with intervals of 95 % from {found['days']} days" if tested else ""
     return _section(
         "Would it have done so before?",
         f"A backtest of {len(found['folds'])} folds of {escape(str(found['step']))}, each trained "
         f"on what came before (refit: {escape(str(found['refit']))}), and rivals that are fitted "
-        f"anew. Differences are in percent, with intervals of 95 % from {found['days']} days.",
+        f"anew. Differences are in percent{intervals}.",
         _figure("backtest", "Error in each fold.", "Mean absolute error of all horizons; where the "
                 "lines cross, another forecaster was better at that time."),
         f'<figure class="backtest">{backtest_table(content, found)}</figure>',

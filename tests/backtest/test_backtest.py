@@ -250,6 +250,8 @@ def test_without_a_refit_the_first_forecaster_stays(run, tmp_path, monkeypatch, 
     monkeypatch.setattr(ets, "_MOST_DETECTORS", 3)
     main(words(run.parent / "a.h5", tmp_path, "--refit", "never", rivals=rivals))
     said = capsys.readouterr().out
+    assert "no test: fewer than 8 days" in said
+    assert "in blocks of" not in said
     report = json.loads((tmp_path / "backtest.json").read_text())
     assert [f["checkpoint"] for f in report["folds"]] == ["fold_00/checkpoints/best.ckpt"] * 2
     assert equal(weights(tmp_path / "fold_00"), weights(run / "fold_00"))

@@ -50,11 +50,12 @@ def test_folds_and_differences_are_told(run, backtest, tmp_path):
         errors = found["models"][model]["targets"]["speed"]
         by_fold = [errors["by"]["fold"][str(k)]["mae"] for k in (1, 2)]
         np.testing.assert_allclose(line["y"], by_fold, atol=1e-3)
-        assert line["x"] == [fold["tested_from"][:10] for fold in found["folds"]]
+        assert line["x"] == ["2024-01-03T20:00", "2024-01-04T02:00"]
         assert f"|{errors['mae_all']:.2f}|" in text
     assert "A backtest of 2 folds of 6h" in text
     assert "(refit: never)" in text
     assert "no test: fewer than" in text  # too few days
+    assert "intervals of 95" not in text
 
 
 @pytest.mark.slow

@@ -13,10 +13,10 @@ FIRST = 480  # 16:00 UTC, midnight in Taipei: the test part is one local day
 NEIGHBOURS, KNOWN = np.array([1, 1, 1, 1, 1, 0]), np.zeros(6, dtype=bool)
 
 
-def looked(values, strange=KNOWN):
+def looked(values, strange=KNOWN, last=768):
     series = replace(make_series(steps=768), values=values)
     usual = np.full(values.shape[:2], 60.0)
-    return health(series, "speed", FIRST, usual, NEIGHBOURS, strange)
+    return health(series, "speed", slice(FIRST, last), usual, NEIGHBOURS, strange)
 
 
 @pytest.fixture
@@ -54,6 +54,12 @@ def test_what_was_wrong_before_the_test_is_not_told(values):
     values[: FIRST - 12, 1, 0] = 61.0
     assert "silent" not in " ".join(reasons(looked(values), 0))
     assert "stuck" not in " ".join(reasons(looked(values), 1))
+
+
+def test_what_was_wrong_after_the_test_is_not_told(values):
+    values[700:, 0, 0] = np.nan
+    values[700:, 1, 0] = 90.0
+    assert [reasons(looked(values, last=700), node) for node in (0, 1)] == [[], []]
 
 
 def test_the_worst_are_shown_and_others_evenly_spread():
