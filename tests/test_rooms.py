@@ -403,7 +403,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
     ),
     "socialgraph/forecast_words.py": (
         {"socialgraph.graph", "socialgraph.pretrained", "socialgraph.series"},
-        set(),
+        {"pandas"},
     ),
     "socialgraph/cli.py": ({"socialgraph", "socialgraph.training_help"}, set()),
     "socialgraph/training_help.py": (set(), set()),
