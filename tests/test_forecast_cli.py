@@ -84,4 +84,6 @@ def test_too_little_history_for_a_score_is_told_with_and_without_tuning(tmp_path
     write(tmp_path / "data.h5", make_series(steps=100).select(["speed"]))
     with pytest.raises(SystemExit):
         forecast(tmp_path / "data.h5", "--score", *options, "--output", tmp_path / "out")
-    assert "Expected a longer series: 24 steps or more before the last day" in capsys.readouterr().err
+    assert (
+        "Expected a longer series: 24 steps or more before the last day" in capsys.readouterr().err
+    )

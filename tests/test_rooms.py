@@ -323,6 +323,7 @@ RULES = {  # folder or file: what it may import of ours, and which heavy package
             "socialgraph.serve",
             "socialgraph.spec",
             "socialgraph.stream",
+            "socialgraph.table",
         },
         set(),
     ),
