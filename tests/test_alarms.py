@@ -258,6 +258,7 @@ def test_a_checkpoint_keeps_its_charts(trained):
         again.on_load_checkpoint(held)
 
 
+@pytest.mark.slow
 def test_predict_tells_alarms_and_the_command_lists_them(trained, tmp_path, monkeypatch, capsys):
     from tests.test_objective import make_quantile_network
 

@@ -116,6 +116,7 @@ def test_where_no_window_follows_another_it_is_ordinary_training(tmp_path):
     np.testing.assert_allclose(*runs, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_with_its_state_in_mid_epoch_and_validation_leaves_it(tmp_path):
     whole = losses_of(tmp_path, make_data())
     keep = ModelCheckpoint(tmp_path / "mid", save_last=True)
@@ -171,6 +172,7 @@ def command(folder, verb, *more, model="attention"):
     )
 
 
+@pytest.mark.slow
 def test_a_test_scores_what_a_stream_with_the_state_forecasts(tmp_path):
     series = make_series()
     write(tmp_path / "data.h5", series)

@@ -216,6 +216,7 @@ def test_a_failed_prediction_leaves_the_old_table(traffic_file, checkpoint, caps
     assert not list(Path().glob(".table*"))
 
 
+@pytest.mark.slow
 def test_mixed_precision_accumulation_and_checkpointing_work_from_yaml(traffic_file):
     Path("more.yaml").write_text(
         "trainer: {precision: bf16-mixed, accumulate_grad_batches: 2}\n"
@@ -231,6 +232,7 @@ def forecasts(path) -> dict:
     return {(row["detector"], row["step"]): row["speed"] for row in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["distributed", "stacked_identity"])
 def test_weights_of_single_detectors_serve_a_file_with_fewer_of_them(traffic_file, model):
     alone = "--model.network.init_args.block=null"
@@ -453,6 +455,7 @@ def test_weights_alone_serve_test_and_predict(traffic_file):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["[0.8,0.2,0]", "[1,0,0]"])
 def test_a_network_for_use_trains_without_test_or_validation(traffic_file, split, capsys):
     checkpoint = fit(traffic_file, f"--data.split={split}")
@@ -537,6 +540,7 @@ def test_classes_of_other_packages_are_made_if_they_are_trusted(traffic_file, ca
     assert Path("checkpoints/best.test.json").is_file()
 
 
+@pytest.mark.slow
 def test_hyper_parameters_of_a_checkpoint_rule_nothing(traffic_file, checkpoint):
     held = torch.load(checkpoint, weights_only=True)
     held["hyper_parameters"] |= {

@@ -426,6 +426,7 @@ class StopAfter(pl.Callback):
         trainer.should_stop = (trainer.current_epoch, batch_idx) == self.place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("epoch", "interval"), [(0, 1.0), (1, 0.3)])
 def test_a_training_that_is_stopped_in_an_epoch_goes_on_within_it(
     traffic_file, tmp_path, epoch, interval

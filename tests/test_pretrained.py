@@ -63,6 +63,7 @@ def test_every_feature_is_forecast_in_its_unit(forecaster, series):
     np.testing.assert_array_equal(alone["flow"], table["flow"])
 
 
+@pytest.mark.slow
 def test_units_and_zeros_of_each_detector_do_not_matter(forecaster, series):
     """Another unit and another zero give the same forecasts in that unit."""
     speed = series.select(["speed"])

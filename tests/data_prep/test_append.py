@@ -236,6 +236,7 @@ def test_a_file_whose_readings_cannot_grow_is_made_anew(append):
     np.testing.assert_array_equal(values_of(append.file)[2:], [[2, NAN], [3, 13], [4, 5]])
 
 
+@pytest.mark.slow
 def test_many_small_appends_do_not_bloat_the_file(append):
     for step in range(40):
         time = np.datetime64("2024-01-01T00:20") + step * np.timedelta64(5, "m")

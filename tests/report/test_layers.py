@@ -63,6 +63,7 @@ def trained(run, tmp_path_factory) -> Path:
     return folder / "last.ckpt"
 
 
+@pytest.mark.slow
 def test_the_log_of_an_ensemble_tells_network_layer_and_head(trained):
     curves = read_training(metrics_file(trained))
     names = [f"radius/network_1_layer_{layer}_head_{head}" for layer in (1, 2) for head in (1, 2)]

@@ -290,6 +290,7 @@ def test_no_page_on_the_web_reaches_it_by_a_name_of_its_own(start):
     assert client.get("/").headers["content-security-policy"].startswith("default-src 'self'")
 
 
+@pytest.mark.slow
 def test_many_read_while_one_writes(start):
     client = start(max_rate=1e6)
     client.post("/readings", json=rows([0]))
