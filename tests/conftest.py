@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,15 @@ def traffic_file(tmp_path) -> Path:
     path = tmp_path / "traffic.h5"
     write(path, make_series())
     return path
+
+
+@pytest.fixture
+def default_sigint():
+    """Ctrl-C as a command in the foreground gets it: in the background of a script it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
 
 
 def told_by_one_and_two(code, capsys, monkeypatch):

@@ -58,14 +58,6 @@ def test_a_mistake_of_ours_is_a_traceback():
         run(failing(IndexError("list")), [])
 
 
-@pytest.fixture
-def default_sigint():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    signal.signal(signal.SIGINT, before)
-
-
 def _lose(end):
     with contextlib.suppress(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)

@@ -204,15 +204,6 @@ def test_damage_of_such_texts_ends_in_an_error_and_never_hangs(tmp_path, monkeyp
     assert all(".h5'" in text for text in said)
 
 
-@pytest.fixture
-def default_sigint():
-    # In the background of a script it is ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    signal.signal(signal.SIGINT, before)
-
-
 class _Interrupted(io.FileIO):
     """A file at which Ctrl-C is pressed when HDF5 writes, after ``wait`` writes."""
 
