@@ -70,7 +70,7 @@ def traffic_file(tmp_path) -> Path:
 
 @pytest.fixture
 def default_sigint():
-    """Ctrl-C as a command in the foreground gets it: in the background of a script it is ignored."""
+    """Ctrl-C as a command in the foreground gets it; in the background it may be ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
