@@ -35,13 +35,13 @@ class LastDays:
         if first < window + horizon:
             raise ValueError(
                 f"Expected a longer series: {window + horizon} steps or more before the last "
-                f"{_days(self.days)} (got {first}), which is held back."
+                f"{_days(self.days)} (got {first}), which the score holds back."
             )
         if len(timestamps) - first < horizon:
             raise ValueError(
                 f"Expected {horizon} steps or more, which are forecast, in the last "
-                f"{_days(self.days)} (got {len(timestamps) - first}), which is held back. From "
-                "Python, 'score(series, days=...)' holds more back."
+                f"{_days(self.days)} (got {len(timestamps) - first}), which the score holds back. "
+                "From Python, 'score(series, days=...)' holds more back."
             )
         train = starts[starts + window + horizon <= first]
         return {"train": train, "val": starts[:0], "test": starts[starts + window >= first]}, first
