@@ -14,7 +14,7 @@ from data_prep.tables import TableFormat, check_columns, open_table
 
 __all__ = ["DetectorTable", "read_columns", "read_detectors", "table_from_columns"]
 
-_ID_NAMES = ("sensor_id", "vdid", "detector_id", "station_id", "detid", "id")
+_ID_NAMES = ("sensor_id", "vdid", "detector_id", "station_id", "detid", "id", "detector")
 _LAT_NAMES = ("latitude", "lat")
 _LON_NAMES = ("longitude", "long", "lon", "lng")
 _HEADERLESS = ("sensor_id", "latitude", "longitude")

@@ -118,6 +118,14 @@ def test_a_table_of_another_form_is_refused_with_advice(table, change, said):
         read(table)
 
 
+def test_detectors_may_be_named_as_in_tables_of_forecasts(table):
+    path = places(table, ["00101", "00102", "A3"], [25.0, 25.01, 25.02], [121.5, 121.5, 121.5])
+    plain = read(table, "--detectors", path).lat
+    path.write_text(path.read_text().replace("id,", "detector,", 1))
+    assert read(table, "--detectors", path).lat.tolist() == plain.tolist()
+    assert plain.tolist() == [25.0, 25.01, 25.02]
+
+
 def test_a_table_of_several_features_is_none(table):
     with pytest.raises(ValueError, match=r"of one feature .*speed,flow"):
         read(table, "--feature", "speed,flow")
